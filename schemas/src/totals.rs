@@ -1,0 +1,71 @@
+//! What the detector sees of one window once every partition has closed it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::delta::ChangeSet;
+use crate::signal::Signal;
+use crate::time::Timestamp;
+
+/// The sums over all partitions of the rows *evaluated* in one window, in key order.
+///
+/// Rows of late records stand in `late`, with the window of their event time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WindowTotals {
+    pub start: Timestamp,
+    pub end: Timestamp,
+    /// On-time rows by ring (configured rings only) and set of changes.
+    pub groups: BTreeMap<(Arc<str>, ChangeSet), GroupTotals>,
+    /// On-time and late counts of single changes by ring.
+    pub changes: BTreeMap<(Arc<str>, Arc<str>), ChangeTotals>,
+    /// Onsets of late records: window start of the event time, ring, set, signal.
+    pub late: BTreeMap<(Timestamp, Arc<str>, ChangeSet, Signal), Onsets>,
+    /// Whether a partition was left out (a straggler), so that verdicts are partial.
+    pub partial: bool,
+}
+
+/// One ring x set of changes in one window.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GroupTotals {
+    /// Device-milliseconds at risk.
+    pub at_risk_ms: i64,
+    /// Devices at risk at the window's start.
+    pub devices_active: i64,
+    /// Devices silent at the window's start.
+    pub devices_silent: i64,
+    pub onsets: BTreeMap<Signal, Onsets>,
+    /// Onsets by cohort dimension and value, for localisation.
+    pub cohort_onsets: BTreeMap<(Signal, Arc<str>, Arc<str>), i64>,
+}
+
+/// Newly hit devices of one signal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Onsets {
+    pub affected: i64,
+    pub first_at: Option<Timestamp>,
+}
+
+impl Onsets {
+    /// Adds more onsets of the same signal.
+    pub fn add(&mut self, affected: i64, first_at: Option<Timestamp>) {
+        self.affected += affected;
+        self.first_at = match (self.first_at, first_at) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+    }
+}
+
+/// One change in one ring in one window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ChangeTotals {
+    pub devices_exposed: i64,
+    pub installs_started: i64,
+    pub installs_succeeded: i64,
+    pub installs_failed: i64,
+    pub rollbacks: i64,
+    pub attempts_succeeded: i64,
+    pub attempts_failed: i64,
+    /// Event time of the first failed attempt.
+    pub first_failed_at: Option<Timestamp>,
+}
