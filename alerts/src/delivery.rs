@@ -1,0 +1,93 @@
+//! Delivery: brings alert transitions to people's own tools, each destination by itself.
+//!
+//! ```text
+//! publisher ─ offer ─► Feed (bounded) ─┐
+//!                                      ├─► DestinationLoop ─► State::step ─► webhook | alertmanager ─► HTTP
+//! chain ─ CatchUp::since ──────────────┘        ▲                                                       │
+//!                                               └───────────── State::decide ◄── Outcome ◄──────────────┘
+//! ```
+//! In: the alert transitions of each commit. Out: requests, at least once each, in the order of
+//! the chain, with the same id whenever one is repeated. A destination that is down delays no
+//! other and never the publisher: what does not fit its queue is read again from the chain.
+//!
+//! [`state`] and [`retry`] decide and are pure; [`worker`] and [`http`] do.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use schemas::{Alert, Timestamp};
+
+mod alertmanager;
+mod config;
+mod http;
+mod metrics;
+mod repeat;
+mod retry;
+mod secret;
+mod state;
+mod webhook;
+mod worker;
+
+pub use config::{CONFIG_KEYS, Destination, DestinationConfig, DestinationError, DestinationKind};
+pub use http::{HttpClient, HttpError, Request, Response, UreqClient};
+pub use metrics::describe;
+pub use retry::{Backoff, Outcome};
+pub use worker::{DestinationLoop, Feed, Running, Stopped, Wiring};
+
+/// The alert transitions of one commit of the chain, in the order in which they were raised.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Committed {
+    pub sequence: u64,
+    /// Shared: every destination holds the same alerts.
+    pub alerts: Vec<Arc<Alert>>,
+}
+
+/// A moment on both clocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// UTC, for what receivers compare with their own clocks.
+    pub wall: Timestamp,
+    /// Time since some fixed moment, for waiting; never goes back.
+    pub elapsed: Duration,
+}
+
+/// Reads the chain again, for what a queue could not hold and for what was before the start.
+pub trait CatchUp: Send {
+    /// Whole commits from `sequence` on, in order, with or without alerts; empty at the end.
+    ///
+    /// It may return the first few only and is then asked again: about a thousand alerts at a time
+    /// keep the memory of a long catch-up bounded.
+    fn since(&self, sequence: u64) -> Result<Vec<Committed>, Box<dyn Error + Send + Sync>>;
+
+    /// The last transition of every alert that stands firing or acknowledged at the chain's end.
+    fn open(&self) -> Result<Vec<Arc<Alert>>, Box<dyn Error + Send + Sync>>;
+}
+
+/// `text` without control characters, cut to `bytes_max` with an ellipsis (A10).
+fn limited(text: &str, bytes_max: usize) -> String {
+    const ELLIPSIS: char = '…';
+    let clean = text.replace(char::is_control, " ");
+    if clean.len() <= bytes_max {
+        return clean;
+    }
+    let room = bytes_max - ELLIPSIS.len_utf8();
+    let end = (0..=room).rev().find(|&end| clean.is_char_boundary(end)).unwrap_or(0);
+    format!("{}{ELLIPSIS}", &clean[..end])
+}
+
+#[cfg(test)]
+pub(crate) mod examples;
+
+#[cfg(test)]
+mod tests {
+    use super::limited;
+
+    #[test]
+    fn text_is_cut_between_characters_and_holds_no_control_character() {
+        assert_eq!(limited("a\nb\u{7f}c", 10), "a b c");
+        assert_eq!(limited("ääää", 8), "ääää");
+        assert_eq!(limited("äääää", 8), "ää…");
+        assert_eq!(limited("äääää", 9), "äää…");
+    }
+}
