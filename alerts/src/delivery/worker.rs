@@ -1,0 +1,323 @@
+//! The loop of one destination, in a thread of its own: takes commits in, sends, waits.
+//!
+//! In: [`Feed::offer`] and [`CatchUp`]. Out: requests through an [`HttpClient`], and the cursor.
+//! What is sent when is decided in `state.rs`; here is only what touches the world.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::time::Duration;
+use std::{fmt, io, thread};
+
+use super::config::Memory;
+use super::repeat::{Book, Item};
+use super::retry::{Backoff, Outcome};
+use super::state::{State, Step};
+use super::{CatchUp, Committed, Destination, HttpClient, Now, metrics};
+
+/// 100 ms: how late a stop is noticed; ten wake-ups a second cost nothing that could be measured.
+const WAKE_EVERY: Duration = Duration::from_millis(100);
+
+/// 5 s: time to bring out what is queued, before a service manager becomes impatient.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
+
+/// Everything that a loop needs from outside.
+pub struct Wiring {
+    pub destination: Destination,
+    pub http: Box<dyn HttpClient>,
+    pub catch_up: Box<dyn CatchUp>,
+    /// The first sequence of the chain that was not handled to its end, as last saved.
+    pub cursor: u64,
+    /// Called with each later cursor worth keeping; it only grows.
+    pub save_cursor: Box<dyn FnMut(u64) + Send>,
+    pub clock: Box<dyn Fn() -> Now + Send>,
+    /// Uniform over all of `u64`.
+    pub random: Box<dyn FnMut() -> u64 + Send>,
+    pub backoff: Backoff,
+    /// Alerts that may wait in memory; the rest waits in the chain.
+    pub queued_max: usize,
+}
+
+impl fmt::Debug for Wiring {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Wiring({} from {})", self.destination.name(), self.cursor)
+    }
+}
+
+/// Where the publisher hands in its commits; never blocks.
+#[derive(Clone, Debug)]
+pub struct Feed {
+    queue: SyncSender<Committed>,
+    shared: Arc<Shared>,
+}
+
+/// What the publisher's side and the loop's side both see.
+#[derive(Debug)]
+struct Shared {
+    destination: String,
+    /// Alerts in the queue.
+    queued: AtomicUsize,
+    queued_max: usize,
+    /// A commit was left out: it is to be read from the chain.
+    behind: AtomicBool,
+    stop: AtomicBool,
+}
+
+impl Shared {
+    fn count(&self, change: impl FnOnce(&AtomicUsize) -> usize) {
+        change(&self.queued);
+        metrics::queued(&self.destination).set(self.queued.load(Ordering::Acquire) as f64);
+    }
+}
+
+impl Feed {
+    /// Offers a commit that *is in the chain*, also one without alerts: the cursor follows it.
+    pub fn offer(&self, commit: Committed) {
+        let alerts = commit.alerts.len();
+        let queued = self.shared.queued.load(Ordering::Acquire);
+        // A commit above the bound goes in alone: it is in memory anyway.
+        let fits = queued == 0 || queued + alerts <= self.shared.queued_max;
+        self.shared.count(|queued| queued.fetch_add(alerts, Ordering::AcqRel));
+        if !fits || self.queue.try_send(commit).is_err() {
+            self.shared.count(|queued| queued.fetch_sub(alerts, Ordering::AcqRel));
+            self.shared.behind.store(true, Ordering::Release);
+            metrics::catch_ups(&self.shared.destination).increment(1);
+        }
+    }
+}
+
+/// A loop that runs in its own thread.
+#[derive(Debug)]
+pub struct Running {
+    pub feed: Feed,
+    done: Receiver<()>,
+}
+
+/// How a loop came to its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stopped {
+    Finished,
+    /// It hangs in a request; its cursor stands before it, so the next start sends it again.
+    Abandoned,
+}
+
+impl Running {
+    /// Asks the loop to end; [`Running::wait`] then waits for it, so that all are asked first.
+    pub fn ask_to_stop(&self) {
+        self.feed.shared.stop.store(true, Ordering::Release);
+    }
+
+    /// Back after 5 s at the latest once it was asked to stop.
+    pub fn wait(self) -> Stopped {
+        self.ask_to_stop();
+        match self.done.recv_timeout(STOP_WITHIN) {
+            Err(RecvTimeoutError::Timeout) => Stopped::Abandoned,
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => Stopped::Finished,
+        }
+    }
+}
+
+/// Brings the commits of the chain to one destination.
+pub struct DestinationLoop {
+    wiring: Wiring,
+    state: State,
+    queue: Receiver<Committed>,
+    shared: Arc<Shared>,
+    /// Whether the chain holds commits that did not come by the queue.
+    catching_up: bool,
+    /// Whether the alerts that stood at the start are known.
+    seeded: bool,
+    /// The end of the time that a stop leaves.
+    stop_at: Option<Duration>,
+}
+
+impl fmt::Debug for DestinationLoop {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "DestinationLoop({})", self.shared.destination)
+    }
+}
+
+impl DestinationLoop {
+    pub fn new(wiring: Wiring) -> (Self, Feed) {
+        let (sender, queue) = mpsc::sync_channel(wiring.queued_max);
+        let shared = Arc::new(Shared {
+            destination: wiring.destination.name().to_owned(),
+            queued: AtomicUsize::new(0),
+            queued_max: wiring.queued_max,
+            behind: AtomicBool::new(false),
+            stop: AtomicBool::new(false),
+        });
+        let book = (wiring.destination.memory() == Memory::Forgets).then(Book::default);
+        let decisions = wiring.destination.config().decisions.clone();
+        let state = State::new(decisions, book, wiring.cursor).with_backoff(wiring.backoff);
+        let feed = Feed { queue: sender, shared: Arc::clone(&shared) };
+        let (catching_up, seeded, stop_at) = (true, false, None);
+        (Self { wiring, state, queue, shared, catching_up, seeded, stop_at }, feed)
+    }
+
+    /// Runs the loop in a thread named after the destination.
+    pub fn spawn(wiring: Wiring) -> io::Result<Running> {
+        let (this, feed) = Self::new(wiring);
+        let (ended, done) = mpsc::sync_channel(1);
+        let name = format!("deliver-{}", this.shared.destination);
+        thread::Builder::new().name(name).spawn(move || {
+            this.run();
+            drop(ended);
+        })?;
+        Ok(Running { feed, done })
+    }
+
+    /// Runs until it is asked to stop, or until every [`Feed`] is gone and all is delivered.
+    pub fn run(mut self) {
+        let mut step = self.refreshed();
+        while let Some(next) = self.advance(step) {
+            step = next;
+            let elapsed = self.now().elapsed;
+            if let Some(cursor) = self.state.cursor_to_save(elapsed) {
+                (self.wiring.save_cursor)(cursor);
+            }
+        }
+        let elapsed = self.now().elapsed;
+        if let Some(cursor) = self.state.last_cursor(elapsed) {
+            (self.wiring.save_cursor)(cursor);
+        }
+    }
+
+    fn advance(&mut self, step: Step) -> Option<Step> {
+        let now = self.now();
+        if self.stop_at.is_none() && self.shared.stop.load(Ordering::Acquire) {
+            self.stop_at = Some(now.elapsed + STOP_WITHIN);
+        }
+        if self.stop_at.is_some_and(|at| now.elapsed >= at) {
+            return None;
+        }
+        match step {
+            Step::Send(items) => Some(self.send(&items, now)),
+            Step::Wait(_) if self.stop_at.is_some() && self.nothing_left() => None,
+            Step::Wait(until) => {
+                self.wait(until, now);
+                Some(self.refreshed())
+            }
+        }
+    }
+
+    fn send(&mut self, items: &[Item], now: Now) -> Step {
+        let destination = &self.wiring.destination;
+        let request = destination.request(items, now.wall);
+        let rest = self.stop_at.map_or(Duration::MAX, |at| at.saturating_sub(now.elapsed));
+        let at_most = destination.config().request_timeout.min(rest);
+        let outcome = Outcome::of(self.wiring.http.post(&request, at_most));
+        let after = (self.wiring.clock)();
+        metrics::delivery(
+            destination.name(),
+            outcome.label(),
+            after.elapsed.saturating_sub(now.elapsed),
+        );
+        log(destination.name(), items, &outcome);
+        let step = self.state.decide(&outcome, after, (self.wiring.random)());
+        let refused = self.state.take_refused();
+        if refused > 0 {
+            metrics::repeats_refused(self.wiring.destination.name(), refused);
+        }
+        step
+    }
+
+    /// Takes in what there is to take in, and asks what to do.
+    fn refreshed(&mut self) -> Step {
+        let now = self.now();
+        if self.state.may_act(now) {
+            self.catch_up(now);
+        }
+        while !self.catching_up && self.state.is_done() {
+            let Ok(commit) = self.queue.try_recv() else { break };
+            self.take(commit);
+            self.catch_up(now);
+        }
+        self.state.step(now)
+    }
+
+    /// Reads the chain to its end, as far as nothing waits to be sent.
+    fn catch_up(&mut self, now: Now) {
+        self.catching_up |= self.shared.behind.swap(false, Ordering::AcqRel);
+        while self.catching_up && self.state.is_done() {
+            if let Err(error) = self.read_chain(now) {
+                let destination = &self.shared.destination;
+                tracing::warn!(destination, error = &*error, "the chain cannot be read");
+                let random = (self.wiring.random)();
+                self.state.postpone(None, now, random);
+                break;
+            }
+        }
+    }
+
+    fn read_chain(&mut self, now: Now) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let expected = self.state.expected();
+        for commit in self.wiring.catch_up.since(expected)? {
+            self.state.accept(commit);
+        }
+        let at_end = self.state.expected() == expected;
+        if at_end && !self.seeded {
+            for alert in self.wiring.catch_up.open()? {
+                self.state.seed(alert, now);
+            }
+            self.seeded = true;
+        }
+        self.catching_up = !at_end;
+        Ok(())
+    }
+
+    /// Takes a commit from the queue, or, where one before it is missing, leaves it to the chain.
+    fn take(&mut self, commit: Committed) {
+        self.shared.count(|queued| queued.fetch_sub(commit.alerts.len(), Ordering::AcqRel));
+        if commit.sequence > self.state.expected() {
+            self.catching_up = true;
+        } else {
+            self.state.accept(commit);
+        }
+    }
+
+    fn wait(&mut self, until: Option<Duration>, now: Now) {
+        let longest = until.map_or(WAKE_EVERY, |until| until.saturating_sub(now.elapsed));
+        let slice = longest.min(WAKE_EVERY);
+        if !self.state.is_done() || self.catching_up {
+            return thread::sleep(slice);
+        }
+        match self.queue.recv_timeout(slice) {
+            Ok(commit) => self.take(commit),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => self.shared.stop.store(true, Ordering::Release),
+        }
+    }
+
+    fn nothing_left(&self) -> bool {
+        self.state.is_done()
+            && !self.catching_up
+            && !self.shared.behind.load(Ordering::Acquire)
+            && self.shared.queued.load(Ordering::Acquire) == 0
+    }
+
+    fn now(&self) -> Now {
+        (self.wiring.clock)()
+    }
+}
+
+fn log(destination: &str, items: &[Item], outcome: &Outcome) {
+    let (alerts, id, transition) = (items.len(), &items[0].alert.id, items[0].alert.transition);
+    match outcome {
+        Outcome::Accepted => tracing::debug!(destination, alerts, id, transition, "delivered"),
+        Outcome::Busy { reason, retry_after } => {
+            tracing::warn!(
+                destination,
+                alerts,
+                id,
+                transition,
+                reason,
+                ?retry_after,
+                "not yet delivered"
+            );
+        }
+        Outcome::Refused { reason } => {
+            tracing::error!(destination, alerts, id, transition, reason, "refused for good");
+        }
+    }
+}

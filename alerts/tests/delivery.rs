@@ -1,0 +1,243 @@
+//! Delivery to real sockets: what is sent, repeated, given up, and in which order.
+
+#![allow(clippy::expect_used, reason = "a helper that fails is a test that fails")]
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use alerts::delivery::Stopped;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
+use schemas::Alert;
+
+#[path = "delivery_support/chain.rs"]
+mod chain;
+#[path = "../src/delivery/examples.rs"]
+mod examples;
+#[path = "delivery_support/receiver.rs"]
+mod receiver;
+
+use chain::Setup;
+use examples::{firing, resolved};
+use receiver::{Received, Receiver, Script, answer, eventually};
+
+fn always(status: u16) -> Script {
+    Box::new(move |_, stream| answer(stream, status, ""))
+}
+
+fn webhook(receiver: &Receiver) -> String {
+    format!("\"type\":\"webhook\",\"url\":\"http://{}/hook\"", receiver.address)
+}
+
+fn changes(requests: &[Received]) -> Vec<String> {
+    let alerts = requests.iter().map(|one| serde_json::from_slice::<Alert>(&one.body));
+    alerts.map(|alert| alert.expect("an alert").change).collect()
+}
+
+fn names(numbers: std::ops::Range<usize>) -> Vec<String> {
+    numbers.map(|number| format!("kb{number}")).collect()
+}
+
+#[test]
+fn a_signed_webhook_can_be_verified_by_its_receiver() {
+    let receiver = Receiver::start(always(204));
+    let setup = Setup::default();
+    let path = std::env::temp_dir().join(format!("ringwatch-secret-{}", std::process::id()));
+    std::fs::write(&path, "first-secret-of-24-bytes\nother-secret-of-24-bytes\n").expect("written");
+    let keys = format!("{},\"secret_file\":{:?}", webhook(&receiver), path);
+    let running = setup.start(&keys);
+    running.feed.offer(setup.chain.commit(&[firing("kb0")]));
+    let requests = receiver.wait_for(1);
+    assert_eq!(running.wait(), Stopped::Finished);
+    std::fs::remove_file(path).expect("removed");
+
+    let header = |name: &str| requests[0].headers.get(name).expect("there").clone();
+    assert_eq!(header("content-type"), "application/json");
+    assert_eq!(header("webhook-id"), "rw-kb0.1");
+    let mut signed = format!("{}.{}.", header("webhook-id"), header("webhook-timestamp"));
+    signed.push_str(std::str::from_utf8(&requests[0].body).expect("text"));
+    let signatures = ["first-secret-of-24-bytes", "other-secret-of-24-bytes"].map(|secret| {
+        let mut mac = Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).expect("a key");
+        mac.update(signed.as_bytes());
+        format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
+    });
+    assert_eq!(header("webhook-signature"), signatures.join(" "));
+}
+
+#[test]
+fn what_fails_is_sent_again_with_the_same_id_and_then_the_next() {
+    let receiver = Receiver::start(Box::new(|number, stream| match number {
+        0 => answer(stream, 500, ""),
+        1 => answer(stream, 408, ""),
+        2 => {} // closed before the answer
+        _ => answer(stream, 200, ""),
+    }));
+    let setup = Setup::default();
+    let running = setup.start(&webhook(&receiver));
+    running.feed.offer(setup.chain.commit(&[firing("kb0"), firing("kb1")]));
+    let requests = receiver.wait_for(5);
+    assert_eq!(changes(&requests), ["kb0", "kb0", "kb0", "kb0", "kb1"]);
+    assert!(requests[..4].iter().all(|one| one.headers["webhook-id"] == "rw-kb0.1"));
+    assert_eq!(running.wait(), Stopped::Finished);
+    assert_eq!(setup.cursor(), Some(1));
+    assert_eq!(receiver.received().len(), 5);
+}
+
+#[test]
+fn retry_after_is_honoured() {
+    let receiver = Receiver::start(Box::new(|number, stream| match number {
+        0 => answer(stream, 429, "retry-after: 1\r\n"),
+        _ => answer(stream, 200, ""),
+    }));
+    let setup = Setup::default();
+    let running = setup.start(&webhook(&receiver));
+    running.feed.offer(setup.chain.commit(&[firing("kb0")]));
+    let requests = receiver.wait_for(2);
+    assert!(requests[1].at - requests[0].at >= Duration::from_millis(990));
+    assert_eq!(running.wait(), Stopped::Finished);
+}
+
+#[test]
+fn a_refused_alert_is_given_up_and_the_cursor_passes_it() {
+    let receiver = Receiver::start(Box::new(|number, stream| match number {
+        0 => answer(stream, 400, ""),
+        _ => answer(stream, 200, ""),
+    }));
+    let setup = Setup::default();
+    let running = setup.start(&webhook(&receiver));
+    running.feed.offer(setup.chain.commit(&[firing("kb0")]));
+    running.feed.offer(setup.chain.commit(&[firing("kb1")]));
+    assert_eq!(changes(&receiver.wait_for(2)), ["kb0", "kb1"]);
+    assert_eq!(running.wait(), Stopped::Finished);
+    assert_eq!(setup.cursor(), Some(2));
+}
+
+#[test]
+fn a_redirect_is_not_followed() {
+    let elsewhere = Receiver::start(always(200));
+    let location = format!("location: http://{}/\r\n", elsewhere.address);
+    let receiver = Receiver::start(Box::new(move |_, stream| answer(stream, 307, &location)));
+    let setup = Setup::default();
+    let running = setup.start(&webhook(&receiver));
+    running.feed.offer(setup.chain.commit(&[firing("kb0"), firing("kb1")]));
+    assert_eq!(changes(&receiver.wait_for(2)), ["kb0", "kb1"]);
+    assert_eq!(running.wait(), Stopped::Finished);
+    assert!(elsewhere.received().is_empty());
+}
+
+#[test]
+fn a_destination_that_was_dead_gets_everything_in_order_once_it_lives() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    drop(listener);
+    let setup = Setup::default();
+    let running = setup.start(&format!("\"type\":\"webhook\",\"url\":\"http://{address}/\""));
+    for change in names(0..20) {
+        running.feed.offer(setup.chain.commit(&[firing(&change)]));
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    let listener = TcpListener::bind(address).expect("the same port");
+    let receiver = Receiver::on(listener, always(200));
+    assert_eq!(changes(&receiver.wait_for(20)), names(0..20));
+    assert_eq!(running.wait(), Stopped::Finished);
+    assert_eq!(receiver.received().len(), 20);
+}
+
+#[test]
+fn what_does_not_fit_the_queue_is_read_from_the_chain_and_nobody_waits() {
+    let receiver = Receiver::start(Box::new(|number, stream| {
+        std::thread::sleep(Duration::from_millis(5));
+        answer(stream, if number % 7 == 3 { 503 } else { 200 }, "");
+    }));
+    let setup = Setup { queued_max: 2, ..Setup::default() };
+    let running = setup.start(&webhook(&receiver));
+    let start = Instant::now();
+    for change in names(0..100) {
+        running.feed.offer(setup.chain.commit(&[firing(&change)]));
+    }
+    assert!(start.elapsed() < Duration::from_millis(250), "offering took {:?}", start.elapsed());
+    eventually(|| setup.cursor().filter(|cursor| *cursor == 100));
+    assert_eq!(running.wait(), Stopped::Finished);
+    let mut all = changes(&receiver.received());
+    assert!(all.len() > 100, "some were sent again");
+    all.dedup();
+    assert_eq!(all, names(0..100));
+    let cursors = setup.cursors.lock().expect("not poisoned").clone();
+    assert!(cursors.is_sorted_by(|one, next| one < next), "{cursors:?}");
+}
+
+#[test]
+fn after_a_restart_it_goes_on_where_it_stood() {
+    let receiver = Receiver::start(always(200));
+    let setup = Setup::default();
+    let running = setup.start(&webhook(&receiver));
+    running.feed.offer(setup.chain.commit(&[firing("kb0")]));
+    receiver.wait_for(1);
+    assert_eq!(running.wait(), Stopped::Finished);
+    setup.chain.commit(&[firing("kb1")]);
+    setup.chain.commit(&[]);
+    setup.chain.commit(&[firing("kb2"), resolved("kb0")]);
+    let running = setup.start(&webhook(&receiver));
+    assert_eq!(changes(&receiver.wait_for(4)), ["kb0", "kb1", "kb2", "kb0"]);
+    assert_eq!(running.wait(), Stopped::Finished);
+    assert_eq!((receiver.received().len(), setup.cursor()), (4, Some(4)));
+}
+
+#[test]
+fn an_answer_without_end_and_one_that_never_comes_hold_nothing_up() {
+    let receiver = Receiver::start(Box::new(|number, stream| match number {
+        0 => std::thread::sleep(Duration::from_secs(30)),
+        1 => {
+            stream.write_all(b"HTTP/1.1 200 x\r\nconnection: close\r\n\r\n").ok();
+            while stream.write_all(&[b'x'; 8_192]).is_ok() {}
+        }
+        _ => answer(stream, 200, ""),
+    }));
+    let setup = Setup::default();
+    let keys = format!("{},\"request_timeout\":\"300ms\"", webhook(&receiver));
+    let running = setup.start(&keys);
+    running.feed.offer(setup.chain.commit(&[firing("kb0"), firing("kb1")]));
+    assert_eq!(changes(&receiver.wait_for(3)), ["kb0", "kb0", "kb1"]);
+    assert_eq!(running.wait(), Stopped::Finished);
+}
+
+#[test]
+fn a_stop_does_not_wait_for_a_receiver_that_hangs_and_nothing_is_lost() {
+    let hanging = Receiver::start(Box::new(|_, _| std::thread::sleep(Duration::from_secs(30))));
+    let setup = Setup::default();
+    let running = setup.start(&webhook(&hanging));
+    running.feed.offer(setup.chain.commit(&[firing("kb0")]));
+    hanging.wait_for(1);
+    let start = Instant::now();
+    assert_eq!(running.wait(), Stopped::Abandoned);
+    assert!(start.elapsed() < Duration::from_secs(6));
+    assert_eq!(setup.cursor(), None);
+    let receiver = Receiver::start(always(200));
+    let running = setup.start(&webhook(&receiver));
+    assert_eq!(changes(&receiver.wait_for(1)), ["kb0"]);
+    assert_eq!(running.wait(), Stopped::Finished);
+}
+
+#[test]
+fn alertmanager_is_told_again_each_minute_also_after_a_restart() {
+    let receiver = Receiver::start(always(200));
+    let keys = format!("\"type\":\"alertmanager\",\"url\":\"http://{}\"", receiver.address);
+    let setup = Setup { speed: 600, ..Setup::default() };
+    let running = setup.start(&keys);
+    running.feed.offer(setup.chain.commit(&[firing("kb0")]));
+    let requests = receiver.wait_for(4);
+    assert_eq!(running.wait(), Stopped::Finished);
+    let minute = Duration::from_millis(100);
+    assert!(requests[3].at - requests[0].at >= minute * 3);
+    let before = receiver.received().len();
+    let running = setup.start(&keys);
+    let requests = receiver.wait_for(before + 1);
+    assert_eq!(running.wait(), Stopped::Finished);
+    for one in &requests {
+        let posted: serde_json::Value = serde_json::from_slice(&one.body).expect("JSON");
+        assert_eq!(posted[0]["labels"]["change"], "kb0");
+        assert_eq!(posted[0]["annotations"]["action"], "roll back kb0");
+    }
+}

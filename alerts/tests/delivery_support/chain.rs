@@ -1,0 +1,96 @@
+//! A chain in memory, and loops that deliver from it.
+
+use std::error::Error;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use alerts::delivery::{
+    Backoff, CatchUp, Committed, DestinationConfig, DestinationLoop, Now, Running, UreqClient,
+    Wiring,
+};
+use schemas::{Alert, AlertState, Timestamp};
+
+/// Commits by sequence, dense from 0.
+#[derive(Clone, Default)]
+pub(crate) struct Chain(Arc<Mutex<Vec<Committed>>>);
+
+impl Chain {
+    pub(crate) fn commit(&self, alerts: &[Alert]) -> Committed {
+        let mut commits = self.0.lock().expect("not poisoned");
+        let alerts = alerts.iter().cloned().map(Arc::new).collect();
+        let sequence = commits.len() as u64;
+        commits.push(Committed { sequence, alerts });
+        commits[commits.len() - 1].clone()
+    }
+}
+
+impl CatchUp for Chain {
+    fn since(&self, sequence: u64) -> Result<Vec<Committed>, Box<dyn Error + Send + Sync>> {
+        let commits = self.0.lock().expect("not poisoned");
+        Ok(commits.iter().skip(sequence as usize).take(3).cloned().collect())
+    }
+
+    fn open(&self) -> Result<Vec<Arc<Alert>>, Box<dyn Error + Send + Sync>> {
+        let mut open: Vec<Arc<Alert>> = Vec::new();
+        for alert in self.0.lock().expect("not poisoned").iter().flat_map(|one| &one.alerts) {
+            open.retain(|before| before.fingerprint != alert.fingerprint);
+            if matches!(alert.state, AlertState::Firing | AlertState::Acknowledged) {
+                open.push(Arc::clone(alert));
+            }
+        }
+        Ok(open)
+    }
+}
+
+/// A destination over a chain, as a test wants it.
+pub(crate) struct Setup {
+    pub(crate) chain: Chain,
+    /// Its cursors, in the order in which they were saved; it starts at the last.
+    pub(crate) cursors: Arc<Mutex<Vec<u64>>>,
+    pub(crate) queued_max: usize,
+    /// How much faster than ours its clock runs.
+    pub(crate) speed: u32,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self { chain: Chain::default(), cursors: Arc::default(), queued_max: 100, speed: 1 }
+    }
+}
+
+impl Setup {
+    /// `keys`: those of a `[[destination]]` besides its name, as JSON.
+    pub(crate) fn start(&self, keys: &str) -> Running {
+        let config: DestinationConfig =
+            serde_json::from_str(&format!("{{\"name\":\"test\",{keys}}}")).expect("keys");
+        let destination = config.open().expect("valid");
+        let (saved, speed) = (Arc::clone(&self.cursors), self.speed);
+        let (begun, mut state) = (Instant::now(), 1_u64);
+        let random = move || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            state
+        };
+        let wiring = Wiring {
+            http: Box::new(UreqClient::new(&destination)),
+            destination,
+            catch_up: Box::new(self.chain.clone()),
+            cursor: self.cursor().unwrap_or(0),
+            save_cursor: Box::new(move |next| saved.lock().expect("not poisoned").push(next)),
+            clock: Box::new(move || Now { wall: wall(), elapsed: begun.elapsed() * speed }),
+            random: Box::new(random),
+            backoff: Backoff { base: Duration::from_millis(20), ..Backoff::default() },
+            queued_max: self.queued_max,
+        };
+        DestinationLoop::spawn(wiring).expect("a thread")
+    }
+
+    /// The cursor that was saved last.
+    pub(crate) fn cursor(&self) -> Option<u64> {
+        self.cursors.lock().expect("not poisoned").last().copied()
+    }
+}
+
+fn wall() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    Timestamp(since.as_micros() as i64)
+}
