@@ -1,3 +1,22 @@
 //! From window totals to decisions worth telling someone, and to the people they are for.
+//!
+//! ```text
+//! WindowTotals ─► Engine::evaluate: detector ─► policy ─► lifecycle (AlertBook) ─► Vec<Alert>
+//!                                                                                      │
+//!                          destinations ◄── delivery: one bounded loop each ◄── chain ◄┘
+//! ```
+//! Everything but `delivery` is pure: window totals and registry records in, alerts out, event
+//! time only, the same bytes for the same calls.
 
+pub mod book;
+pub mod config;
 pub mod delivery;
+pub mod detector;
+pub mod engine;
+pub mod lifecycle;
+pub mod metrics;
+pub mod policy;
+
+pub use config::{ConfigError, DetectionConfig};
+pub use detector::verdict::{Verdict, VerdictRow};
+pub use engine::Engine;

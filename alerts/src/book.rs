@@ -1,0 +1,229 @@
+//! The open alerts, and the transitions that are told.
+//!
+//! In: the level of each test at the end of each window. Out: one [`Alert`] per transition. Ids
+//! follow from what the alert is about and when it began: the same input gives the same bytes.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use schemas::alert::{Action, Evidence, Links};
+use schemas::{Alert, AlertState, ChangeType, SCHEMA_VERSION, Signal, Timestamp};
+use sha2::{Digest, Sha256};
+
+use crate::lifecycle::{Level, Move, Patience, Phase};
+use crate::policy::Ruling;
+
+/// Change, ring by its number, signal.
+pub type Key = (Arc<str>, usize, Signal);
+
+/// Everything of an alert that its lifecycle does not decide.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    pub change_type: ChangeType,
+    pub registered: Registered,
+    pub ring: String,
+    pub ruling: Ruling,
+    pub summary: String,
+    pub evidence: Evidence,
+    pub action: Action,
+}
+
+/// Whether a change was ever announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Registered {
+    Yes,
+    No,
+}
+
+/// Phases and open alerts by test. Bounded by the tests: changes x rings x signals.
+#[derive(Clone, Debug)]
+pub struct AlertBook {
+    patience: Patience,
+    pages: BTreeMap<Key, Page>,
+}
+
+#[derive(Clone, Debug)]
+struct Page {
+    phase: Phase,
+    alert: Option<Alert>,
+}
+
+impl AlertBook {
+    pub const fn new(patience: Patience) -> Self {
+        Self { patience, pages: BTreeMap::new() }
+    }
+
+    /// Takes in the level of a test; returns the transition that follows, if one does. The draft
+    /// is asked for only then.
+    pub fn step(
+        &mut self,
+        key: &Key,
+        level: Level,
+        at: Timestamp,
+        draft: impl FnOnce() -> Draft,
+    ) -> Option<Alert> {
+        let page = self.pages.remove(key).unwrap_or(Page { phase: Phase::Clear, alert: None });
+        let (phase, moved) = page.phase.next(level, at, self.patience);
+        let told = match (moved, page.alert) {
+            (Some(Move::Fire), _) => Some(fired(key, draft(), at)),
+            (Some(Move::Resolve), Some(alert)) => Some(resolved(alert, draft(), at)),
+            (_, alert) => {
+                self.keep(key, Page { phase, alert });
+                return None;
+            }
+        };
+        self.keep(key, Page { phase, alert: told.clone() });
+        told
+    }
+
+    fn keep(&mut self, key: &Key, page: Page) {
+        if page.phase != Phase::Clear {
+            self.pages.insert(key.clone(), page);
+        }
+    }
+
+    /// Whether the test's alert is firing, or pending.
+    pub fn is_raised(&self, key: &Key) -> bool {
+        self.pages.contains_key(key)
+    }
+
+    /// The last transition of every open alert, by change, ring and signal.
+    pub fn open_alerts(&self) -> Vec<&Alert> {
+        self.pages.values().filter_map(|page| page.alert.as_ref()).collect()
+    }
+}
+
+fn fired((change, _, signal): &Key, draft: Draft, at: Timestamp) -> Alert {
+    let decision = draft.ruling.decision;
+    let fingerprint = fingerprint(&[change, &draft.ring, signal.name(), decision.name()]);
+    Alert {
+        v: SCHEMA_VERSION,
+        id: episode_id(&fingerprint, at),
+        fingerprint,
+        state: AlertState::Firing,
+        decision,
+        escalation: draft.ruling.escalation,
+        severity: draft.ruling.severity,
+        change: change.to_string(),
+        change_type: draft.change_type,
+        unregistered: draft.registered == Registered::No,
+        ring: draft.ring,
+        signal: signal.name().to_owned(),
+        transition: 1,
+        starts_at: at,
+        updated_at: at,
+        ends_at: None,
+        summary: draft.summary,
+        evidence: draft.evidence,
+        cohort: None,
+        action: draft.action,
+        links: Links::default(),
+    }
+}
+
+/// The decision stays that of the episode; the evidence is that of its end.
+fn resolved(alert: Alert, draft: Draft, at: Timestamp) -> Alert {
+    Alert {
+        state: AlertState::Resolved,
+        transition: alert.transition + 1,
+        updated_at: at,
+        ends_at: Some(at),
+        summary: draft.summary,
+        evidence: draft.evidence,
+        ..alert
+    }
+}
+
+/// 32 hexadecimal digits that name change + ring + signal + decision.
+fn fingerprint(parts: &[&str]) -> String {
+    let digest = Sha256::digest(parts.join("\0"));
+    digest[..16].iter().fold(String::with_capacity(32), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _written = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// `rw-` and 20 characters of RFC 4648 base32, lower case: 100 bits of a SHA-256.
+fn episode_id(fingerprint: &str, starts_at: Timestamp) -> String {
+    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+    let digest = Sha256::digest(format!("{fingerprint}\0{starts_at}"));
+    let bit = |at: usize| usize::from(digest[at / 8] >> (7 - at % 8) & 1);
+    let letter = |at: usize| (0..5).fold(0, |value, next| value << 1 | bit(5 * at + next));
+    let letters = (0..20).map(|at| char::from(ALPHABET[letter(at)]));
+    "rw-".chars().chain(letters).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{Harm, Reversal, rule};
+    use schemas::alert::{ArmEvidence, EvidenceKind, Owner};
+    use schemas::{Decision, Span};
+
+    fn draft(affected: i64) -> Draft {
+        let arm = ArmEvidence { devices: 500, device_seconds: 9, affected };
+        let evidence = Evidence {
+            kind: EvidenceKind::Rate,
+            log_e: 8.0,
+            line: 7.0,
+            alpha: 0.01,
+            r0: 1.25,
+            treated: arm,
+            control: arm,
+            ratio: None,
+            ratio_low: None,
+            ratio_high: None,
+            windows: 1,
+            first_affected_at: None,
+            baseline_ratio: None,
+        };
+        Draft {
+            change_type: ChangeType::Quality,
+            registered: Registered::No,
+            ring: "first".to_owned(),
+            ruling: rule(ChangeType::Quality, Reversal::Possible, Harm::Ordinary),
+            summary: format!("{affected} affected"),
+            evidence,
+            action: Action { what: "roll back".to_owned(), owner: Owner::Service },
+        }
+    }
+
+    fn minute(minute: i64) -> Timestamp {
+        Timestamp::YEAR_2000 + Span::minutes(minute)
+    }
+
+    fn told(levels: &[Level]) -> Vec<Alert> {
+        let patience = Patience { pending_for: Span::ZERO, resolve_after: Span::minutes(2) };
+        let mut book = AlertBook::new(patience);
+        let key: Key = (Arc::from("kb1"), 1, Signal::OsCrash);
+        let step = |(at, &level)| book.step(&key, level, minute(at), || draft(at));
+        (0..).zip(levels).filter_map(step).collect()
+    }
+
+    #[test]
+    fn an_episode_is_told_once_at_each_end_under_one_id() {
+        use Level::{Above, Below, Between};
+        let told = told(&[Below, Above, Above, Between, Below, Below, Below, Below, Above]);
+        let states: Vec<_> =
+            told.iter().map(|a| (a.state.name(), a.transition, a.updated_at)).collect();
+        let expected =
+            [("firing", 1, minute(1)), ("resolved", 2, minute(6)), ("firing", 1, minute(8))];
+        assert_eq!(states, expected);
+        assert_eq!(told[0].id, told[1].id);
+        assert_ne!(told[0].id, told[2].id);
+        assert_eq!(told[0].fingerprint, told[2].fingerprint);
+        assert_eq!((told[1].starts_at, told[1].ends_at), (minute(1), Some(minute(6))));
+        assert_eq!((told[1].decision, &*told[1].summary), (Decision::Rollback, "6 affected"));
+    }
+
+    // Expected: `printf 'kb1\0first\0os_crash\0rollback' | sha256sum | head -c32`, and
+    // `printf '<fingerprint>\0<time>' | openssl dgst -sha256 -binary | base32 | head -c20`.
+    #[test]
+    fn ids_follow_from_what_the_alert_is_about_and_when_it_began() {
+        let told = told(&[Level::Above]);
+        assert_eq!(told[0].fingerprint, "3fddd175b5930981c6544056bac963f4");
+        assert_eq!(told[0].id, "rw-g2qq2eaoyrzp74bhrcyy");
+    }
+}

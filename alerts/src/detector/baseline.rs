@@ -1,0 +1,140 @@
+//! How a ring fared against the later rings before a change came: what r0 must allow for.
+//!
+//! In: every window's sums per ring, over all devices. Out: x0, y0, T0, C0 of the last 14 days as
+//! one ratio. Rings are not randomised; without it, a ring of old laptops would look like harm.
+
+use std::collections::VecDeque;
+
+use schemas::{Span, Timestamp};
+
+use super::ONSETS;
+use super::tally::Sum;
+
+/// Pseudo-onsets in each arm: with little history the ratio tends to 1.
+const PRIOR_ONSETS: f64 = 10.0;
+/// A ring may look at most three times as bad as the later ones before a change is blamed, and
+/// never better: a lucky fortnight must not make r0 stricter than the margin.
+const RATIO_RANGE: (f64, f64) = (1.0, 3.0);
+/// Resolution of the history: 336 steps of memory per ring instead of 20,160 windows.
+const HOUR: Span = Span::hours(1);
+
+/// Sums per ring and hour.
+#[derive(Clone, Debug)]
+pub struct Baseline {
+    keep: Span,
+    ring_count: usize,
+    hours: VecDeque<Hour>,
+}
+
+#[derive(Clone, Debug)]
+struct Hour {
+    start: Timestamp,
+    rings: Vec<RingHour>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct RingHour {
+    at_risk_ms: i64,
+    onsets: [i64; ONSETS],
+}
+
+impl Baseline {
+    pub const fn new(keep: Span, ring_count: usize) -> Self {
+        Self { keep, ring_count, hours: VecDeque::new() }
+    }
+
+    /// Adds a window's sums; windows come in order.
+    pub fn add(&mut self, window: Timestamp, rings: &[Sum]) {
+        let start = window.window_start(HOUR);
+        if self.hours.back().is_none_or(|hour| hour.start < start) {
+            self.hours.push_back(Hour { start, rings: vec![RingHour::default(); self.ring_count] });
+        }
+        while self.hours.front().is_some_and(|hour| hour.start < start - self.keep) {
+            self.hours.pop_front();
+        }
+        let Some(hour) = self.hours.back_mut() else { return };
+        for (ring, sum) in hour.rings.iter_mut().zip(rings) {
+            ring.at_risk_ms += sum.at_risk_ms;
+            for (count, more) in ring.onsets.iter_mut().zip(&sum.onsets) {
+                *count += more;
+            }
+        }
+    }
+
+    /// Adds late onsets to the hour of their own window, if it is still remembered.
+    pub fn add_late(&mut self, window: Timestamp, ring: usize, signal: usize, onsets: i64) {
+        let start = window.window_start(HOUR);
+        if let Ok(at) = self.hours.binary_search_by_key(&start, |hour| hour.start) {
+            self.hours[at].rings[ring].onsets[signal] += onsets;
+        }
+    }
+
+    /// clip((x0 + 10) / (y0 T0/C0 + 10), 1, 3) of this ring against the later ones (detection 2);
+    /// 1 without history in an arm.
+    pub fn ratio(&self, ring: usize, signal: usize) -> f64 {
+        let (mut own, mut later) = ((0_i64, 0_i64), (0_i64, 0_i64));
+        for hour in &self.hours {
+            for (number, sum) in hour.rings.iter().enumerate().skip(ring) {
+                let arm = if number == ring { &mut own } else { &mut later };
+                arm.0 += sum.onsets[signal];
+                arm.1 += sum.at_risk_ms;
+            }
+        }
+        if own.1 == 0 || later.1 == 0 {
+            return 1.0;
+        }
+        let expected = later.0 as f64 * (own.1 as f64 / later.1 as f64);
+        let ratio = (own.0 as f64 + PRIOR_ONSETS) / (expected + PRIOR_ONSETS);
+        ratio.clamp(RATIO_RANGE.0, RATIO_RANGE.1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sum(at_risk_ms: i64, onsets: i64) -> Sum {
+        Sum { at_risk_ms, onsets: [onsets; ONSETS], ..Sum::default() }
+    }
+
+    fn check(windows: &[(i64, [Sum; 3])], ring: usize, expected: f64) {
+        let mut baseline = Baseline::new(Span::days(14), 3);
+        for (hour, rings) in windows {
+            baseline.add(Timestamp::YEAR_2000 + Span::hours(*hour), rings);
+        }
+        assert!((baseline.ratio(ring, 0) - expected).abs() < 1e-12, "{}", baseline.ratio(ring, 0));
+    }
+
+    #[test]
+    fn the_ratio_is_the_clipped_one_of_the_design() {
+        let even = [sum(100, 30), sum(100, 20), sum(300, 0)];
+        check(&[(0, even)], 0, 40.0 / (20.0 * 100.0 / 400.0 + 10.0));
+        let more = [sum(100, 2), sum(100, 20), sum(300, 30)];
+        check(&[(0, even), (5, more)], 0, 42.0 / (70.0 * 200.0 / 800.0 + 10.0));
+        check(&[(0, [sum(100, 900), sum(100, 20), sum(100, 20)])], 0, 3.0);
+        check(&[(0, [sum(100, 1), sum(100, 500), sum(100, 500)])], 0, 1.0);
+    }
+
+    #[test]
+    fn without_history_or_a_later_ring_the_ratio_is_one() {
+        check(&[], 0, 1.0);
+        check(&[(0, [sum(0, 0), sum(100, 50), sum(100, 50)])], 0, 1.0);
+        check(&[(0, [sum(100, 50), sum(100, 50), sum(100, 500)])], 2, 1.0);
+    }
+
+    #[test]
+    fn what_is_older_than_the_history_is_forgotten() {
+        let (bad, fair) = ([sum(100, 900), sum(100, 0), sum(0, 0)], [sum(9, 0); 3]);
+        check(&[(0, bad), (336, fair)], 0, 3.0);
+        check(&[(0, bad), (337, fair)], 0, 1.0);
+    }
+
+    #[test]
+    fn late_onsets_count_in_the_hour_of_their_window() {
+        let mut baseline = Baseline::new(Span::days(14), 2);
+        baseline.add(Timestamp::YEAR_2000, &[sum(100, 0), sum(100, 0)]);
+        baseline.add_late(Timestamp::YEAR_2000 + Span::minutes(59), 0, 4, 10);
+        baseline.add_late(Timestamp::YEAR_2000 + Span::minutes(60), 0, 4, 1_000);
+        assert!((baseline.ratio(0, 4) - 2.0).abs() < 1e-12);
+    }
+}

@@ -1,0 +1,226 @@
+//! One window in, alert transitions out: the detector, the policy and the lifecycle together.
+//!
+//! ```text
+//! RegistryDelta ─► register ─┐
+//!                            ▼
+//! WindowTotals ──► evaluate: arms ─► terms of every test ─► levels ─► AlertBook ─► Vec<Alert>
+//!                            └─► baseline, past windows: for changes and onsets still to come
+//! ```
+//! Windows come once each, in order; registry records before the window they take effect in. The
+//! engine reads no clock: the same calls give the same bytes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use schemas::delta::{ChangeSet, RegistryDelta};
+use schemas::totals::{ChangeTotals, Onsets};
+use schemas::{Alert, Signal, Timestamp, WindowTotals};
+
+use crate::book::AlertBook;
+use crate::config::DetectionConfig;
+use crate::detector::baseline::Baseline;
+use crate::detector::pair::Pair;
+use crate::detector::past::{Found, Group, PastWindows};
+use crate::detector::tally::{ChangeNumber, RingArms, Tally};
+use crate::lifecycle::Patience;
+use crate::metrics;
+
+mod change;
+mod judge;
+
+use change::{Change, Status};
+
+/// All state of detection: evidence, history, open alerts.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    config: DetectionConfig,
+    rings: BTreeMap<String, usize>,
+    numbers: BTreeMap<Arc<str>, ChangeNumber>,
+    changes: Vec<Change>,
+    baseline: Baseline,
+    past: PastWindows,
+    book: AlertBook,
+    partial: bool,
+}
+
+impl Engine {
+    /// An engine that has seen nothing. The configuration must have passed its check.
+    pub fn new(config: DetectionConfig) -> Self {
+        let numbered = config.rings.iter().cloned().zip(0..);
+        let patience =
+            Patience { pending_for: config.pending_for, resolve_after: config.resolve_after };
+        Self {
+            rings: numbered.collect(),
+            numbers: BTreeMap::new(),
+            changes: Vec::new(),
+            baseline: Baseline::new(config.baseline, config.rings.len()),
+            past: PastWindows::new(config.late_max, config.sets_max),
+            book: AlertBook::new(patience),
+            partial: false,
+            config,
+        }
+    }
+
+    /// Takes in a registry record: the latest of a change counts.
+    pub fn register(&mut self, registry: &RegistryDelta) {
+        let status = match &registry.record {
+            None => Status::Removed,
+            Some(json) => match serde_json::from_str(json) {
+                Ok(record) => Status::Registered(record),
+                Err(error) => {
+                    tracing::error!(offset = registry.offset, %error, "registry record unreadable");
+                    return metrics::registry_unreadable().increment(1);
+                }
+            },
+        };
+        if let Some(number) = self.track(&Arc::from(registry.change.as_str())) {
+            self.changes[number].status = status;
+        }
+    }
+
+    /// Takes in a window, and returns the alert transitions at its end, by change, ring and signal.
+    pub fn evaluate(&mut self, totals: &WindowTotals) -> Vec<Alert> {
+        let seen = totals.groups.keys().flat_map(|(_, set)| set.iter());
+        for change in seen.chain(totals.changes.keys().map(|(_, change)| change)) {
+            self.track(change);
+        }
+        let (tally, groups) = self.tally(totals);
+        self.start_pairs(&tally, &totals.changes);
+        self.add_window(&tally, &totals.changes);
+        self.add_late(&totals.late);
+        self.baseline.add(totals.start, tally.rings());
+        self.past.push(totals.start, groups);
+        self.partial = totals.partial;
+        metrics::windows().increment(1);
+        self.judge(totals.end)
+    }
+
+    /// The last transition of every open alert, by change, ring and signal.
+    pub fn open_alerts(&self) -> Vec<&Alert> {
+        self.book.open_alerts()
+    }
+
+    /// The number of a change, given now if it is new; `None` beyond the bound.
+    fn track(&mut self, change: &Arc<str>) -> Option<ChangeNumber> {
+        if let Some(&number) = self.numbers.get(change) {
+            return Some(number);
+        }
+        if self.changes.len() >= self.config.changes_max {
+            metrics::changes_refused().increment(1);
+            return None;
+        }
+        self.numbers.insert(Arc::clone(change), self.changes.len());
+        self.changes.push(Change::new());
+        Some(self.changes.len() - 1)
+    }
+
+    /// The window's arms, and its groups to remember. Rings that are not configured are in no arm.
+    fn tally(&mut self, totals: &WindowTotals) -> (Tally, Vec<Group>) {
+        let mut tally = Tally::new(self.rings.len());
+        let mut groups = Vec::with_capacity(totals.groups.len());
+        for ((ring, set), group) in &totals.groups {
+            let Some(&ring) = self.rings.get(&**ring) else { continue };
+            let numbers = &self.numbers;
+            let number = |name: &str| numbers.get(name).copied();
+            let Some(members) = self.past.members(set, number) else {
+                metrics::groups_refused().increment(1);
+                continue;
+            };
+            tally.add_exposure(ring, &members, group.at_risk_ms, group.devices_active);
+            for (&signal, &onsets) in &group.onsets {
+                tally.add_onsets(ring, &members, signal, onsets);
+            }
+            groups.push(Group { ring, members, at_risk_ms: group.at_risk_ms });
+        }
+        (tally, groups)
+    }
+
+    /// Begins the tests of every change x ring that has its first exposure in this window.
+    fn start_pairs(&mut self, tally: &Tally, totals: &Attempts) {
+        let attempted = totals.iter().filter(|(_, counts)| attempts_ended(counts) > 0);
+        let mut begun: Vec<(ChangeNumber, usize)> = attempted
+            .filter_map(|((ring, change), _)| {
+                Some((*self.numbers.get(change)?, *self.rings.get(&**ring)?))
+            })
+            .collect();
+        for number in 0..self.changes.len() {
+            let exposed = tally.arms(number).filter(|arms| arms.treated.at_risk_ms > 0);
+            begun.extend(exposed.map(|arms| (number, arms.ring)));
+        }
+        // In rollout order: what is left of a budget depends on the order of the grants.
+        begun.sort_unstable();
+        for (number, ring) in begun {
+            let change = &mut self.changes[number];
+            if change.is_watched() {
+                change.start(ring, &self.config, &self.baseline);
+            }
+        }
+    }
+
+    /// Adds the window to every pair of a change that is still watched.
+    fn add_window(&mut self, tally: &Tally, totals: &Attempts) {
+        for_each_pair(&mut self.changes, tally, |number, pair, arms| {
+            pair.add_exposure(arms);
+            pair.add_onsets(arms, |signal| tally.first_at(number, arms.ring, signal));
+        });
+        for ((ring, change), counts) in totals {
+            let ring = self.rings.get(&**ring);
+            let change = self.numbers.get(change).map(|&number| &mut self.changes[number]);
+            if let (Some(ring), Some(change)) = (ring, change)
+                && change.is_watched()
+                && let Some(pair) = change.pairs.get_mut(ring)
+            {
+                pair.add_attempts(counts);
+            }
+        }
+    }
+
+    /// Adds late onsets, each window of event time as one term with its own exposure.
+    fn add_late(&mut self, late: &BTreeMap<(Timestamp, Arc<str>, ChangeSet, Signal), Onsets>) {
+        let mut rest = late.iter().peekable();
+        while let Some(((window, ..), _)) = rest.peek() {
+            let window = *window;
+            let (mut tally, found) = self.past.exposure(window, self.rings.len());
+            if found == Found::Elsewhere {
+                metrics::late_elsewhere().increment(1);
+            }
+            let of_window = |(key, _): &(&(Timestamp, _, _, _), _)| key.0 == window;
+            while let Some(((_, ring, set, signal), onsets)) = rest.next_if(of_window) {
+                let Some(&ring) = self.rings.get(&**ring) else { continue };
+                let numbers = &self.numbers;
+                let members: Vec<_> =
+                    set.iter().filter_map(|name| numbers.get(name).copied()).collect();
+                tally.add_onsets(ring, &members, *signal, *onsets);
+                if signal.is_onset() {
+                    self.baseline.add_late(window, ring, *signal as usize, onsets.affected);
+                }
+            }
+            for_each_pair(&mut self.changes, &tally, |number, pair, arms| {
+                pair.add_onsets(arms, |signal| tally.first_at(number, arms.ring, signal));
+            });
+        }
+    }
+}
+
+/// Visits every pair of a watched change with the arms of its ring.
+fn for_each_pair(
+    changes: &mut [Change],
+    tally: &Tally,
+    mut visit: impl FnMut(ChangeNumber, &mut Pair, &RingArms),
+) {
+    for (number, change) in changes.iter_mut().enumerate() {
+        if change.is_watched() && !change.pairs.is_empty() {
+            for arms in tally.arms(number) {
+                if let Some(pair) = change.pairs.get_mut(&arms.ring) {
+                    visit(number, pair, &arms);
+                }
+            }
+        }
+    }
+}
+
+type Attempts = BTreeMap<(Arc<str>, Arc<str>), ChangeTotals>;
+
+const fn attempts_ended(counts: &ChangeTotals) -> i64 {
+    counts.attempts_failed + counts.attempts_succeeded
+}

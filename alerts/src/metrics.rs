@@ -1,0 +1,50 @@
+//! The detector's metrics, each declared once. Those of delivery stand in `delivery/metrics.rs`.
+
+use metrics::{Counter, counter, describe_counter};
+
+const WINDOWS: &str = "ringwatch_detector_windows_total";
+const CHANGES_REFUSED: &str = "ringwatch_detector_changes_refused_total";
+const GROUPS_REFUSED: &str = "ringwatch_detector_groups_refused_total";
+const LATE_ELSEWHERE: &str = "ringwatch_detector_late_elsewhere_total";
+const REGISTRY_UNREADABLE: &str = "ringwatch_detector_registry_unreadable_total";
+const UNBUDGETED: &str = "ringwatch_detector_unbudgeted_rings_total";
+const TRANSITIONS: &str = "ringwatch_alert_transitions_total";
+
+/// Says what each metric means; called once by the shell.
+pub fn describe() {
+    describe_counter!(WINDOWS, "windows evaluated");
+    describe_counter!(CHANGES_REFUSED, "sightings of changes beyond detection.changes_max");
+    describe_counter!(GROUPS_REFUSED, "groups left out of every arm, beyond detection.sets_max");
+    describe_counter!(LATE_ELSEWHERE, "windows of late onsets whose exposure is no longer known");
+    describe_counter!(REGISTRY_UNREADABLE, "registry records that this version cannot read");
+    describe_counter!(UNBUDGETED, "rings first exposed when the change's error budget was spent");
+    describe_counter!(TRANSITIONS, "alert transitions by state");
+}
+
+pub(crate) fn windows() -> Counter {
+    counter!(WINDOWS)
+}
+
+pub(crate) fn changes_refused() -> Counter {
+    counter!(CHANGES_REFUSED)
+}
+
+pub(crate) fn groups_refused() -> Counter {
+    counter!(GROUPS_REFUSED)
+}
+
+pub(crate) fn late_elsewhere() -> Counter {
+    counter!(LATE_ELSEWHERE)
+}
+
+pub(crate) fn registry_unreadable() -> Counter {
+    counter!(REGISTRY_UNREADABLE)
+}
+
+pub(crate) fn unbudgeted_rings() -> Counter {
+    counter!(UNBUDGETED)
+}
+
+pub(crate) fn transitions(state: schemas::AlertState) -> Counter {
+    counter!(TRANSITIONS, "state" => state.name())
+}

@@ -1,0 +1,159 @@
+//! What to do about a regression, and how to say it (design: detection 5).
+//!
+//! In: what the change is, and the evidence. Out: decision, escalation, severity, action, summary.
+
+use schemas::alert::{Action, Evidence, EvidenceKind, Owner};
+use schemas::{ChangeType, Decision, Escalation, Severity, Signal};
+
+/// Ratio from which harm of any kind is severe, by the low end of its interval.
+const SEVERE_RATIO: f64 = 10.0;
+
+/// Whether a change can be taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reversal {
+    Possible,
+    Impossible,
+}
+
+/// How bad the harm is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Harm {
+    Ordinary,
+    Severe,
+}
+
+/// Whether the later rings wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LaterRings {
+    Hold,
+    GoOn,
+}
+
+/// The decision on one regression.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ruling {
+    pub decision: Decision,
+    pub escalation: Option<Escalation>,
+    pub severity: Severity,
+    later: LaterRings,
+}
+
+/// Severe by kind, or by the least that the ratio can be.
+pub fn harm(signal: Signal, evidence: &Evidence) -> Harm {
+    let by_kind = matches!(signal, Signal::DataLoss | Signal::Silence | Signal::BootLoop);
+    let by_ratio = evidence.ratio_low.is_some_and(|low| low >= SEVERE_RATIO);
+    if by_kind || by_ratio { Harm::Severe } else { Harm::Ordinary }
+}
+
+/// The table of detection 5. Where two of its rows hold, the more urgent one does: an emergency
+/// that cannot be taken back is escalated as an emergency.
+pub fn rule(change_type: ChangeType, reversal: Reversal, harm: Harm) -> Ruling {
+    let emergency = change_type == ChangeType::Emergency;
+    let reopens_the_hole = change_type == ChangeType::Security;
+    let roll_back = !emergency && !reopens_the_hole && reversal == Reversal::Possible;
+    let urgent = (harm == Harm::Severe || emergency).then_some(Escalation::A);
+    let (decision, escalation) = if roll_back {
+        (Decision::Rollback, urgent)
+    } else {
+        (Decision::Escalate, urgent.or(Some(Escalation::B)))
+    };
+    let critical = roll_back || urgent.is_some();
+    let severity = if critical { Severity::Critical } else { Severity::Warning };
+    // An emergency is itself the mitigation: stopping it would leave the later rings in danger.
+    let later = if emergency { LaterRings::GoOn } else { LaterRings::Hold };
+    Ruling { decision, escalation, severity, later }
+}
+
+/// What should be done with `change` in `ring`, and with the rings after it.
+pub fn action(ruling: &Ruling, change: &str, ring: &str, later: &[&str]) -> Action {
+    let urgency = ruling.escalation.map_or("", Escalation::name);
+    let mut what = match (ruling.decision, ruling.escalation) {
+        (Decision::Rollback, None) => format!("roll back {change} in ring {ring}"),
+        (Decision::Rollback, Some(_)) => {
+            format!("roll back {change} in ring {ring}; open a support case of severity {urgency}")
+        }
+        _ => format!("open a support case of severity {urgency} for {change} in ring {ring}"),
+    };
+    if ruling.later == LaterRings::Hold && !later.is_empty() {
+        what.push_str("; hold ");
+        what.push_str(&later.join(", "));
+    }
+    Action { what, owner: Owner::Service }
+}
+
+/// One sentence for people.
+pub fn summary(change: &str, ring: &str, signal: Signal, evidence: &Evidence) -> String {
+    let (treated, name) = (&evidence.treated, signal.name());
+    let (affected, devices) = (treated.affected, treated.devices);
+    match (evidence.kind, evidence.ratio) {
+        (EvidenceKind::Attempt, ratio) => {
+            let ratio = ratio.unwrap_or_default();
+            let bound = affected as f64 / ratio;
+            format!(
+                "{change} makes {name} {ratio:.1}x as likely as allowed in ring {ring} \
+                 ({affected} of {devices} attempts; allowed {bound:.1})"
+            )
+        }
+        (_, Some(ratio)) if ratio > 0.0 => {
+            let expected = affected as f64 / ratio;
+            format!(
+                "{change} makes {name} {ratio:.1}x as likely in ring {ring} \
+                 ({affected} of {devices} devices; expected {expected:.1})"
+            )
+        }
+        _ => format!(
+            "{change} makes {name} more likely in ring {ring} \
+             ({affected} of {devices} devices; none of the control)"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(change_type: ChangeType, reversal: Reversal, harm: Harm, expected: &str) {
+        let ruling = rule(change_type, reversal, harm);
+        let escalation = ruling.escalation.map_or("-", Escalation::name);
+        let said = [ruling.decision.name(), escalation, ruling.severity.name()].join(" ");
+        assert_eq!(said, expected, "{change_type:?} {reversal:?} {harm:?}");
+    }
+
+    #[test]
+    fn decisions_are_those_of_the_table() {
+        use ChangeType::{Emergency, Feature, Quality, Security, Unknown};
+        use Harm::{Ordinary, Severe};
+        use Reversal::{Impossible, Possible};
+        for change_type in [Feature, Quality, Unknown] {
+            check(change_type, Possible, Ordinary, "rollback - critical");
+            check(change_type, Possible, Severe, "rollback A critical");
+            check(change_type, Impossible, Ordinary, "escalate B warning");
+            check(change_type, Impossible, Severe, "escalate A critical");
+        }
+        for reversal in [Possible, Impossible] {
+            check(Security, reversal, Ordinary, "escalate B warning");
+            check(Security, reversal, Severe, "escalate A critical");
+            check(Emergency, reversal, Ordinary, "escalate A critical");
+            check(Emergency, reversal, Severe, "escalate A critical");
+        }
+    }
+
+    #[test]
+    fn the_action_names_the_rings_that_wait() {
+        let check = |change_type, harm, later: &[&str], expected: &str| {
+            let ruling = rule(change_type, Reversal::Possible, harm);
+            assert_eq!(action(&ruling, "kb5040442", "first", later).what, expected);
+        };
+        let later = ["fast", "broad", "last"];
+        let text = "roll back kb5040442 in ring first; hold fast, broad, last";
+        check(ChangeType::Quality, Harm::Ordinary, &later, text);
+        check(ChangeType::Quality, Harm::Ordinary, &[], "roll back kb5040442 in ring first");
+        let text =
+            "roll back kb5040442 in ring first; open a support case of severity A; hold last";
+        check(ChangeType::Unknown, Harm::Severe, &["last"], text);
+        let text = "open a support case of severity B for kb5040442 in ring first; hold last";
+        check(ChangeType::Security, Harm::Ordinary, &["last"], text);
+        let text = "open a support case of severity A for kb5040442 in ring first";
+        check(ChangeType::Emergency, Harm::Ordinary, &later, text);
+    }
+}
