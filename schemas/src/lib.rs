@@ -9,8 +9,10 @@
 pub mod alert;
 pub mod commit;
 pub mod delta;
+pub mod dictionary;
 pub mod entry;
 pub mod event;
+pub mod json_schema;
 pub mod registry;
 pub mod reject;
 pub mod signal;
