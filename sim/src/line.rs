@@ -82,6 +82,11 @@ impl Line {
         &self.bytes
     }
 
+    /// The bytes written since `begin`.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     fn name(&mut self, name: &str) {
         self.bytes.extend_from_slice(b",\"");
         self.bytes.extend_from_slice(name.as_bytes());
@@ -159,7 +164,12 @@ mod tests {
             .number("interval_s", 3_600)
             .number("uptime_s", 86_211)
             .attrs(&[("driver", "nv-551.23"), ("region", "eu-west")]);
-        let expected = r#"{"v":1,"type":"heartbeat","device":"d-0000123456","ring":"fast","time":"2026-07-19T04:09:12.345Z","seq":18231,"build":"10.0.22631.3880","model":"Latitude-5440","interval_s":3600,"uptime_s":86211,"attrs":{"driver":"nv-551.23","region":"eu-west"}}"#;
+        let expected = concat!(
+            r#"{"v":1,"type":"heartbeat","device":"d-0000123456","ring":"fast","#,
+            r#""time":"2026-07-19T04:09:12.345Z","seq":18231,"build":"10.0.22631.3880","#,
+            r#""model":"Latitude-5440","interval_s":3600,"uptime_s":86211,"#,
+            r#""attrs":{"driver":"nv-551.23","region":"eu-west"}}"#
+        );
         assert_eq!(std::str::from_utf8(line.end()).unwrap(), expected);
     }
 
@@ -178,14 +188,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_and_number_survive(text in ".*", number: u64, micros in 0_i64..4_000_000_000_000_000) {
+        fn any_text_and_number_survive(text in ".*", number: u64, us in 0_i64..4_000_000_000_000_000) {
             let mut line = Line::default();
-            line.begin("fault", &text, &text, Timestamp(micros)).number("seq", number);
+            line.begin("fault", &text, &text, Timestamp(us)).number("seq", number);
             let value: serde_json::Value = serde_json::from_slice(line.end()).unwrap();
             prop_assert_eq!(value["device"].as_str(), Some(text.as_str()));
             prop_assert_eq!(value["seq"].as_u64(), Some(number));
-            let time = Timestamp::parse_rfc3339(value["time"].as_str().unwrap().as_bytes()).unwrap();
-            prop_assert_eq!(time.as_millis(), Timestamp(micros).as_millis());
+            let time = value["time"].as_str().unwrap();
+            let time = Timestamp::parse_rfc3339(time.as_bytes()).unwrap();
+            prop_assert_eq!(time.as_millis(), Timestamp(us).as_millis());
         }
     }
 }

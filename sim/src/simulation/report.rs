@@ -70,9 +70,8 @@ impl Simulation {
     pub(super) fn case(&mut self, now: Timestamp, number: u32) {
         if number > 0 {
             let ticket = format!("C-{number}");
-            let value = format!(
-                r#"{{"v":1,"ticket":"{ticket}","time":"{now}","severity":"C","status":"opened","category":"how-to"}}"#
-            );
+            let fields = r#""severity":"C","status":"opened","category":"how-to""#;
+            let value = format!(r#"{{"v":1,"ticket":"{ticket}","time":"{now}",{fields}}}"#);
             let stream = Stream { kind: StreamKind::Support, partition: 0 };
             let record = SimRecord { stream, arrival: now, key: ticket, value: value.into_bytes() };
             self.under_way.push(now, record);
