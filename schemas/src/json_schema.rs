@@ -107,7 +107,7 @@ fn fault() -> Value {
 fn ticket() -> Value {
     kind(
         "ticket",
-        json!({"ticket": plain(), "severity": severity(), "category": plain()}),
+        json!({"ticket": key(), "severity": severity(), "category": plain()}),
         &["ticket", "severity"],
     )
 }
@@ -167,7 +167,7 @@ pub fn support() -> Value {
                         to a device's telemetry.",
         "type": "object",
         "properties": {
-            "v": version(), "ticket": plain(), "time": time(), "severity": severity(),
+            "v": version(), "ticket": key(), "time": time(), "severity": severity(),
             "status": plain(), "device": key(), "ring": key(), "category": plain(),
             "change": key(),
         },

@@ -1,0 +1,192 @@
+//! The canonical workload through a real broker (docs/benchmarks.md): prints two numbers.
+//!
+//! ```text
+//! canonical (benches) ─► NDJSON ─► broker on core 0 ─┬─► ringwatch run --until-end on core 1 ─► verify, oracle
+//!                                                    └─► count on core 1
+//! ```
+//! Messages per second of one core's time, and the CPU of ringwatch as a multiple of that of a
+//! client that only consumes and counts. Both are measured from outside, over whole processes,
+//! start and end included. A run whose tables differ from the truth prints no number.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use clap::Args;
+
+use crate::kafka::Broker;
+use crate::{Failure, produce, repository};
+
+mod count;
+mod measure;
+
+pub use count::count;
+use measure::{Usage, measure, succeed};
+
+/// The broker has this core to itself, what is measured the next one.
+const BROKER_CORE: usize = 0;
+const MEASURED_CORE: usize = 1;
+const PARTITIONS: i32 = 4;
+const RECORD_FILE: &str = "docs/benchmarks.md";
+
+/// How the benchmark is run.
+#[derive(Args, Debug)]
+pub struct Options {
+    /// Telemetry messages of the workload.
+    #[arg(long, default_value_t = 1_000_000)]
+    messages: u64,
+    /// Appends a dated line to docs/benchmarks.md.
+    #[arg(long)]
+    record: bool,
+}
+
+/// What was built for it, optimised.
+struct Programs {
+    ringwatch: PathBuf,
+    canonical: PathBuf,
+    xtask: PathBuf,
+}
+
+/// Runs it.
+pub fn run(options: &Options) -> Result<(), Failure> {
+    let programs = build()?;
+    let folder = tempfile::tempdir().map_err(Failure::io("make a folder for the benchmark"))?;
+    let input = folder.path().join("input");
+    let data = folder.path().join("data");
+    let messages = options.messages.to_string();
+    let mut generate = Command::new(&programs.canonical);
+    succeed(generate.arg("--out").arg(&input).args(["--messages", &messages]))?;
+
+    let broker = Broker::start_pinned(BROKER_CORE)?;
+    broker.create_topics(PARTITIONS)?;
+    let produced = produce::ndjson_folder(&broker.bootstrap, &input)?;
+    say(&format!("{produced} records produced; ringwatch on core {MEASURED_CORE}"));
+
+    let config = folder.path().join("ringwatch.toml");
+    let text = format!(
+        "[kafka]\nbrokers = \"{}\"\n\n[store]\ndata = \"{}\"\n",
+        broker.bootstrap,
+        data.display()
+    );
+    fs::write(&config, text).map_err(Failure::io("write the configuration"))?;
+    let mut ringwatch = Command::new(&programs.ringwatch);
+    ringwatch.args(["run", "--until-end", "--quiet", "--config"]).arg(&config);
+    let whole = measure(&mut ringwatch, MEASURED_CORE)?;
+    let mut counting = Command::new(&programs.xtask);
+    let baseline =
+        measure(counting.args(["count", &broker.bootstrap, "telemetry"]), MEASURED_CORE)?;
+
+    check_truth(&programs.ringwatch, &data, &input)?;
+    report(options, &whole, &baseline)
+}
+
+/// Builds the programs for release and says where they are.
+fn build() -> Result<Programs, Failure> {
+    let mut cargo = Command::new("cargo");
+    cargo.args(["build", "--release", "--message-format=json-render-diagnostics"]);
+    cargo.args(["--package", "ringwatch", "--package", "benches", "--package", "xtask", "--bins"]);
+    let output = cargo
+        .current_dir(repository())
+        .stderr(std::process::Stdio::inherit())
+        .output()
+        .map_err(Failure::io("start cargo"))?;
+    if !output.status.success() {
+        return Err(Failure::Unmet("the release build failed".to_owned()));
+    }
+    let messages = String::from_utf8_lossy(&output.stdout);
+    let program = |name: &str| executable(&messages, name);
+    Ok(Programs {
+        ringwatch: program("ringwatch")?,
+        canonical: program("canonical")?,
+        xtask: program("xtask")?,
+    })
+}
+
+/// The path of a program in cargo's messages.
+fn executable(messages: &str, name: &str) -> Result<PathBuf, Failure> {
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter(|message| message["target"]["name"] == name)
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .ok_or_else(|| Failure::Unmet(format!("cargo built no program `{name}`")))
+}
+
+/// `verify`, then the independent model's comparison of the tables with the input.
+fn check_truth(ringwatch: &Path, data: &Path, input: &Path) -> Result<(), Failure> {
+    succeed(Command::new(ringwatch).arg("verify").arg("--data").arg(data))?;
+    let python = repository().join(".venv/bin/python");
+    if !python.is_file() {
+        return Err(Failure::Unmet("no .venv to check the result with: ./dev setup".to_owned()));
+    }
+    let compare = repository().join("tests/oracle/compare.py");
+    succeed(Command::new(python).arg(compare).arg(data).arg(input))
+}
+
+fn report(options: &Options, whole: &Usage, baseline: &Usage) -> Result<(), Failure> {
+    let messages = options.messages as f64;
+    let rate = messages / whole.cpu.as_secs_f64() / 1e6;
+    let ratio = whole.cpu.as_secs_f64() / baseline.cpu.as_secs_f64();
+    say(&format!("{rate:.2} M messages/s per core"));
+    say(&format!("{ratio:.1} x the CPU of consuming and counting"));
+    let memory_mib = whole.memory_bytes_max / (1 << 20);
+    let detail = format!(
+        "{} messages: {:.2} CPU-s in {:.1} s, peak {memory_mib} MiB; counting {:.2} CPU-s in {:.1} s",
+        options.messages,
+        whole.cpu.as_secs_f64(),
+        whole.wall.as_secs_f64(),
+        baseline.cpu.as_secs_f64(),
+        baseline.wall.as_secs_f64(),
+    );
+    say(&detail);
+    if !options.record {
+        return Ok(());
+    }
+    let line = format!(
+        "| {} | {} | {} | {} | {rate:.2} M | {ratio:.1} | {memory_mib} |\n",
+        first_line(Command::new("date").args(["--utc", "+%F"])),
+        processor(),
+        first_line(Command::new("git").args(["rev-parse", "--short", "HEAD"])),
+        options.messages,
+    );
+    OpenOptions::new()
+        .append(true)
+        .open(repository().join(RECORD_FILE))
+        .and_then(|mut file| file.write_all(line.as_bytes()))
+        .map_err(Failure::io(format!("append to {RECORD_FILE}")))
+}
+
+fn first_line(command: &mut Command) -> String {
+    let output = command.current_dir(repository()).output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    text.unwrap_or_default().lines().next().unwrap_or("?").to_owned()
+}
+
+/// The processor's name and how many cores there are.
+fn processor() -> String {
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = text.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("? ?");
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    format!("{} x {cores}", name.trim_start_matches([' ', '\t', ':']))
+}
+
+#[expect(clippy::print_stdout, reason = "the numbers are what the task is run for")]
+fn say(line: &str) {
+    println!("{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_is_found_in_what_cargo_says() {
+        let messages = "noise\n\
+            {\"target\":{\"name\":\"ringwatch\"},\"executable\":null}\n\
+            {\"target\":{\"name\":\"ringwatch\"},\"executable\":\"/t/release/ringwatch\"}\n";
+        let found = executable(messages, "ringwatch").unwrap();
+        assert_eq!(found, Path::new("/t/release/ringwatch"));
+        assert!(executable(messages, "canonical").is_err());
+    }
+}

@@ -1,0 +1,87 @@
+//! What a child process costs: time of the processor, of the clock, and memory at its peak.
+
+use std::fs;
+use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike as _;
+
+use crate::Failure;
+
+/// Between two looks at its memory; the high-water mark only grows, so few looks are enough.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+
+/// What a process took, start and end included.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Usage {
+    pub cpu: Duration,
+    pub wall: Duration,
+    pub memory_bytes_max: u64,
+}
+
+/// Runs a command to its good end on one core.
+///
+/// No other child may end meanwhile: the system adds up the CPU of all that have.
+pub(super) fn measure(command: &mut Command, core: usize) -> Result<Usage, Failure> {
+    let mut pinned = Command::new("taskset");
+    pinned.args(["--cpu-list", &core.to_string()]);
+    pinned.arg(command.get_program()).args(command.get_args());
+    let before = children_cpu()?;
+    let started = Instant::now();
+    let mut child = pinned.spawn().map_err(Failure::io("start taskset"))?;
+    let mut memory_bytes_max = 0;
+    let status = loop {
+        if let Some(status) = child.try_wait().map_err(Failure::io("wait for a process"))? {
+            break status;
+        }
+        memory_bytes_max = memory_bytes_max.max(memory_bytes(child.id()));
+        sleep(LOOK_INTERVAL);
+    };
+    let wall = started.elapsed();
+    if !status.success() {
+        return Err(Failure::Unmet(format!("{pinned:?} ended with {status}")));
+    }
+    Ok(Usage { cpu: children_cpu()?.saturating_sub(before), wall, memory_bytes_max })
+}
+
+/// Runs a command to its good end; its output goes to the terminal.
+pub(super) fn succeed(command: &mut Command) -> Result<(), Failure> {
+    let doing = format!("run {}", command.get_program().display());
+    let status = command.status().map_err(Failure::io(doing))?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(Failure::Unmet(format!("{command:?} ended with {status}")))
+}
+
+fn children_cpu() -> Result<Duration, Failure> {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)
+        .map_err(|code| Failure::io("ask for the CPU of processes")(code.into()))?;
+    let microseconds =
+        usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
+    Ok(Duration::from_micros(microseconds.unsigned_abs()))
+}
+
+/// The process's high-water mark of resident memory; 0 once it has ended.
+fn memory_bytes(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or(0) * 1_024
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_computes_is_seen_to() {
+        let loops = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done";
+        let usage = measure(Command::new("sh").args(["-c", loops]), 0).unwrap();
+        assert!(usage.cpu > Duration::from_millis(5), "{usage:?}");
+        assert!(usage.wall > usage.cpu / 2, "{usage:?}");
+        assert!(usage.memory_bytes_max > 100_000, "{usage:?}");
+        assert!(measure(&mut Command::new("false"), 0).is_err());
+    }
+}

@@ -1,0 +1,214 @@
+//! For black-box tests: runs the built binary and the Python oracle, and says what they said.
+//!
+//! A fixture that cannot do its part panics with the whole output: there is nothing to test then.
+
+#![expect(clippy::expect_used, reason = "a fixture that cannot run must fail the test")]
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+use crate::repository;
+
+/// Between two looks at a process.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// The program under test: `Program::new(env!("CARGO_BIN_EXE_ringwatch"))`.
+#[derive(Clone, Debug)]
+pub struct Program(PathBuf);
+
+/// What a process left behind.
+#[derive(Debug)]
+pub struct Finished {
+    pub status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// A process under way, with its output going to files; killed when dropped.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    output: TempDir,
+}
+
+impl Program {
+    /// The program at a path.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// A command of it, without configuration from this process's environment.
+    pub fn command<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
+        let mut command = Command::new(&self.0);
+        command.args(arguments).stdin(Stdio::null());
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("RINGWATCH_") {
+                command.env_remove(name);
+            }
+        }
+        command
+    }
+
+    /// Runs it to its end.
+    #[track_caller]
+    pub fn run<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Finished {
+        finish(&mut self.command(arguments))
+    }
+
+    /// Starts it.
+    #[track_caller]
+    pub fn spawn<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Running {
+        spawn(&mut self.command(arguments))
+    }
+}
+
+/// Runs a command to its end.
+#[track_caller]
+pub fn finish(command: &mut Command) -> Finished {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    Finished {
+        status: output.status,
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// Starts a command.
+#[track_caller]
+pub fn spawn(command: &mut Command) -> Running {
+    let output = tempfile::tempdir().expect("a temporary folder");
+    let file = |name| File::create(output.path().join(name)).expect("a file in it");
+    command.stdout(file("stdout")).stderr(file("stderr"));
+    let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    Running { child, output }
+}
+
+/// Runs a script of `tests/oracle` in the environment that `./dev test` makes.
+#[track_caller]
+pub fn oracle<A: AsRef<OsStr>>(script: &str, arguments: impl IntoIterator<Item = A>) -> Finished {
+    let top = repository();
+    let python = top.join(".venv/bin/python");
+    assert!(python.is_file(), "{} is missing: run ./dev setup", python.display());
+    finish(Command::new(python).arg(top.join("tests/oracle").join(script)).args(arguments))
+}
+
+impl Finished {
+    /// The same, if it ended with that code.
+    #[must_use]
+    #[track_caller]
+    pub fn with_code(self, code: i32) -> Self {
+        assert_eq!(self.status.code(), Some(code), "unexpected exit code\n{self}");
+        self
+    }
+
+    /// What stands on standard output as JSON.
+    #[track_caller]
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}\n{self}"))
+    }
+}
+
+impl fmt::Display for Finished {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { status, stdout, stderr } = self;
+        write!(formatter, "{status}\n--- stdout\n{stdout}\n--- stderr\n{stderr}")
+    }
+}
+
+impl Running {
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has written to standard output so far.
+    #[track_caller]
+    pub fn stdout(&self) -> String {
+        self.written("stdout")
+    }
+
+    /// What it has written to standard error so far.
+    #[track_caller]
+    pub fn stderr(&self) -> String {
+        self.written("stderr")
+    }
+
+    fn written(&self, name: &str) -> String {
+        let bytes = fs::read(self.output.path().join(name)).expect("the file it writes to");
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Waits until `condition` holds; panics if the process ends or the time is over.
+    #[track_caller]
+    pub fn wait_until(&mut self, what: &str, limit: Duration, condition: impl Fn(&Self) -> bool) {
+        let deadline = Instant::now() + limit;
+        while !condition(self) {
+            let exited = self.child.try_wait().expect("a child of this process");
+            assert!(exited.is_none(), "it ended before {what}: {exited:?}\n{}", self.stderr());
+            assert!(Instant::now() < deadline, "not within {limit:?}: {what}\n{}", self.stderr());
+            sleep(POLL_INTERVAL);
+        }
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub fn finish(mut self, limit: Duration) -> Finished {
+        let deadline = Instant::now() + limit;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child of this process") {
+                return Finished { status, stdout: self.stdout(), stderr: self.stderr() };
+            }
+            assert!(Instant::now() < deadline, "not ended within {limit:?}\n{}", self.stderr());
+            sleep(POLL_INTERVAL);
+        }
+    }
+
+    /// Asks it to stop: SIGTERM.
+    #[track_caller]
+    pub fn terminate(self, limit: Duration) -> Finished {
+        kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM).expect("it is still there");
+        self.finish(limit)
+    }
+
+    /// Ends it as a power cut would: SIGKILL.
+    #[track_caller]
+    pub fn kill(mut self) -> Finished {
+        self.child.kill().expect("it is still there");
+        self.finish(Duration::from_secs(10))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// Every file below a folder by its path in it, with its bytes: for comparing two runs.
+#[track_caller]
+pub fn files(folder: &Path) -> std::collections::BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = std::collections::BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(&next).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let name = path.strip_prefix(folder).expect("below the folder").to_owned();
+                found.insert(name, fs::read(&path).expect("a file"));
+            }
+        }
+    }
+    found
+}
