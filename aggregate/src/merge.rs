@@ -1,0 +1,254 @@
+//! The merge: journal entries of every stream in, windows for the detector and table rows out.
+//!
+//! ```text
+//! Entry ─► add ─┬─► Evaluation ─► next_window   totals of the rows evaluated in a window
+//!               └─► Windows ────► cut           what the tables lack, set of changes ─► change x arm
+//! ```
+//! Pure. Streams interleave as they like and entries may be split anywhere: what `next_window`
+//! yields, and the sums over all that `cut` hands out, are the same. A cut takes everything merged
+//! since the cut before, finished windows or not; evaluation follows the streams' watermarks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use schemas::delta::{Delta, Place, Scope};
+use schemas::{Entry, Span, Stream, StreamKind, Timestamp, UNMANAGED};
+
+mod changes;
+mod evaluation;
+mod names;
+mod records;
+mod streams;
+mod sums;
+mod windows;
+
+#[cfg(test)]
+mod tests;
+
+pub use crate::batches::{TableRows, alert_rows};
+pub use evaluation::Evaluable;
+
+use crate::batches::Tables;
+use crate::batches::rows::health;
+use changes::Changes;
+use evaluation::{Evaluation, Timing};
+use names::Names;
+use records::Records;
+use streams::Streams;
+use windows::Windows;
+
+/// Windows kept in memory: a week of minutes, so that a device's buffer uploaded after a weekend
+/// away still meets its window; some 2 KB each with five rings and four sets.
+pub const WINDOWS_MAX: usize = 10_080;
+
+/// Changes with arms: what one partition can name. Each adds a row per ring to every window.
+pub const CHANGES_MAX: usize = 4_096;
+
+/// What the merge has to know beforehand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MergeConfig {
+    pub window_length: Span,
+    /// Configured rings; every other is written as it is named, without arms.
+    pub rings: Vec<String>,
+    /// Names of the topics for the dataset `rejected`; one that is absent goes by its kind's name.
+    pub topics: BTreeMap<StreamKind, String>,
+    /// See [`WINDOWS_MAX`]. Finished windows beyond are forgotten, open ones never: see
+    /// [`Merge::is_full`].
+    pub windows_max: usize,
+    /// See [`CHANGES_MAX`]. A change beyond has treated rows but no control.
+    pub changes_max: usize,
+}
+
+/// What the bounds of the merge refused so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MergeRefused {
+    /// Finished windows dropped from memory: late rows for one start at revision 1.
+    pub windows_forgotten: u64,
+    /// Rows and records that named a change beyond the bound.
+    pub changes_untracked: u64,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Merge {
+    rings: BTreeSet<Arc<str>>,
+    streams: Streams,
+    names: Names,
+    changes: Changes,
+    evaluation: Evaluation,
+    windows: Windows,
+    records: Records,
+    length: Span,
+    windows_max: usize,
+}
+
+impl Merge {
+    /// A merge of exactly these streams, from entry 0 of each.
+    pub fn new(config: MergeConfig, streams: &[Stream]) -> Self {
+        let managed = config.rings.iter().filter(|&ring| ring != UNMANAGED);
+        Self {
+            rings: managed.map(|ring| Arc::from(ring.as_str())).collect(),
+            streams: Streams::new(streams),
+            names: Names::default(),
+            changes: Changes::new(config.changes_max),
+            evaluation: Evaluation::new(config.window_length),
+            windows: Windows::new(config.window_length, config.windows_max),
+            records: Records::new(config.topics),
+            length: config.window_length,
+            windows_max: config.windows_max,
+        }
+    }
+
+    /// Takes up the next entry of its stream.
+    ///
+    /// # Panics
+    /// On a stream not named at the start, and on an entry out of order (A5): whoever reads a
+    /// journal has made sure of both.
+    pub fn add(&mut self, entry: &Entry) {
+        let (header, delta) = (&entry.header, &entry.delta);
+        self.streams.follow(header);
+        self.add_health(delta);
+        self.add_changes(delta);
+        self.add_signals(delta);
+        self.add_records(header.stream, delta);
+        if let Some(start) = self.changes.take_lowered() {
+            self.windows.touch_from(start);
+        }
+        self.records.add(header.stream, delta);
+    }
+
+    fn add_health(&mut self, delta: &Delta) {
+        for rows in delta.health.chunk_by(|a, b| a.place == b.place) {
+            let (evaluated, timing) = self.evaluation_of(rows[0].place);
+            let totals = self.evaluation.window(evaluated);
+            let sheet = &mut self.windows.touch(rows[0].place.window).health;
+            for row in rows {
+                let (ring, set) = (self.names.name(&row.ring), self.names.set(&row.set));
+                set.iter().for_each(|change| self.changes.seen(change, evaluated));
+                if timing == Timing::OnTime && self.rings.contains(&ring) {
+                    evaluation::add_health(totals, (ring.clone(), set.clone()), row);
+                }
+                let mut cells = [0; health::CELLS];
+                cells[health::DEVICES_ACTIVE] = row.devices_active;
+                cells[health::AT_RISK_MS] = row.at_risk_ms;
+                cells[health::DEVICES_SILENT] = row.devices_silent;
+                cells[health::HEARTBEATS] = row.heartbeats;
+                cells[health::BOOTS] = row.boots;
+                cells[health::RECORDS] = row.records;
+                cells[health::DUPLICATES] = row.duplicates;
+                sheet.add(ring, Scope::Set(set), (), &cells);
+            }
+        }
+    }
+
+    fn add_changes(&mut self, delta: &Delta) {
+        for rows in delta.changes.chunk_by(|a, b| a.place == b.place) {
+            let (evaluated, _) = self.evaluation_of(rows[0].place);
+            let totals = self.evaluation.window(evaluated);
+            let sheet = &mut self.windows.touch(rows[0].place.window).health;
+            for row in rows {
+                let (ring, change) = (self.names.name(&row.ring), self.names.name(&row.change));
+                self.changes.seen(&change, evaluated);
+                if self.rings.contains(&ring) {
+                    evaluation::add_change(totals, (ring.clone(), change.clone()), row);
+                }
+                let mut cells = [0; health::CELLS];
+                cells[health::DEVICES_EXPOSED] = row.devices_exposed;
+                cells[health::INSTALLS_STARTED] = row.installs_started;
+                cells[health::INSTALLS_SUCCEEDED] = row.installs_succeeded;
+                cells[health::INSTALLS_FAILED] = row.installs_failed;
+                cells[health::ROLLBACKS] = row.rollbacks;
+                sheet.add(ring, Scope::Change(change), (), &cells);
+            }
+        }
+    }
+
+    fn add_signals(&mut self, delta: &Delta) {
+        for rows in delta.signals.chunk_by(|a, b| a.place == b.place) {
+            let (evaluated, timing) = self.evaluation_of(rows[0].place);
+            let totals = self.evaluation.window(evaluated);
+            let sheet = &mut self.windows.touch(rows[0].place.window).signals;
+            for row in rows {
+                let (ring, scope) = (self.names.name(&row.ring), self.names.scope(&row.scope));
+                match &scope {
+                    Scope::Change(change) => self.changes.seen(change, evaluated),
+                    Scope::Set(set) => {
+                        set.iter().for_each(|change| self.changes.seen(change, evaluated));
+                    }
+                }
+                if self.rings.contains(&ring) {
+                    evaluation::add_signal(totals, timing, (ring.clone(), scope.clone()), row);
+                }
+                let cells = [row.affected_devices, row.events];
+                sheet.add(ring, scope, (row.signal.name(), row.cohort.clone()), &cells);
+            }
+        }
+    }
+
+    fn add_records(&mut self, stream: Stream, delta: &Delta) {
+        for record in &delta.registry {
+            let window = record.takes_effect.window_start(self.length);
+            self.changes.register(record, window);
+            self.evaluation.register(stream, record);
+        }
+        delta.support.iter().for_each(|record| self.evaluation.support(stream, record));
+    }
+
+    /// Where a row is evaluated. A stream that comes back after the end of its input may name a
+    /// window already handed out: its rows then count as late in the next one.
+    fn evaluation_of(&self, place: Place) -> (Timestamp, Timing) {
+        let evaluated = place.evaluated.max(self.evaluation.until);
+        let on_time = evaluated == place.window;
+        (evaluated, if on_time { Timing::OnTime } else { Timing::Late })
+    }
+
+    /// The next window that every stream has closed, with the registry and support records that
+    /// take effect before its end, each once, by (`takes_effect`, offset).
+    ///
+    /// A window in which nothing is evaluated and nothing takes effect is passed over.
+    pub fn next_window(&mut self) -> Option<Evaluable> {
+        self.evaluation.next(self.ready_until())
+    }
+
+    /// Every window that ends at or before this is closed in every stream.
+    pub fn ready_until(&self) -> Timestamp {
+        self.streams.ready_until()
+    }
+
+    /// About how many rows the next cut hands out; too many rather than too few.
+    pub fn rows_pending(&self) -> usize {
+        let rows_per_sum = 1 + self.changes.tracked(Timestamp(i64::MAX)).len();
+        let sums = self.windows.sums_pending().saturating_mul(rows_per_sum);
+        sums.saturating_add(self.records.pending_count())
+    }
+
+    /// The rows of everything merged since the last cut, by dataset and day, each batch sorted.
+    pub fn cut(&mut self) -> Vec<TableRows> {
+        let mut tables = Tables::default();
+        let finished_until = self.ready_until();
+        self.windows.cut(&self.rings, &mut self.changes, finished_until, &mut tables);
+        self.records.cut(&mut tables);
+        tables.finish()
+    }
+
+    /// Whether more windows are open than `windows_max`: a stream is far behind the others.
+    ///
+    /// Nothing is refused or lost; whoever reads the journals should read that stream before it
+    /// goes on with those ahead, so that memory stays bounded.
+    pub fn is_full(&self) -> bool {
+        self.windows_open() > self.windows_max
+    }
+
+    /// Windows in memory that are not finished or not yet cut.
+    pub fn windows_open(&self) -> usize {
+        self.windows.open_count().max(self.evaluation.pending_count())
+    }
+
+    /// What the bounds refused so far, for the counters of the process.
+    pub fn refused(&self) -> MergeRefused {
+        MergeRefused {
+            windows_forgotten: self.windows.forgotten(),
+            changes_untracked: self.changes.refused(),
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Rows that pass through the merge as they are: device transitions and rejected records.
+
+use std::collections::BTreeMap;
+
+use schemas::delta::{Delta, Transition};
+use schemas::event::UpdateState;
+use schemas::reject::RejectedRow;
+use schemas::{Stream, StreamKind, Timestamp};
+
+use crate::batches::Tables;
+use crate::batches::rows::{rejected_row, transition_row};
+
+#[derive(Debug)]
+pub(super) struct Records {
+    transitions: Vec<Transition>,
+    rejected: Vec<(Stream, RejectedRow)>,
+    topics: BTreeMap<StreamKind, String>,
+}
+
+impl Records {
+    pub(super) const fn new(topics: BTreeMap<StreamKind, String>) -> Self {
+        Self { transitions: Vec::new(), rejected: Vec::new(), topics }
+    }
+
+    pub(super) fn add(&mut self, stream: Stream, delta: &Delta) {
+        self.transitions.extend_from_slice(&delta.transitions);
+        self.rejected.extend(delta.rejected.iter().map(|row| (stream, row.clone())));
+    }
+
+    /// Hands out everything since the last time, each dataset in the order of its files.
+    pub(super) fn cut(&mut self, tables: &mut Tables) {
+        let mut transitions = std::mem::take(&mut self.transitions);
+        // Stable: a device belongs to one stream, so rows of equal keys stay in their order.
+        transitions.sort_by(|a, b| order(a).cmp(&order(b)));
+        for row in &transitions {
+            transition_row(tables, row);
+        }
+        let mut rejected = std::mem::take(&mut self.rejected);
+        let order = |(stream, row): &(Stream, RejectedRow)| (*stream, row.offset);
+        rejected.sort_by(|a, b| {
+            self.topic(a.0).cmp(self.topic(b.0)).then_with(|| order(a).cmp(&order(b)))
+        });
+        for (stream, row) in &rejected {
+            rejected_row(tables, self.topic(*stream), *stream, row);
+        }
+    }
+
+    pub(super) const fn pending_count(&self) -> usize {
+        self.transitions.len() + self.rejected.len()
+    }
+
+    fn topic(&self, stream: Stream) -> &str {
+        self.topics.get(&stream.kind).map_or(stream.kind.name(), String::as_str)
+    }
+}
+
+fn order(row: &Transition) -> (Timestamp, &str, &str, UpdateState) {
+    (row.event_time, &row.device, &row.change, row.state)
+}

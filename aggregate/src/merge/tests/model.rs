@@ -1,0 +1,102 @@
+//! The truth by brute force: every row of the tables from all deltas at once, by definition.
+
+use super::run::{Key, SignalKey};
+use super::world::{CHANGES, LENGTH, RINGS, World};
+use super::*;
+
+/// From which window on a change has a control arm.
+fn tracked_from(world: &World, change: &str) -> Option<Timestamp> {
+    let mut windows = Vec::new();
+    for delta in world.deltas() {
+        for row in &delta.health {
+            windows.extend(row.set.iter().any(|c| **c == *change).then_some(row.place.evaluated));
+        }
+        for row in &delta.changes {
+            windows.extend((*row.change == *change).then_some(row.place.evaluated));
+        }
+        for row in &delta.signals {
+            windows.extend(holds(&row.scope, change).then_some(row.place.evaluated));
+        }
+        for row in delta.registry.iter().filter(|row| row.change == change) {
+            let record = row.record.as_deref().unwrap_or_default();
+            let under_way = record.contains("deploying") || record.contains("announced");
+            windows.extend(under_way.then_some(row.takes_effect.window_start(LENGTH)));
+        }
+    }
+    windows.into_iter().min()
+}
+
+fn holds(scope: &Scope, change: &str) -> bool {
+    match scope {
+        Scope::Set(set) => set.iter().any(|c| **c == *change),
+        Scope::Change(c) => **c == *change,
+    }
+}
+
+/// Adds a value to the rows of the whole ring and of each change that it belongs to.
+fn spread(world: &World, window: Timestamp, ring: &str, scope: &Scope, mut add: impl FnMut(Key)) {
+    add((window, None, ring.to_owned(), None));
+    if !RINGS.contains(&ring) {
+        return;
+    }
+    for change in CHANGES {
+        let tracked = tracked_from(world, change).is_some_and(|from| from <= window);
+        let arm = match scope {
+            scope if holds(scope, change) => "treated",
+            Scope::Set(_) if tracked => "control",
+            _ => continue,
+        };
+        add((window, Some(change.to_owned()), ring.to_owned(), Some(arm.to_owned())));
+    }
+}
+
+pub(super) fn health(world: &World) -> BTreeMap<Key, [i64; health::CELLS]> {
+    let mut sums: BTreeMap<Key, [i64; health::CELLS]> = BTreeMap::new();
+    for delta in world.deltas() {
+        for row in &delta.health {
+            spread(world, row.place.window, &row.ring, &Scope::Set(row.set.clone()), |key| {
+                let whole = i64::from(key.1.is_none());
+                let sum = sums.entry(key).or_default();
+                sum[0] += row.devices_active;
+                sum[1] += row.at_risk_ms;
+                sum[2] += row.devices_silent;
+                sum[8] += row.heartbeats;
+                sum[9] += row.boots;
+                sum[10] += row.records * whole;
+                sum[11] += row.duplicates * whole;
+            });
+        }
+        for row in &delta.changes {
+            let scope = Scope::Change(row.change.clone());
+            spread(world, row.place.window, &row.ring, &scope, |key| {
+                let sum = sums.entry(key).or_default();
+                sum[3] += row.devices_exposed;
+                sum[4] += row.installs_started;
+                sum[5] += row.installs_succeeded;
+                sum[6] += row.installs_failed;
+                sum[7] += row.rollbacks;
+            });
+        }
+    }
+    sums.retain(|_, sum| {
+        sum[1] /= 1_000;
+        *sum != [0; health::CELLS]
+    });
+    sums
+}
+
+pub(super) fn signals(world: &World) -> BTreeMap<SignalKey, [i64; 2]> {
+    let mut sums: BTreeMap<SignalKey, [i64; 2]> = BTreeMap::new();
+    for row in world.deltas().flat_map(|delta| &delta.signals) {
+        spread(world, row.place.window, &row.ring, &row.scope, |key| {
+            let cohort =
+                row.cohort.as_ref().map(|(key, value)| (key.to_string(), value.to_string()));
+            let (cohort_key, cohort_value) = cohort.unzip();
+            let key = (key, row.signal.name().to_owned(), cohort_key, cohort_value);
+            let sum = sums.entry(key).or_default();
+            sum[0] += row.affected_devices;
+            sum[1] += row.events;
+        });
+    }
+    sums
+}

@@ -1,0 +1,121 @@
+//! Runs of the merge over a world, and what they hand out, read back from the batches.
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
+use schemas::tables::Adds;
+
+use super::world::{LENGTH, STREAMS, World, config, stream};
+use super::*;
+
+/// Decides, draw by draw, where entries end, which stream comes next, and when to cut and ask.
+#[derive(Debug, Clone)]
+pub(super) struct Scheme(pub Vec<u8>);
+
+/// Window, change, ring, arm.
+pub(super) type Key = (Timestamp, Option<String>, String, Option<String>);
+/// The same, signal, cohort key and value.
+pub(super) type SignalKey = (Key, String, Option<String>, Option<String>);
+
+/// What came out: sums over all cuts without rows of zeros, and all windows.
+#[derive(Debug, Default)]
+pub(super) struct Run {
+    pub health: BTreeMap<Key, [i64; health::CELLS]>,
+    pub signals: BTreeMap<SignalKey, [i64; 2]>,
+    pub row_counts: BTreeMap<Key, i64>,
+    pub revisions: BTreeMap<(Dataset, Timestamp), Vec<i64>>,
+    pub windows: Vec<Evaluable>,
+}
+
+pub(super) fn collect(world: &World, scheme: &Scheme, windows_max: usize) -> Run {
+    let mut draws = scheme.0.iter().copied().cycle();
+    let mut draw = || draws.next().unwrap_or(0);
+    let streams: Vec<Stream> = (0..STREAMS).map(stream).collect();
+    let mut merge = Merge::new(config(windows_max), &streams);
+    let mut entries = world.entries(&mut draw);
+    for stream in &mut entries {
+        stream.reverse();
+    }
+    let mut run = Run::default();
+    while !entries.is_empty() {
+        let index = usize::from(draw()) % entries.len();
+        entries[index].pop().iter().for_each(|entry| merge.add(entry));
+        entries.retain(|stream| !stream.is_empty());
+        if draw().is_multiple_of(3) {
+            run.windows.extend(std::iter::from_fn(|| merge.next_window()));
+        }
+        if draw().is_multiple_of(4) {
+            run.take(merge.cut());
+        }
+    }
+    run.windows.extend(std::iter::from_fn(|| merge.next_window()));
+    run.take(merge.cut());
+    assert!(merge.cut().is_empty(), "nothing is left after a cut");
+    run.health.retain(|_, cells| cells.iter().any(|cell| *cell != 0));
+    run.signals.retain(|_, cells| cells.iter().any(|cell| *cell != 0));
+    run
+}
+
+impl Run {
+    fn take(&mut self, tables: Vec<TableRows>) {
+        for TableRows { dataset, date, batch } in tables {
+            let mut last = None;
+            for row in 0..batch.num_rows() {
+                let key = self.take_row(dataset, &date, &batch, row);
+                assert!(last.as_ref() < Some(&key), "{key:?} after {last:?}");
+                last = Some(key);
+            }
+        }
+    }
+
+    fn take_row(&mut self, set: Dataset, date: &str, batch: &RecordBatch, row: usize) -> SignalKey {
+        let window = Timestamp(value(batch, "window_start", row));
+        assert_eq!(
+            (window.date().as_str(), value(batch, "window_end", row)),
+            (date, (window + LENGTH).0)
+        );
+        let text = |name| text(batch, name, row);
+        let key = (window, text("change"), text("ring").unwrap_or_default(), text("arm"));
+        let revision = value(batch, "revision", row);
+        let revisions = self.revisions.entry((set, window)).or_default();
+        if revisions.last() != Some(&revision) {
+            revisions.push(revision);
+        }
+        let columns = set.columns().iter().filter(|column| column.adds != Adds::No);
+        let cells: Vec<i64> = columns.map(|column| value(batch, column.name, row)).collect();
+        assert!(cells.iter().all(|cell| *cell >= 0), "{key:?}: {cells:?}");
+        if set == Dataset::RingHealth {
+            *self.row_counts.entry(key.clone()).or_default() += 1;
+            add(self.health.entry(key.clone()).or_insert([0; health::CELLS]), &cells);
+            return (key, String::new(), None, None);
+        }
+        let key =
+            (key, text("signal").unwrap_or_default(), text("cohort_key"), text("cohort_value"));
+        add(self.signals.entry(key.clone()).or_insert([0; 2]), &cells);
+        key
+    }
+}
+
+fn add(sum: &mut [i64], cells: &[i64]) {
+    assert_eq!(sum.len(), cells.len());
+    sum.iter_mut().zip(cells).for_each(|(sum, cell)| *sum += cell);
+}
+
+pub(super) fn value(batch: &RecordBatch, name: &str, row: usize) -> i64 {
+    let column = batch.column_by_name(name).unwrap();
+    column.as_primitive_opt::<Int64Type>().map_or_else(
+        || column.as_primitive::<TimestampMicrosecondType>().value(row),
+        |column| column.value(row),
+    )
+}
+
+pub(super) fn text(batch: &RecordBatch, name: &str, row: usize) -> Option<String> {
+    let column = batch.column_by_name(name).unwrap();
+    if column.is_null(row) {
+        return None;
+    }
+    let Some(dictionary) = column.as_dictionary_opt::<Int32Type>() else {
+        return Some(column.as_string::<i32>().value(row).to_owned());
+    };
+    let key = dictionary.keys().value(row);
+    Some(dictionary.values().as_string::<i32>().value(key as usize).to_owned())
+}
