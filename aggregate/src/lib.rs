@@ -1,1 +1,36 @@
-//! Placeholder.
+//! The fold and the merge: records to delta rows, delta rows to window totals and table rows.
+//!
+//! ```text
+//! Event ─► Partition::apply ─► Delta ─► (journal) ─► Merge::add ─► WindowTotals, TableRows
+//!          device table, windows                      all partitions
+//! changes, support ─► RecordLog ─► Delta
+//! ```
+//! Pure: time arrives in events and inputs; the same records with the same inputs give the same
+//! sums, wherever the deltas are taken in between.
+
+mod accumulate;
+pub mod batches;
+mod config;
+mod device;
+mod devices;
+mod exposure;
+mod fold;
+mod hash;
+mod intern;
+mod lag;
+mod levels;
+pub mod merge;
+pub mod metrics;
+mod onset;
+mod partition;
+mod progress;
+mod pseudonym;
+mod record_log;
+mod sequence;
+mod sets;
+mod update;
+
+pub use config::{FoldConfig, FoldLimits};
+pub use metrics::Refused;
+pub use partition::{Applied, Arrived, Partition};
+pub use record_log::RecordLog;

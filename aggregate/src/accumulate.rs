@@ -1,0 +1,257 @@
+//! Delta rows in the making: sums by small numbers, spelled out and sorted when they are taken.
+
+use std::hash::Hash;
+use std::sync::Arc;
+
+use schemas::delta::{
+    ChangeDelta, Delta, HealthDelta, Place, RegistryDelta, Scope, SignalDelta, SupportDelta,
+    Transition,
+};
+use schemas::reject::RejectedRow;
+use schemas::{Counts, Signal, Timestamp};
+
+use crate::device::Group;
+use crate::hash::{Map, NumberHash};
+use crate::intern::{NameId, Names};
+use crate::sets::{SetId, Sets};
+
+/// Sums of one window, ring and set of changes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Health {
+    pub(crate) at_risk_ms: i64,
+    pub(crate) devices_active: i64,
+    pub(crate) devices_silent: i64,
+    pub(crate) heartbeats: i64,
+    pub(crate) boots: i64,
+    pub(crate) records: i64,
+    pub(crate) duplicates: i64,
+}
+
+/// Sums of one change in one window and ring.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ChangeSums {
+    pub(crate) devices_exposed: i64,
+    pub(crate) installs_started: i64,
+    pub(crate) installs_succeeded: i64,
+    pub(crate) installs_failed: i64,
+    pub(crate) rollbacks: i64,
+    pub(crate) attempts_succeeded: i64,
+    pub(crate) attempts_failed: i64,
+}
+
+/// [`Scope`] in numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum ScopeId {
+    Set(SetId),
+    Change(NameId),
+}
+
+/// A cohort dimension (its slot) and one of its values.
+pub(crate) type CohortId = Option<(u8, NameId)>;
+
+/// Whose signal it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Onset {
+    pub(crate) place: Place,
+    pub(crate) ring: u8,
+    pub(crate) scope: ScopeId,
+    pub(crate) signal: Signal,
+}
+
+/// What one record adds to a signal.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct SignalSums {
+    pub(crate) affected: i64,
+    pub(crate) events: i64,
+    pub(crate) first_affected_at: Option<Timestamp>,
+}
+
+impl SignalSums {
+    /// `affected` (0 or 1) devices and `events` events at one time.
+    pub(crate) fn one(affected: i64, events: i64, time: Timestamp) -> Self {
+        Self { affected, events, first_affected_at: (affected > 0).then_some(time) }
+    }
+}
+
+/// The names behind the numbers of one partition.
+#[derive(Clone, Debug)]
+pub(crate) struct Labels {
+    pub(crate) rings: Vec<Arc<str>>,
+    pub(crate) changes: Names,
+    pub(crate) sets: Sets,
+    /// Names of the cohort dimensions, and behind them the slots for `build` and `model`.
+    pub(crate) slots: Vec<Arc<str>>,
+    /// Known values, by slot.
+    pub(crate) values: Vec<Names>,
+}
+
+/// All rows since the last take.
+#[derive(Clone, Debug)]
+pub(crate) struct Rows {
+    health: Map<(Place, Group), Health>,
+    changes: Map<(Place, u8, NameId), ChangeSums>,
+    signals: Map<(Onset, CohortId), SignalSums>,
+    pub(crate) transitions: Vec<Transition>,
+    pub(crate) rejected: Vec<RejectedRow>,
+    pub(crate) registry: Vec<RegistryDelta>,
+    pub(crate) support: Vec<SupportDelta>,
+    pub(crate) counts: Counts,
+}
+
+impl Rows {
+    pub(crate) fn new(hash: NumberHash) -> Self {
+        Self {
+            health: Map::with_hasher(hash),
+            changes: Map::with_hasher(hash),
+            signals: Map::with_hasher(hash),
+            transitions: Vec::new(),
+            rejected: Vec::new(),
+            registry: Vec::new(),
+            support: Vec::new(),
+            counts: Counts::default(),
+        }
+    }
+
+    pub(crate) fn health(&mut self, place: Place, group: Group) -> &mut Health {
+        self.health.entry((place, group)).or_default()
+    }
+
+    pub(crate) fn change(&mut self, place: Place, ring: u8, change: NameId) -> &mut ChangeSums {
+        self.changes.entry((place, ring, change)).or_default()
+    }
+
+    /// Adds to a signal as a whole and to each cohort that the device is known to be in.
+    pub(crate) fn signal(&mut self, onset: Onset, cohorts: &[NameId], sums: SignalSums) {
+        let whole = std::iter::once(None);
+        let values = (0_u8..).zip(cohorts).filter(|(_, value)| value.is_some());
+        for cohort in whole.chain(values.map(|(slot, &value)| Some((slot, value)))) {
+            let row = self.signals.entry((onset, cohort)).or_default();
+            row.affected += sums.affected;
+            row.events += sums.events;
+            row.first_affected_at = match (row.first_affected_at, sums.first_affected_at) {
+                (Some(one), Some(other)) => Some(one.min(other)),
+                (one, other) => one.or(other),
+            };
+        }
+    }
+
+    pub(crate) fn reject(&mut self, row: RejectedRow) {
+        self.counts.received += 1;
+        self.counts.rejected += 1;
+        self.rejected.push(row);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.health.len()
+            + self.changes.len()
+            + self.signals.len()
+            + self.transitions.len()
+            + self.rejected.len()
+            + self.registry.len()
+            + self.support.len()
+    }
+
+    /// Takes everything out, by name and in key order.
+    pub(crate) fn take(&mut self, labels: &Labels) -> (Delta, Counts) {
+        let delta = Delta {
+            health: sorted(
+                &mut self.health,
+                |row| labels.health(row),
+                |row| (row.place, Arc::clone(&row.ring), Arc::clone(&row.set)),
+            ),
+            changes: sorted(
+                &mut self.changes,
+                |row| labels.change(row),
+                |row| (row.place, Arc::clone(&row.ring), Arc::clone(&row.change)),
+            ),
+            signals: sorted(
+                &mut self.signals,
+                |row| labels.signal(row),
+                |row| {
+                    let scope = (Arc::clone(&row.ring), row.scope.clone());
+                    (row.place, scope, row.signal, row.cohort.clone())
+                },
+            ),
+            transitions: std::mem::take(&mut self.transitions),
+            rejected: std::mem::take(&mut self.rejected),
+            registry: std::mem::take(&mut self.registry),
+            support: std::mem::take(&mut self.support),
+        };
+        (delta, std::mem::take(&mut self.counts))
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let sums = self.health.capacity() * 90 + self.changes.capacity() * 90;
+        sums + self.signals.capacity() * 80 + self.transitions.capacity() * 200
+    }
+}
+
+/// Drains a map into rows in key order; the map keeps its room for the next stretch.
+fn sorted<K: Eq + Hash, V, R, O: Ord>(
+    map: &mut Map<K, V>,
+    row: impl Fn((K, V)) -> R,
+    order: impl Fn(&R) -> O,
+) -> Vec<R> {
+    let mut rows: Vec<R> = map.drain().map(row).collect();
+    rows.sort_by_cached_key(order);
+    rows
+}
+
+impl Labels {
+    fn ring(&self, ring: u8) -> Arc<str> {
+        Arc::clone(&self.rings[usize::from(ring)])
+    }
+
+    fn health(&self, ((place, group), sums): ((Place, Group), Health)) -> HealthDelta {
+        HealthDelta {
+            place,
+            ring: self.ring(group.ring),
+            set: Arc::clone(self.sets.names(group.set)),
+            at_risk_ms: sums.at_risk_ms,
+            devices_active: sums.devices_active,
+            devices_silent: sums.devices_silent,
+            heartbeats: sums.heartbeats,
+            boots: sums.boots,
+            records: sums.records,
+            duplicates: sums.duplicates,
+        }
+    }
+
+    fn change(
+        &self,
+        ((place, ring, change), sums): ((Place, u8, NameId), ChangeSums),
+    ) -> ChangeDelta {
+        ChangeDelta {
+            place,
+            ring: self.ring(ring),
+            change: Arc::clone(self.changes.text(change)),
+            devices_exposed: sums.devices_exposed,
+            installs_started: sums.installs_started,
+            installs_succeeded: sums.installs_succeeded,
+            installs_failed: sums.installs_failed,
+            rollbacks: sums.rollbacks,
+            attempts_succeeded: sums.attempts_succeeded,
+            attempts_failed: sums.attempts_failed,
+        }
+    }
+
+    fn signal(&self, ((onset, cohort), sums): ((Onset, CohortId), SignalSums)) -> SignalDelta {
+        let value = |(slot, value): (u8, NameId)| {
+            let slot = usize::from(slot);
+            (Arc::clone(&self.slots[slot]), Arc::clone(self.values[slot].text(value)))
+        };
+        SignalDelta {
+            place: onset.place,
+            ring: self.ring(onset.ring),
+            scope: match onset.scope {
+                ScopeId::Set(set) => Scope::Set(Arc::clone(self.sets.names(set))),
+                ScopeId::Change(change) => Scope::Change(Arc::clone(self.changes.text(change))),
+            },
+            signal: onset.signal,
+            cohort: cohort.map(value),
+            affected_devices: sums.affected,
+            events: sums.events,
+            first_affected_at: sums.first_affected_at,
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! What is remembered of one device, in 112 bytes.
+//!
+//! Rare things (missing `seq` ranges, last events per signal, resets) stand in side tables.
+//! Times are Unix milliseconds: at-risk time is counted in them.
+
+use schemas::COHORTS_MAX;
+
+use crate::intern::NameId;
+use crate::sets::SetId;
+
+/// Hash of a device's id, 128 bits under the data folder's seed.
+pub(crate) type Identity = [u64; 2];
+
+/// Names kept per device: the cohort dimensions, `build` and `model`.
+pub(crate) const SLOTS_MAX: usize = COHORTS_MAX + 2;
+
+/// The last known name of each slot.
+pub(crate) type SlotNames = [NameId; SLOTS_MAX];
+
+/// Interval of a device that has not named one (contracts 2.1).
+const INTERVAL_S_DEFAULT: u32 = 3_600;
+
+/// Before every event, and far enough from the end of the range to add and subtract.
+pub(crate) const NEVER_MS: i64 = i64::MIN / 4;
+
+/// Devices of one ring exposed to one set of changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Group {
+    /// Index of a configured ring, or one more for `unmanaged`.
+    pub(crate) ring: u8,
+    pub(crate) set: SetId,
+}
+
+/// How a device stands with the watch over it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// New, gone on purpose or retired: neither at risk nor missed.
+    Away,
+    /// Heard within three of its intervals.
+    AtRisk,
+    /// Not heard for three of its intervals.
+    Silent,
+}
+
+/// What lies just before a device's present time at risk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gap {
+    /// The device was not known: a late record may still fill it.
+    Unknown,
+    /// The device was silent: a late record may still fill it.
+    Silent,
+    /// The device was away, in another group or somebody else's: never filled.
+    Shut,
+}
+
+/// One device.
+#[derive(Clone, Debug)]
+pub(crate) struct Device {
+    pub(crate) identity: Identity,
+    /// Greatest `seq` seen; bit n of `seq_bits` stands for `seq - n`, bit 0 = 0: none seen yet.
+    pub(crate) seq: u64,
+    pub(crate) seq_bits: u64,
+    /// Event time of the newest record of any kind.
+    pub(crate) newest_ms: i64,
+    /// Time at risk: `[from_ms, until_ms)`, present or last.
+    pub(crate) from_ms: i64,
+    pub(crate) until_ms: i64,
+    /// Newest boot that was no update, and how long before it the one before was.
+    pub(crate) boot_ms: i64,
+    pub(crate) boot_gap_ms: u32,
+    /// The time at risk before the present one ended this long before `from_ms`, at least.
+    pub(crate) gap_ms: u32,
+    /// The newest sign of life is this much older than `newest_ms`, at most.
+    pub(crate) sign_age_ms: u32,
+    pub(crate) interval_s: u32,
+    /// Number of the window whose close looks at `until_ms`; 0 = none.
+    pub(crate) timer: u32,
+    ring: u8,
+    set: SetId,
+    /// The change of the attempt that is open.
+    pub(crate) attempt: NameId,
+    pub(crate) names: SlotNames,
+    /// Lowest bits of `seq_bits` that stand before the first record of the sequence.
+    pub(crate) seq_unborn: u8,
+    pub(crate) life: Life,
+    pub(crate) gap: Gap,
+}
+
+impl Device {
+    pub(crate) const fn new(identity: Identity, group: Group) -> Self {
+        Self {
+            identity,
+            seq: 0,
+            seq_bits: 0,
+            newest_ms: NEVER_MS,
+            from_ms: NEVER_MS,
+            until_ms: NEVER_MS,
+            boot_ms: NEVER_MS,
+            boot_gap_ms: u32::MAX,
+            gap_ms: u32::MAX,
+            sign_age_ms: 0,
+            interval_s: INTERVAL_S_DEFAULT,
+            timer: 0,
+            ring: group.ring,
+            set: group.set,
+            attempt: NameId::NONE,
+            names: [NameId::NONE; SLOTS_MAX],
+            seq_unborn: 0,
+            life: Life::Away,
+            gap: Gap::Unknown,
+        }
+    }
+
+    /// Forgets what a factory reset takes away; duplicates and time at risk are kept apart.
+    pub(crate) fn forget(&mut self) {
+        let fresh = Self::new(self.identity, self.group());
+        self.boot_ms = fresh.boot_ms;
+        self.boot_gap_ms = fresh.boot_gap_ms;
+        self.interval_s = fresh.interval_s;
+        self.attempt = fresh.attempt;
+        self.names = fresh.names;
+    }
+
+    pub(crate) const fn group(&self) -> Group {
+        Group { ring: self.ring, set: self.set }
+    }
+
+    /// Changes the group and nothing else: time at risk moves with `Exposure::switch`.
+    pub(crate) const fn set_group(&mut self, group: Group) {
+        self.ring = group.ring;
+        self.set = group.set;
+    }
+
+    /// Event time of the newest sign of life.
+    pub(crate) const fn sign_ms(&self) -> i64 {
+        self.newest_ms - self.sign_age_ms as i64
+    }
+
+    /// Notes a record and whether it was a sign of life; older ones change nothing.
+    pub(crate) fn note(&mut self, at_ms: i64, sign: Sign) {
+        let sign_ms = match sign {
+            Sign::OfLife => self.sign_ms().max(at_ms),
+            Sign::None => self.sign_ms(),
+        };
+        self.newest_ms = self.newest_ms.max(at_ms);
+        self.sign_age_ms = self.newest_ms.saturating_sub(sign_ms).min(i64::from(u32::MAX)) as u32;
+    }
+
+    /// End of the time at risk before the present one.
+    pub(crate) const fn gap_start_ms(&self) -> i64 {
+        self.from_ms - self.gap_ms as i64
+    }
+
+    /// Starts the present time at risk, or moves its start.
+    pub(crate) fn set_from(&mut self, from_ms: i64, gap_start_ms: i64, gap: Gap) {
+        self.from_ms = from_ms;
+        self.gap_ms = (from_ms - gap_start_ms).min(i64::from(u32::MAX)) as u32;
+        self.gap = gap;
+    }
+}
+
+/// Whether a record shows that its device is alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sign {
+    OfLife,
+    None,
+}
+
+const _: () = assert!(size_of::<Device>() <= 112, "index and timer take 16 of the 128 bytes");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_newer_records_move_what_is_newest() {
+        let mut device = Device::new([0; 2], Group::default());
+        device.note(100, Sign::OfLife);
+        device.note(250, Sign::None);
+        device.note(90, Sign::OfLife);
+        assert_eq!((device.newest_ms, device.sign_ms()), (250, 100));
+        device.note(240, Sign::OfLife);
+        assert_eq!((device.newest_ms, device.sign_ms()), (250, 240));
+    }
+}

@@ -1,0 +1,311 @@
+//! When a device is at risk, silent or away (detection 1), and in which group.
+//!
+//! A device is at risk from a sign of life for three of its intervals, or until the next sign,
+//! which takes over. Its end is not posted when it is set but when its window closes, by a timer:
+//! a device that is heard again costs nothing but a new `until_ms`.
+//! ```text
+//!   sign      sign (late)   expiry     sign                      closed_ms
+//! ───┼───────────┼────────────┤··········├───────────────────────────┼─────►
+//!   from       nothing to   until     from, gap to the until before   open windows: Levels
+//!              do: covered                                            closed ones: late rows
+//! ```
+//! Closed windows only ever gain: what changes too late takes effect at `closed_ms`.
+
+use std::collections::BTreeMap;
+
+use schemas::delta::Place;
+use schemas::{Span, Timestamp};
+
+use crate::accumulate::Rows;
+use crate::device::{Device, Gap, Group, Life, NEVER_MS, Sign};
+use crate::devices::Devices;
+use crate::levels::{Levels, Step};
+
+/// Intervals without a sign of life after which a device is no longer at risk.
+const INTERVALS_AT_RISK: i64 = 3;
+
+/// A point in time as milliseconds.
+pub(crate) fn time_of(at_ms: i64) -> Timestamp {
+    Timestamp(at_ms * 1_000)
+}
+
+/// How long a sign of life of a device with this interval keeps it at risk.
+pub(crate) fn reach_ms(interval_s: u32) -> i64 {
+    i64::from(interval_s) * 1_000 * INTERVALS_AT_RISK
+}
+
+/// Levels, timers and silences to come of one partition.
+#[derive(Clone, Debug)]
+pub(crate) struct Exposure {
+    window_ms: i64,
+    levels: Levels,
+    /// Devices by the window whose close looks at their expiry; may hold outdated entries.
+    timers: BTreeMap<i64, Vec<u32>>,
+    /// Expired and not heard before that, with the group then: silence once the lag is over.
+    expired: BTreeMap<(i64, u32), Group>,
+    late_windows_max: usize,
+    cut: u64,
+}
+
+const JOIN: Step = Step { active: 1, silent: 0 };
+const LEAVE: Step = Step { active: -1, silent: 0 };
+const EXPIRE: Step = Step { active: -1, silent: 1 };
+const RETURN: Step = Step { active: 1, silent: -1 };
+const MISS: Step = Step { active: 0, silent: 1 };
+const EXCUSE: Step = Step { active: 0, silent: -1 };
+
+impl Exposure {
+    pub(crate) fn new(window_length: Span, late_windows_max: usize) -> Self {
+        let window_ms = window_length.as_millis();
+        assert!(window_ms >= 1_000 && window_ms % 1_000 == 0, "a window is whole seconds");
+        Self {
+            window_ms,
+            levels: Levels::new(window_ms),
+            timers: BTreeMap::new(),
+            expired: BTreeMap::new(),
+            late_windows_max,
+            cut: 0,
+        }
+    }
+
+    /// A sign of life at `at_ms` that keeps the device at risk for `reach_ms`.
+    pub(crate) fn heard(
+        &mut self,
+        (device, at): (&mut Device, u32),
+        at_ms: i64,
+        reach_ms: i64,
+        rows: &mut Rows,
+    ) {
+        if at_ms < device.sign_ms() {
+            return self.fill_gap((device, at), at_ms, at_ms + reach_ms, rows);
+        }
+        self.expire_before((device, at), at_ms);
+        device.note(at_ms, Sign::OfLife);
+        let end_ms = at_ms + reach_ms;
+        match device.life {
+            Life::AtRisk => device.until_ms = end_ms.max(self.closed_ms()),
+            Life::Silent | Life::Away => self.begin((device, at), at_ms, end_ms, rows),
+        }
+        self.settle(device, at);
+    }
+
+    /// A device that is not at risk is heard: `[at_ms, end_ms)`.
+    fn begin(
+        &mut self,
+        (device, at): (&mut Device, u32),
+        at_ms: i64,
+        end_ms: i64,
+        rows: &mut Rows,
+    ) {
+        let from_ms = at_ms.max(device.until_ms);
+        if end_ms <= from_ms {
+            return;
+        }
+        if device.life == Life::Silent && at_ms <= device.until_ms {
+            self.expired.remove(&(device.until_ms, at));
+        } else {
+            let gap = match device.life {
+                Life::Away if device.until_ms == NEVER_MS => Gap::Unknown,
+                Life::Away => Gap::Shut,
+                Life::AtRisk | Life::Silent => Gap::Silent,
+            };
+            device.set_from(from_ms, device.until_ms, gap);
+        }
+        device.until_ms = end_ms;
+        self.add_late(device.group(), from_ms, end_ms, rows);
+        let silent = device.life == Life::Silent;
+        if end_ms > self.closed_ms() {
+            let step = if silent { RETURN } else { JOIN };
+            self.levels.post(device.group(), from_ms.max(self.closed_ms()), step);
+            device.life = Life::AtRisk;
+            return;
+        }
+        if !silent {
+            self.levels.post(device.group(), self.closed_ms(), MISS);
+            device.life = Life::Silent;
+        }
+        self.expired.insert((end_ms, at), device.group());
+    }
+
+    /// A sign older than the newest one adds what it covers of the gap before the present time.
+    fn fill_gap(
+        &mut self,
+        (device, at): (&mut Device, u32),
+        at_ms: i64,
+        end_ms: i64,
+        rows: &mut Rows,
+    ) {
+        let (from_ms, gap_start_ms) = (device.from_ms, device.gap_start_ms());
+        let low_ms = at_ms.max(gap_start_ms);
+        let high_ms = end_ms.min(from_ms);
+        if high_ms <= low_ms || (device.gap == Gap::Shut && at_ms < gap_start_ms) {
+            return;
+        }
+        let silent = device.gap == Gap::Silent;
+        self.add_late(device.group(), low_ms, high_ms, rows);
+        if high_ms > self.closed_ms() {
+            let (start, end) = if silent { (RETURN, EXPIRE) } else { (JOIN, LEAVE) };
+            self.levels.post(device.group(), low_ms.max(self.closed_ms()), start);
+            self.levels.post(device.group(), high_ms, end);
+        }
+        let joined_before = at_ms <= gap_start_ms;
+        let was_due = joined_before.then(|| self.expired.remove(&(gap_start_ms, at)));
+        if high_ms < from_ms {
+            if was_due != Some(None) {
+                self.expired.insert((high_ms, at), device.group());
+            }
+            // What was not silent before has no silent level to take back from: shut it.
+            device.set_from(from_ms, high_ms, if silent { Gap::Silent } else { Gap::Shut });
+        } else if joined_before {
+            device.set_from(low_ms, low_ms, Gap::Shut);
+        } else {
+            device.set_from(low_ms, gap_start_ms, device.gap);
+        }
+    }
+
+    /// Ends the time at risk on purpose: offline, retired, reset. Not silent, not missed.
+    pub(crate) fn leave(&mut self, (device, at): (&mut Device, u32), at_ms: i64) {
+        self.expire_before((device, at), at_ms);
+        let end_ms = at_ms.max(self.closed_ms());
+        match device.life {
+            Life::AtRisk => {
+                device.until_ms = end_ms.max(device.from_ms);
+                self.levels.post(device.group(), device.until_ms, LEAVE);
+            }
+            Life::Silent => {
+                self.levels.post(device.group(), end_ms, EXCUSE);
+                if at_ms <= device.until_ms {
+                    self.expired.remove(&(device.until_ms, at));
+                }
+            }
+            Life::Away => {}
+        }
+        device.life = Life::Away;
+    }
+
+    /// The device belongs to another group from `at_ms` on, or from the first moment still open.
+    pub(crate) fn switch(&mut self, device: &mut Device, group: Group, at_ms: i64) {
+        let old = device.group();
+        device.set_group(group);
+        let at_ms = at_ms.max(self.closed_ms());
+        match device.life {
+            _ if old == group => {}
+            Life::AtRisk => {
+                let at_ms = at_ms.max(device.from_ms).min(device.until_ms);
+                self.levels.post(old, at_ms, LEAVE);
+                self.levels.post(group, at_ms, JOIN);
+                device.set_from(at_ms, at_ms, Gap::Shut);
+            }
+            Life::Silent => {
+                self.levels.post(old, at_ms, EXCUSE);
+                self.levels.post(group, at_ms, MISS);
+            }
+            Life::Away => {}
+        }
+    }
+
+    /// Expires a device whose timer has not fired although a record tells of a later time.
+    fn expire_before(&mut self, (device, at): (&mut Device, u32), at_ms: i64) {
+        if device.life == Life::AtRisk && at_ms > device.until_ms {
+            self.expire(device, at);
+        }
+    }
+
+    fn expire(&mut self, device: &mut Device, at: u32) {
+        self.levels.post(device.group(), device.until_ms, EXPIRE);
+        device.life = Life::Silent;
+        self.expired.insert((device.until_ms, at), device.group());
+    }
+
+    /// Sees to it that some timer looks at the device no later than its expiry.
+    fn settle(&mut self, device: &mut Device, at: u32) {
+        if device.life != Life::AtRisk {
+            return;
+        }
+        if device.until_ms <= self.closed_ms() {
+            return self.expire(device, at);
+        }
+        let window = self.levels.bucket(device.until_ms);
+        let number = (window / self.window_ms) as u32;
+        if device.timer == 0 || number < device.timer {
+            device.timer = number;
+            self.timers.entry(window).or_default().push(at);
+        }
+    }
+
+    /// Closes every window that ends at or before `target_ms`.
+    pub(crate) fn close_until(&mut self, target_ms: i64, devices: &mut Devices, rows: &mut Rows) {
+        while self.closed_ms() < target_ms {
+            self.levels.skip_empty(target_ms);
+            let window = self.closed_ms();
+            if window >= target_ms {
+                break;
+            }
+            self.fire_timers(window, devices);
+            let place = Place { window: time_of(window), evaluated: time_of(window) };
+            self.levels.close(|group, closed| {
+                let health = rows.health(place, group);
+                health.at_risk_ms += closed.at_risk_ms;
+                health.devices_active += closed.active;
+                health.devices_silent += closed.silent;
+            });
+        }
+    }
+
+    fn fire_timers(&mut self, window: i64, devices: &mut Devices) {
+        while let Some(entry) = self.timers.first_entry().filter(|entry| *entry.key() <= window) {
+            let (fired, due) = entry.remove_entry();
+            for at in due {
+                let device = devices.get_mut(at);
+                if i64::from(device.timer) * self.window_ms != fired {
+                    continue;
+                }
+                device.timer = 0;
+                if device.life == Life::AtRisk && self.levels.bucket(device.until_ms) <= window {
+                    self.expire(device, at);
+                } else {
+                    self.settle(device, at);
+                }
+            }
+        }
+    }
+
+    /// Time at risk in windows that are closed: rows of their own, evaluated now.
+    fn add_late(&mut self, group: Group, from_ms: i64, until_ms: i64, rows: &mut Rows) {
+        let until_ms = until_ms.min(self.closed_ms());
+        let evaluated = time_of(self.closed_ms());
+        let mut start = from_ms;
+        for _ in 0..self.late_windows_max {
+            if start >= until_ms {
+                return;
+            }
+            let window = start.div_euclid(self.window_ms) * self.window_ms;
+            let end = until_ms.min(window + self.window_ms);
+            let place = Place { window: time_of(window), evaluated };
+            rows.health(place, group).at_risk_ms += end - start;
+            start = end;
+        }
+        self.cut += u64::from(start < until_ms);
+    }
+
+    /// The next device whose silence is certain at `certain_ms`: its number, group and expiry.
+    pub(crate) fn next_silent(&mut self, certain_ms: i64) -> Option<(u32, Group, i64)> {
+        let entry = self.expired.first_entry().filter(|entry| entry.key().0 <= certain_ms)?;
+        let ((end_ms, at), group) = entry.remove_entry();
+        Some((at, group, end_ms))
+    }
+
+    pub(crate) const fn closed_ms(&self) -> i64 {
+        self.levels.closed_ms()
+    }
+
+    /// Late stretches that were cut at the bound.
+    pub(crate) const fn cut(&self) -> u64 {
+        self.cut
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let timers: usize = self.timers.values().map(|due| 64 + due.capacity() * 4).sum();
+        timers + self.expired.len() * 40 + self.levels.memory_bytes()
+    }
+}

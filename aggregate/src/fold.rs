@@ -1,0 +1,330 @@
+//! What one record does to its device and to the sums.
+//!
+//! ```text
+//! seq ─► counts ─► names ─► life ─► signals ─► group (ring, set)
+//! ```
+//! Counts and signals belong to the group that the device was in before the record.
+
+use std::sync::Arc;
+
+use schemas::delta::Place;
+use schemas::event::{BootReason, Lifecycle};
+use schemas::{Body, Event, Signal, Span, Timestamp};
+
+use crate::accumulate::{Labels, Onset, Rows, ScopeId, SignalSums};
+use crate::config::FoldConfig;
+use crate::device::{Device, Gap, Group, NEVER_MS, Sign, SlotNames};
+use crate::exposure::{Exposure, reach_ms};
+use crate::hash::{Map, NumberHash};
+use crate::intern::Names;
+use crate::lag::Lag;
+use crate::metrics::Refused;
+use crate::onset::Onsets;
+use crate::partition::Applied;
+use crate::pseudonym::Pseudonyms;
+use crate::sequence::{Seen, Sequences};
+use crate::sets::{SetId, Sets};
+
+/// Three boots within this, those with reason `update` not counted, are a boot loop.
+const BOOT_LOOP_MS: i64 = Span::minutes(30).as_millis();
+
+/// One valid record on its way in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Record<'a> {
+    pub(crate) event: &'a Event<'a>,
+    pub(crate) at_ms: i64,
+    pub(crate) place: Place,
+    pub(crate) ring: u8,
+}
+
+/// Where `build` and `model` stand among a device's names.
+#[derive(Clone, Copy, Debug)]
+struct Slots {
+    build: usize,
+    model: usize,
+}
+
+/// The state of a partition but its devices and its progress.
+#[derive(Clone, Debug)]
+pub(crate) struct Fold {
+    quiet_period: Span,
+    pub(crate) silence_quiet_period: Span,
+    pub(crate) cohort_count: usize,
+    slots: Slots,
+    pub(crate) labels: Labels,
+    pub(crate) exposure: Exposure,
+    pub(crate) sequences: Sequences,
+    pub(crate) onsets: Onsets,
+    pub(crate) lag: Lag,
+    pub(crate) rows: Rows,
+    pseudonyms: Pseudonyms,
+    /// Factory resets of the devices that had one.
+    resets: Map<u32, u32>,
+}
+
+impl Fold {
+    pub(crate) fn new(config: &FoldConfig) -> Self {
+        let hash = NumberHash::new(config.hash_seed);
+        let limits = config.limits;
+        let names = |names_max| Names::new(config.hash_seed, names_max);
+        let mut slots: Vec<&str> = config.cohorts.iter().map(String::as_str).collect();
+        let build = slot(&mut slots, "build");
+        let model = slot(&mut slots, "model");
+        let rings: Vec<_> = config.ring_names().map(Arc::from).collect();
+        Self {
+            quiet_period: config.quiet_period,
+            silence_quiet_period: config.silence_quiet_period,
+            cohort_count: config.cohorts.len(),
+            slots: Slots { build, model },
+            exposure: Exposure::new(config.window_length, limits.late_windows_max),
+            sequences: Sequences::new(hash, limits.missing_ranges_max),
+            onsets: Onsets::new(hash, limits.onsets_max),
+            lag: Lag::new(rings.len()),
+            rows: Rows::new(hash),
+            pseudonyms: Pseudonyms::new(&config.pseudonym_key),
+            resets: Map::with_hasher(hash),
+            labels: Labels {
+                rings,
+                changes: names(limits.changes_max),
+                sets: Sets::new(limits),
+                values: slots.iter().map(|_| names(limits.names_max)).collect(),
+                slots: slots.into_iter().map(Arc::from).collect(),
+            },
+        }
+    }
+
+    /// The index of a configured ring, or that of `unmanaged` behind them.
+    pub(crate) fn ring(&self, name: &str) -> u8 {
+        let configured = &self.labels.rings[..self.labels.rings.len() - 1];
+        let at = configured.iter().position(|ring| **ring == *name);
+        at.unwrap_or(configured.len()) as u8
+    }
+
+    /// Folds a record of a known (or just added) device in.
+    pub(crate) fn apply(
+        &mut self,
+        (device, at): (&mut Device, u32),
+        record: &Record<'_>,
+    ) -> Applied {
+        let before = Group { ring: record.ring, set: device.group().set };
+        if let Some(seen) = self.duplicate((device, at), record) {
+            self.rows.health(record.place, before).duplicates += 1;
+            self.rows.counts.duplicates += 1;
+            return seen;
+        }
+        let applied = self.count_applied(record, before);
+        self.lag.record(record.ring, record.at_ms);
+        let known = device.newest_ms != NEVER_MS;
+        let newest = record.at_ms >= device.newest_ms;
+        let reset = matches!(record.event.body, Body::Lifecycle(Lifecycle::Reset));
+        let moved = matches!(record.event.body, Body::Lifecycle(Lifecycle::Moved { .. }));
+        if reset {
+            self.reset((device, at), record);
+        }
+        let names = self.names(device, record.event);
+        if newest {
+            device.names = names;
+        }
+        self.live((device, at), record);
+        if newest && known && !reset && !moved && device.group().ring != record.ring {
+            self.rows.counts.ring_drift += 1;
+            self.signal(at, record, device.group().set, &names, (Signal::RingDrift, 1));
+        }
+        let set = self.body((device, at), record, &names);
+        let ring = if newest { record.ring } else { device.group().ring };
+        self.exposure.switch(device, Group { ring, set }, record.at_ms);
+        applied
+    }
+
+    /// Counts an applied record for its ring.
+    pub(crate) fn count_applied(&mut self, record: &Record<'_>, group: Group) -> Applied {
+        let health = self.rows.health(record.place, group);
+        health.records += 1;
+        health.heartbeats += i64::from(matches!(record.event.body, Body::Heartbeat { .. }));
+        health.boots += i64::from(matches!(record.event.body, Body::Boot { .. }));
+        self.rows.counts.applied += 1;
+        if record.place.evaluated == record.place.window {
+            return Applied::OnTime;
+        }
+        self.rows.counts.late += 1;
+        Applied::Late
+    }
+
+    /// Whether the record was seen before. A reset that is the newest starts a new sequence.
+    fn duplicate(
+        &mut self,
+        (device, at): (&mut Device, u32),
+        record: &Record<'_>,
+    ) -> Option<Applied> {
+        let reset = matches!(record.event.body, Body::Lifecycle(Lifecycle::Reset));
+        let fresh = reset && record.at_ms > device.newest_ms;
+        let Some(seq) = record.event.seq else {
+            if reset {
+                self.sequences.forget(device, at);
+            }
+            return None;
+        };
+        if fresh {
+            self.sequences.start(device, at, seq);
+            return None;
+        }
+        match self.sequences.offer(device, at, seq, record.at_ms) {
+            Seen::New => None,
+            Seen::Restarted => {
+                self.rows.counts.seq_restarts += 1;
+                None
+            }
+            Seen::Duplicate => Some(Applied::Duplicate),
+            Seen::Stale => {
+                self.rows.counts.stale += 1;
+                Some(Applied::Stale)
+            }
+        }
+    }
+
+    /// A factory reset: nothing that was known of the device stays, its time at risk ends.
+    fn reset(&mut self, (device, at): (&mut Device, u32), record: &Record<'_>) {
+        self.exposure.leave((device, at), record.at_ms);
+        self.onsets.forget(at);
+        *self.resets.entry(at).or_default() += 1;
+        device.forget();
+        device.set_from(device.from_ms, device.from_ms, Gap::Shut);
+        device.set_group(Group { ring: record.ring, set: SetId::EMPTY });
+    }
+
+    /// The device's names as of this record: its own where it has one, else the last known.
+    fn names(&mut self, device: &Device, event: &Event<'_>) -> SlotNames {
+        let mut names = device.names;
+        let cohorts = event.cohorts[..self.cohort_count].iter().copied().enumerate();
+        let others = [(self.slots.build, event.build), (self.slots.model, event.model)];
+        let extra = others.into_iter().filter(|(slot, _)| *slot >= self.cohort_count);
+        for (slot, value) in cohorts.chain(extra) {
+            if let Some(text) = value {
+                names[slot] = self.labels.values[slot].id(text, names[slot]);
+            }
+        }
+        names
+    }
+
+    /// What the record says of the device's being there.
+    fn live(&mut self, (device, at): (&mut Device, u32), record: &Record<'_>) {
+        let at_ms = record.at_ms;
+        let interval_s = match record.event.body {
+            Body::Heartbeat { interval_s, .. } => interval_s,
+            _ => device.interval_s,
+        };
+        if at_ms >= device.newest_ms {
+            device.interval_s = interval_s;
+        }
+        match record.event.body {
+            Body::Ticket { .. } | Body::Audit { .. } => device.note(at_ms, Sign::None),
+            Body::Lifecycle(Lifecycle::Offline | Lifecycle::Retired) => {
+                if at_ms >= device.sign_ms() {
+                    self.exposure.leave((device, at), at_ms);
+                    device.note(at_ms, Sign::OfLife);
+                }
+            }
+            _ => {
+                let reach_ms = reach_ms(interval_s);
+                self.exposure.heard((device, at), at_ms, reach_ms, &mut self.rows);
+            }
+        }
+    }
+
+    /// What the record counts beside being one: the device's set of changes after it.
+    fn body(
+        &mut self,
+        (device, at): (&mut Device, u32),
+        record: &Record<'_>,
+        names: &SlotNames,
+    ) -> SetId {
+        let set = device.group().set;
+        match record.event.body {
+            Body::Update { change, state, .. } => {
+                return self.update((device, at), record, names, (change, state));
+            }
+            Body::Fault { kind, count, .. } => {
+                self.signal(at, record, set, names, (kind, i64::from(count)));
+            }
+            Body::Ticket { .. } => self.signal(at, record, set, names, (Signal::SupportTicket, 1)),
+            Body::Boot { reason, .. }
+                if reason != BootReason::Update && is_boot_loop(device, record.at_ms) =>
+            {
+                self.signal(at, record, set, names, (Signal::BootLoop, 1));
+            }
+            _ => {}
+        }
+        set
+    }
+
+    /// Events of a signal: its device is affected after a quiet period.
+    fn signal(
+        &mut self,
+        at: u32,
+        record: &Record<'_>,
+        set: SetId,
+        names: &SlotNames,
+        (signal, events): (Signal, i64),
+    ) {
+        let time = record.event.time;
+        let affected = self.onsets.affected(at, signal, time, self.quiet_period);
+        let scope = ScopeId::Set(set);
+        let onset = Onset { place: record.place, ring: record.ring, scope, signal };
+        let sums = SignalSums::one(affected, events, time);
+        self.rows.signal(onset, &names[..self.cohort_count], sums);
+    }
+
+    /// The device's pseudonym, which each factory reset changes.
+    pub(crate) fn pseudonym(&self, device: &str, at: u32) -> String {
+        self.pseudonyms.of(device, self.resets.get(&at).copied().unwrap_or(0))
+    }
+
+    /// `build` and `model` among a device's names, as texts.
+    pub(crate) fn build_and_model(&self, names: &SlotNames) -> [Option<Arc<str>>; 2] {
+        [self.slots.build, self.slots.model].map(|slot| self.labels.values[slot].known(names[slot]))
+    }
+
+    /// Forgets last events whose quiet period is over at `now`.
+    pub(crate) fn prune(&mut self, now: Timestamp) {
+        self.onsets.prune(now - self.quiet_period.max(self.silence_quiet_period));
+    }
+
+    pub(crate) fn refused(&self) -> Refused {
+        Refused {
+            devices: 0,
+            names: self.labels.values.iter().map(Names::refused).sum(),
+            changes: self.labels.changes.refused(),
+            sets: self.labels.sets.refused(),
+            missing_ranges: self.sequences.evicted(),
+            late_windows: self.exposure.cut(),
+            onsets: self.onsets.refused(),
+        }
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let names: usize = self.labels.values.iter().map(Names::memory_bytes).sum();
+        let labels = names + self.labels.changes.memory_bytes() + self.labels.sets.memory_bytes();
+        let tables = self.exposure.memory_bytes() + self.sequences.memory_bytes();
+        labels + tables + self.onsets.memory_bytes() + self.rows.memory_bytes()
+    }
+}
+
+/// The slot of a name: that of the cohort dimension if it is one, else a further one.
+fn slot<'a>(slots: &mut Vec<&'a str>, name: &'a str) -> usize {
+    slots.iter().position(|slot| *slot == name).unwrap_or_else(|| {
+        slots.push(name);
+        slots.len() - 1
+    })
+}
+
+/// Notes a boot; true if it is the third within half an hour, which starts the count afresh.
+fn is_boot_loop(device: &mut Device, at_ms: i64) -> bool {
+    if at_ms < device.boot_ms {
+        return false;
+    }
+    let gap_ms = at_ms - device.boot_ms;
+    let third = gap_ms + i64::from(device.boot_gap_ms) <= BOOT_LOOP_MS;
+    device.boot_ms = if third { NEVER_MS } else { at_ms };
+    device.boot_gap_ms = if third { u32::MAX } else { gap_ms.min(i64::from(u32::MAX)) as u32 };
+    third
+}

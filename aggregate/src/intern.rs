@@ -1,0 +1,107 @@
+//! Strings as small numbers: changes, builds, models, cohort values.
+
+use std::sync::Arc;
+
+use hashbrown::HashTable;
+use schemas::OTHER;
+
+use crate::hash::text_hash;
+
+/// The number of a string; 16 bits, because every device holds several.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct NameId(pub(crate) u16);
+
+impl NameId {
+    /// No value known.
+    pub(crate) const NONE: Self = Self(0);
+    /// Every value beyond the bound.
+    pub(crate) const OTHER: Self = Self(1);
+
+    pub(crate) fn is_some(self) -> bool {
+        self != Self::NONE
+    }
+}
+
+/// The strings of one kind, each with its number; never forgets one.
+#[derive(Clone, Debug)]
+pub(crate) struct Names {
+    seed: [u64; 2],
+    ids: HashTable<u16>,
+    texts: Vec<Arc<str>>,
+    count_max: u16,
+    refused: u64,
+}
+
+impl Names {
+    pub(crate) fn new(seed: [u64; 2], count_max: u16) -> Self {
+        let mut names = Self {
+            seed,
+            ids: HashTable::new(),
+            texts: vec![Arc::from("")],
+            count_max: count_max.min(u16::MAX - 1),
+            refused: 0,
+        };
+        names.add(OTHER);
+        names
+    }
+
+    /// The number of `text`; `hint` is the number it probably has, which spares the hash.
+    pub(crate) fn id(&mut self, text: &str, hint: NameId) -> NameId {
+        if *self.texts[usize::from(hint.0)] == *text {
+            return hint;
+        }
+        let found =
+            self.ids.find(text_hash(self.seed, text), |&id| *self.texts[usize::from(id)] == *text);
+        match found {
+            Some(&id) => NameId(id),
+            None if self.texts.len() <= usize::from(self.count_max) + 1 => self.add(text),
+            None => {
+                self.refused += 1;
+                NameId::OTHER
+            }
+        }
+    }
+
+    fn add(&mut self, text: &str) -> NameId {
+        let id = self.texts.len() as u16;
+        self.texts.push(Arc::from(text));
+        let (seed, texts) = (self.seed, &self.texts);
+        let hash_of = |&id: &u16| text_hash(seed, &texts[usize::from(id)]);
+        self.ids.insert_unique(text_hash(seed, text), id, hash_of);
+        NameId(id)
+    }
+
+    pub(crate) fn text(&self, id: NameId) -> &Arc<str> {
+        &self.texts[usize::from(id.0)]
+    }
+
+    pub(crate) fn known(&self, id: NameId) -> Option<Arc<str>> {
+        id.is_some().then(|| Arc::clone(self.text(id)))
+    }
+
+    pub(crate) const fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    /// Bytes held, keys of at most 128 bytes taken as 32.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.texts.capacity() * 16 + self.texts.len() * 48 + self.ids.capacity() * 4
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_keeps_its_number_and_the_bound_gives_other() {
+        let mut names = Names::new([3, 4], 2);
+        let one = names.id("one", NameId::NONE);
+        let two = names.id("two", one);
+        assert_ne!(one, two);
+        assert_eq!(names.id("one", two), one);
+        assert_eq!(names.id("three", NameId::NONE), NameId::OTHER);
+        assert_eq!((names.refused(), &**names.text(two)), (1, "two"));
+        assert_eq!(names.id(OTHER, NameId::NONE), NameId::OTHER);
+    }
+}

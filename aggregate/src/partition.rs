@@ -1,0 +1,212 @@
+//! The fold of one telemetry partition: records and inputs in, delta rows out. The order of steps.
+//!
+//! ```text
+//! record ─► watermark ─► close windows it passes ─► fire silences it makes certain
+//!              └──────────────────────────────────────────┬───────► then: Fold::apply
+//!                                                         timers fire before the record
+//! input ──► idle: close windows, fire nothing · end: close through the newest event
+//! ```
+
+use schemas::delta::Place;
+use schemas::reject::RejectedRow;
+use schemas::{Counts, Delta, Event, Input, Signal, Span, Timestamp};
+
+use crate::accumulate::{Onset, ScopeId, SignalSums};
+use crate::config::FoldConfig;
+use crate::device::Group;
+use crate::devices::Devices;
+use crate::exposure::time_of;
+use crate::fold::{Fold, Record};
+use crate::metrics::Refused;
+use crate::progress::{Moved, Progress};
+
+/// When and under which key a record arrived.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrived<'a> {
+    /// min(Kafka timestamp, clock reading at the entry's start).
+    pub at: Timestamp,
+    /// Kafka key; `None` where the source has no keys.
+    pub key: Option<&'a [u8]>,
+}
+
+/// What became of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    OnTime,
+    /// Applied; its window was closed for the partition.
+    Late,
+    Duplicate,
+    /// A duplicate by its age: older than all that is remembered, and not newer in time.
+    Stale,
+}
+
+/// The state of one telemetry partition.
+#[derive(Clone, Debug)]
+pub struct Partition {
+    window_length: Span,
+    progress: Progress,
+    /// Greatest watermark that records alone have reached: idle input makes nothing certain.
+    certain: Timestamp,
+    /// Greatest event time.
+    newest: Option<Timestamp>,
+    /// The window last asked for: saves a division for nearly every record.
+    window: Timestamp,
+    devices: Devices,
+    fold: Fold,
+}
+
+impl Partition {
+    /// An empty partition. Panics if a window is not a whole number of seconds.
+    pub fn new(config: &FoldConfig) -> Self {
+        Self {
+            window_length: config.window_length,
+            progress: Progress::new(config.window_length, config.lateness),
+            certain: Timestamp(0),
+            newest: None,
+            window: Timestamp(0),
+            devices: Devices::new(config.hash_seed, config.limits.devices_max),
+            fold: Fold::new(config),
+        }
+    }
+
+    /// Folds one valid record in.
+    pub fn apply(&mut self, event: &Event<'_>, arrived: Arrived<'_>) -> Applied {
+        let identity = self.devices.identity(event.device);
+        self.advance(event.time, arrived.at);
+        self.fold.rows.counts.received += 1;
+        if arrived.key.is_some_and(|key| key != event.device.as_bytes()) {
+            self.fold.rows.counts.key_mismatch += 1;
+        }
+        let ring = self.fold.ring(event.ring);
+        let new = Group { ring, ..Group::default() };
+        let at = self.devices.find_or_add(identity, new);
+        let place = self.place(event.time);
+        let record = Record { event, at_ms: event.time.as_millis(), place, ring };
+        match at {
+            Some(at) => self.fold.apply((self.devices.get_mut(at), at), &record),
+            None => self.fold.count_applied(&record, new),
+        }
+    }
+
+    /// Takes note of a record that was refused; `arrival` moves nothing: only valid records do.
+    pub fn reject(&mut self, row: RejectedRow, _arrival: Option<Timestamp>) {
+        self.fold.rows.reject(row);
+    }
+
+    /// Takes up an input; a clock reading shapes arrivals only, which come with their records.
+    pub fn input(&mut self, input: &Input) {
+        match input {
+            Input::Clock(_) => return,
+            Input::Idle(at) => {
+                self.progress.raise(*at);
+            }
+            Input::End => self.progress.end(self.newest),
+        }
+        self.close();
+    }
+
+    /// Max over records of min(event time, arrival), minus lateness, or later by idle input.
+    pub const fn watermark(&self) -> Option<Timestamp> {
+        self.progress.watermark()
+    }
+
+    /// Windows that end at or before this are closed; the epoch before any record.
+    pub const fn closed_until(&self) -> Timestamp {
+        self.progress.closed_until()
+    }
+
+    /// Whether the input has ended and no record has followed.
+    pub const fn ended(&self) -> bool {
+        self.progress.ended()
+    }
+
+    /// Whether an idle input at `at` would let a window close.
+    pub fn idle_would_close(&self, at: Timestamp) -> bool {
+        self.progress.would_close(at)
+    }
+
+    /// The rows and counts since the last take.
+    pub fn take(&mut self) -> (Delta, Counts) {
+        self.fold.rows.take(&self.fold.labels)
+    }
+
+    /// Rows that a take would give now.
+    pub fn rows_pending(&self) -> usize {
+        self.fold.rows.len()
+    }
+
+    pub fn device_count(&self) -> usize {
+        self.devices.len()
+    }
+
+    /// Bytes held, side tables estimated.
+    pub fn memory_bytes(&self) -> usize {
+        self.devices.memory_bytes() + self.fold.memory_bytes()
+    }
+
+    /// What the bounds have refused so far.
+    pub fn refused(&self) -> Refused {
+        Refused { devices: self.devices.refused(), ..self.fold.refused() }
+    }
+
+    fn advance(&mut self, time: Timestamp, arrival: Timestamp) {
+        self.newest = self.newest.max(Some(time));
+        let at = time.min(arrival);
+        self.fold.lag.tick(at.as_millis());
+        let moved = self.progress.record(at);
+        if moved == Moved::Past {
+            self.close();
+        }
+        // After idle input the watermark is ahead of what records say.
+        let certain = at - self.progress.lateness();
+        if certain > self.certain {
+            self.certain = certain;
+            self.fire_silences();
+        }
+    }
+
+    fn close(&mut self) {
+        let before = self.fold.exposure.closed_ms();
+        let target = self.progress.closed_until().as_millis();
+        self.fold.exposure.close_until(target, &mut self.devices, &mut self.fold.rows);
+        let day = |at_ms: i64| time_of(at_ms).day();
+        if day(before) != day(target) {
+            self.fold.prune(self.progress.closed_until());
+        }
+    }
+
+    /// Counts the silences whose lag is over: in the window and group in which the time at risk
+    /// ended, evaluated now.
+    fn fire_silences(&mut self) {
+        let certain_ms = (self.certain - self.fold.lag.value()).as_millis();
+        while let Some((at, group, end_ms)) = self.fold.exposure.next_silent(certain_ms) {
+            let (signal, time) = (Signal::Silence, time_of(end_ms));
+            let onset = Onset {
+                place: self.place(time),
+                ring: group.ring,
+                scope: ScopeId::Set(group.set),
+                signal,
+            };
+            let quiet = self.fold.silence_quiet_period;
+            let affected = self.fold.onsets.affected(at, signal, time, quiet);
+            let sums = SignalSums::one(affected, 1, time);
+            let names = &self.devices.get(at).names;
+            self.fold.rows.signal(onset, &names[..self.fold.cohort_count], sums);
+        }
+    }
+
+    /// The window of a time, and where it is evaluated.
+    fn place(&mut self, time: Timestamp) -> Place {
+        if time < self.window || time - self.window >= self.window_length {
+            self.window = time.window_start(self.window_length);
+        }
+        Place { window: self.window, evaluated: self.window.max(self.progress.closed_until()) }
+    }
+}
+
+#[cfg(test)]
+mod harness;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod tests;

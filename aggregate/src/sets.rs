@@ -1,0 +1,128 @@
+//! The sets of changes that devices are exposed to, each with a small number.
+
+use std::sync::Arc;
+
+use schemas::ChangeSet;
+
+use crate::config::FoldLimits;
+use crate::intern::{NameId, Names};
+
+/// The number of a set of changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct SetId(pub(crate) u16);
+
+impl SetId {
+    /// Exposed to nothing.
+    pub(crate) const EMPTY: Self = Self(0);
+}
+
+/// Every set that some device was exposed to; never forgets one.
+#[derive(Clone, Debug)]
+pub(crate) struct Sets {
+    /// Change numbers of each set, ascending.
+    members: Vec<Box<[NameId]>>,
+    /// The same by name, in the order of the names.
+    names: Vec<ChangeSet>,
+    ids: std::collections::BTreeMap<Box<[NameId]>, SetId>,
+    limits: FoldLimits,
+    refused: u64,
+}
+
+impl Sets {
+    pub(crate) fn new(limits: FoldLimits) -> Self {
+        Self {
+            members: vec![Box::default()],
+            names: vec![Arc::from([])],
+            ids: [(Box::default(), SetId::EMPTY)].into(),
+            limits,
+            refused: 0,
+        }
+    }
+
+    pub(crate) fn contains(&self, set: SetId, change: NameId) -> bool {
+        self.members(set).binary_search(&change).is_ok()
+    }
+
+    /// The set with `change` added; the same set where a bound refuses it.
+    pub(crate) fn with(&mut self, set: SetId, change: NameId, changes: &Names) -> SetId {
+        let Err(at) = self.members(set).binary_search(&change) else { return set };
+        let mut members = self.members(set).to_vec();
+        members.insert(at, change);
+        self.id(members, changes).unwrap_or(set)
+    }
+
+    /// The set without `change`; the same set where a bound refuses it.
+    pub(crate) fn without(&mut self, set: SetId, change: NameId, changes: &Names) -> SetId {
+        let members =
+            self.members(set).iter().copied().filter(|&member| member != change).collect();
+        self.id(members, changes).unwrap_or(set)
+    }
+
+    fn members(&self, set: SetId) -> &[NameId] {
+        &self.members[usize::from(set.0)]
+    }
+
+    fn id(&mut self, members: Vec<NameId>, changes: &Names) -> Option<SetId> {
+        if let Some(&id) = self.ids.get(members.as_slice()) {
+            return Some(id);
+        }
+        let full = self.members.len() > usize::from(self.limits.sets_max);
+        if full || members.len() > self.limits.set_length_max {
+            self.refused += 1;
+            return None;
+        }
+        let id = SetId(self.members.len() as u16);
+        let mut names: Vec<_> = members.iter().map(|&id| Arc::clone(changes.text(id))).collect();
+        names.sort_unstable();
+        self.names.push(names.into());
+        self.ids.insert(members.clone().into(), id);
+        self.members.push(members.into());
+        Some(id)
+    }
+
+    pub(crate) fn names(&self, set: SetId) -> &ChangeSet {
+        &self.names[usize::from(set.0)]
+    }
+
+    pub(crate) const fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.members.iter().map(|members| 128 + members.len() * 20).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(sets: &Sets, set: SetId) -> Vec<&str> {
+        sets.names(set).iter().map(|name| &**name).collect()
+    }
+
+    #[test]
+    fn a_set_is_the_same_whatever_the_order_of_its_changes() {
+        let mut changes = Names::new([1, 2], 10);
+        let [b, a] = ["b", "a"].map(|name| changes.id(name, NameId::NONE));
+        let mut sets = Sets::new(FoldLimits::default());
+        let just_b = sets.with(SetId::EMPTY, b, &changes);
+        let both = sets.with(just_b, a, &changes);
+        let just_a = sets.with(SetId::EMPTY, a, &changes);
+        assert_eq!(sets.with(just_a, b, &changes), both);
+        assert_eq!(names(&sets, both), ["a", "b"]);
+        assert_eq!(sets.without(both, a, &changes), just_b);
+        assert_eq!(sets.without(just_b, b, &changes), SetId::EMPTY);
+    }
+
+    #[test]
+    fn a_bound_leaves_the_device_in_its_set_and_counts() {
+        let mut changes = Names::new([1, 2], 10);
+        let [a, b] = ["a", "b"].map(|name| changes.id(name, NameId::NONE));
+        let mut sets = Sets::new(FoldLimits { sets_max: 1, ..FoldLimits::default() });
+        let just_a = sets.with(SetId::EMPTY, a, &changes);
+        assert!(sets.contains(just_a, a));
+        assert_eq!(sets.with(just_a, b, &changes), just_a);
+        assert_eq!(sets.refused(), 1);
+    }
+}
