@@ -13,6 +13,7 @@
 pub mod attempt;
 pub mod baseline;
 pub mod budget;
+pub mod evidence;
 pub mod pair;
 pub mod past;
 pub mod power;
@@ -43,7 +44,9 @@ pub fn log_sum_exp(values: &[f64]) -> f64 {
     if top == f64::NEG_INFINITY {
         return top;
     }
-    let sum: f64 = values.iter().map(|value| libm::exp(value - top)).sum();
+    // What lies e^40 below the top is beyond the last bit of the sum.
+    let near = values.iter().map(|value| value - top).filter(|below| *below > -40.0);
+    let sum: f64 = near.map(libm::exp).sum();
     top + libm::log(sum)
 }
 

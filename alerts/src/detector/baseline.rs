@@ -7,14 +7,17 @@ use std::collections::VecDeque;
 
 use schemas::{Span, Timestamp};
 
-use super::ONSETS;
 use super::tally::Sum;
+use super::{Arms, ONSETS};
 
 /// Pseudo-onsets in each arm: with little history the ratio tends to 1.
 const PRIOR_ONSETS: f64 = 10.0;
 /// A ring may look at most three times as bad as the later ones before a change is blamed, and
 /// never better: a lucky fortnight must not make r0 stricter than the margin.
 const RATIO_RANGE: (f64, f64) = (1.0, 3.0);
+/// Neither comparison of a ring that has later ones gets less than a tenth of the mean: whichever
+/// turns out to have the better control then loses at most ln 10 of evidence.
+const WITHIN_RANGE: (f64, f64) = (0.1, 0.9);
 /// Resolution of the history: 336 steps of memory per ring instead of 20,160 windows.
 const HOUR: Span = Span::hours(1);
 
@@ -72,20 +75,40 @@ impl Baseline {
     /// clip((x0 + 10) / (y0 T0/C0 + 10), 1, 3) of this ring against the later ones (detection 2);
     /// 1 without history in an arm.
     pub fn ratio(&self, ring: usize, signal: usize) -> f64 {
-        let (mut own, mut later) = ((0_i64, 0_i64), (0_i64, 0_i64));
-        for hour in &self.hours {
-            for (number, sum) in hour.rings.iter().enumerate().skip(ring) {
-                let arm = if number == ring { &mut own } else { &mut later };
-                arm.0 += sum.onsets[signal];
-                arm.1 += sum.at_risk_ms;
-            }
-        }
-        if own.1 == 0 || later.1 == 0 {
+        let exposure = self.sums(ring, |hour| hour.at_risk_ms);
+        if exposure.treated == 0 || exposure.control == 0 {
             return 1.0;
         }
-        let expected = later.0 as f64 * (own.1 as f64 / later.1 as f64);
-        let ratio = (own.0 as f64 + PRIOR_ONSETS) / (expected + PRIOR_ONSETS);
+        let onsets = self.sums(ring, |hour| hour.onsets[signal]);
+        let scale = exposure.treated as f64 / exposure.control as f64;
+        let expected = onsets.control as f64 * scale + PRIOR_ONSETS;
+        let ratio = (onsets.treated as f64 + PRIOR_ONSETS) / expected;
         ratio.clamp(RATIO_RANGE.0, RATIO_RANGE.1)
+    }
+
+    /// The within-ring comparison's weight in the mean of both: its control is at most the ring,
+    /// the other's the later rings, so each counts by its exposure; half without history, all for
+    /// the last ring.
+    pub fn within_weight(&self, ring: usize) -> f64 {
+        if ring + 1 == self.ring_count {
+            return 1.0;
+        }
+        let exposure = self.sums(ring, |hour| hour.at_risk_ms);
+        if exposure.total() == 0 {
+            return 0.5;
+        }
+        let share = exposure.treated as f64 / exposure.total() as f64;
+        share.clamp(WITHIN_RANGE.0, WITHIN_RANGE.1)
+    }
+
+    /// The history of a ring, beside that of the later rings together.
+    fn sums(&self, ring: usize, count: impl Fn(&RingHour) -> i64) -> Arms {
+        let mut sums = Arms::default();
+        for hour in &self.hours {
+            sums.treated += count(&hour.rings[ring]);
+            sums.control += hour.rings[ring + 1..].iter().map(&count).sum::<i64>();
+        }
+        sums
     }
 }
 
@@ -120,6 +143,17 @@ mod tests {
         check(&[], 0, 1.0);
         check(&[(0, [sum(0, 0), sum(100, 50), sum(100, 50)])], 0, 1.0);
         check(&[(0, [sum(100, 50), sum(100, 50), sum(100, 500)])], 2, 1.0);
+    }
+
+    #[test]
+    fn the_comparison_within_the_ring_weighs_by_its_exposure() {
+        let mut baseline = Baseline::new(Span::days(14), 3);
+        let weights = |baseline: &Baseline| {
+            [0, 1, 2].map(|ring| format!("{:.4}", baseline.within_weight(ring)))
+        };
+        assert_eq!(weights(&baseline), ["0.5000", "0.5000", "1.0000"]);
+        baseline.add(Timestamp::YEAR_2000, &[sum(1, 0), sum(300, 0), sum(500, 0)]);
+        assert_eq!(weights(&baseline), ["0.1000", "0.3750", "1.0000"]);
     }
 
     #[test]

@@ -1,18 +1,18 @@
 //! Everything tested of one change in one ring.
 //!
 //! In: the ring's arms window by window, late onsets with the exposure of their own window,
-//! attempts. Out: log e per signal, its weight in the change's budget, and the evidence.
+//! attempts. Out: log e per signal, and its weight in the change's budget. What is said of it in
+//! numbers stands in `evidence.rs`.
 
 use std::array;
 
-use schemas::alert::{ArmEvidence, Evidence, EvidenceKind};
 use schemas::totals::ChangeTotals;
 use schemas::{Signal, Timestamp};
 
 use super::attempt::AttemptProcess;
 use super::budget::signal_share;
 use super::power::{attempt_growth, rate_growth};
-use super::rate::RateProcess;
+use super::rate::{Costs, RateProcess};
 use super::tally::RingArms;
 use super::{Arms, ONSETS, log_sum_exp};
 
@@ -23,19 +23,19 @@ pub fn tested() -> impl Iterator<Item = Signal> {
 
 /// One onset signal: two comparisons, whose mean is the e-value of the test.
 #[derive(Clone, Debug)]
-struct RateTest {
-    within: RateProcess,
-    later: RateProcess,
-    baseline_ratio: f64,
-    first_affected_at: Option<Timestamp>,
+pub(super) struct RateTest {
+    pub(super) within: RateProcess,
+    pub(super) later: RateProcess,
+    pub(super) baseline_ratio: f64,
+    pub(super) first_affected_at: Option<Timestamp>,
 }
 
 /// What one comparison has seen of both arms.
 #[derive(Clone, Copy, Debug, Default)]
-struct Seen {
-    exposure_ms: Arms,
-    devices: Arms,
-    windows: u64,
+pub(super) struct Seen {
+    pub(super) exposure_ms: Arms,
+    pub(super) devices: Arms,
+    pub(super) windows: u64,
 }
 
 impl Seen {
@@ -53,39 +53,48 @@ impl Seen {
 #[derive(Clone, Debug)]
 pub struct Pair {
     ring_weight: f64,
-    rates: [RateTest; ONSETS],
-    attempts: AttemptProcess,
-    first_failed_at: Option<Timestamp>,
-    within: Seen,
-    later: Seen,
+    /// ln of each comparison's weight in their mean, `within` first.
+    ln_parts: [f64; 2],
+    pub(super) rates: [RateTest; ONSETS],
+    pub(super) attempts: AttemptProcess,
+    pub(super) first_failed_at: Option<Timestamp>,
+    pub(super) within: Seen,
+    pub(super) later: Seen,
     idle_windows: u32,
 }
 
-impl RateTest {
-    fn log_e(&self) -> f64 {
-        let both = log_sum_exp(&[self.within.log_e(), self.later.log_e()]);
-        both - core::f64::consts::LN_2
-    }
+/// What is fixed for good at a ring's first exposure.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// The ring's weight in the change's budget.
+    pub ring_weight: f64,
+    /// The weight of the comparison within the ring, of both.
+    pub within_weight: f64,
+    /// Largest ratio that is no harm, before the baseline.
+    pub margin: f64,
+    /// Share of attempts that may fail.
+    pub failure_bound: f64,
 }
 
 impl Pair {
-    /// Fixes r0 for good: `margin` within the ring, times the ring's baseline towards later ones.
-    pub fn new(
-        ring_weight: f64,
-        margin: f64,
-        bound: f64,
-        baseline_ratio: impl Fn(usize) -> f64,
-    ) -> Self {
+    /// Fixes r0: the margin within the ring, times the ring's baseline towards later ones.
+    pub fn new(terms: Terms, baseline_ratio: impl Fn(usize) -> f64) -> Self {
         let rates = array::from_fn(|signal| RateTest {
-            within: RateProcess::new(margin),
-            later: RateProcess::new(margin * baseline_ratio(signal)),
+            within: RateProcess::new(terms.margin),
+            later: RateProcess::new(terms.margin * baseline_ratio(signal)),
             baseline_ratio: baseline_ratio(signal),
             first_affected_at: None,
         });
-        let attempts = AttemptProcess::new(bound);
-        let (within, later) = (Seen::default(), Seen::default());
-        let first_failed_at = None;
-        Self { ring_weight, rates, attempts, first_failed_at, within, later, idle_windows: 0 }
+        Self {
+            ring_weight: terms.ring_weight,
+            ln_parts: [terms.within_weight, 1.0 - terms.within_weight].map(libm::log),
+            rates,
+            attempts: AttemptProcess::new(terms.failure_bound),
+            first_failed_at: None,
+            within: Seen::default(),
+            later: Seen::default(),
+            idle_windows: 0,
+        }
     }
 
     /// Adds a window's exposure, and counts the windows running in which an arm had none.
@@ -107,14 +116,14 @@ impl Pair {
     /// Adds onsets as terms with the exposure that stands beside them: of this window, or of the
     /// own window of late ones.
     pub fn add_onsets(&mut self, arms: &RingArms, first_at: impl Fn(usize) -> Option<Timestamp>) {
+        let mut costs = [Costs::default(), Costs::default()];
         for (signal, test) in self.rates.iter_mut().enumerate() {
             let treated = arms.treated.onsets[signal];
-            for (process, control) in
-                [(&mut test.within, &arms.within), (&mut test.later, &arms.later)]
-            {
+            let sides = [(&mut test.within, &arms.within), (&mut test.later, &arms.later)];
+            for ((process, control), costs) in sides.into_iter().zip(&mut costs) {
                 let onsets = Arms { treated, control: control.onsets[signal] };
-                let treated_ms = arms.treated.at_risk_ms;
-                process.add(onsets, Arms { treated: treated_ms, control: control.at_risk_ms });
+                let treated = arms.treated.at_risk_ms;
+                process.add(onsets, Arms { treated, control: control.at_risk_ms }, costs);
             }
             test.first_affected_at = earlier(test.first_affected_at, first_at(signal));
         }
@@ -127,9 +136,11 @@ impl Pair {
         }
     }
 
-    /// ln of the signal's e-value.
+    /// ln of the signal's e-value: for onsets, the weighted mean of both comparisons.
     pub fn log_e(&self, signal: Signal) -> f64 {
-        self.rates.get(signal as usize).map_or_else(|| self.attempts.log_e(), RateTest::log_e)
+        let Some(test) = self.rates.get(signal as usize) else { return self.attempts.log_e() };
+        let [within, later] = self.ln_parts;
+        log_sum_exp(&[within + test.within.log_e(), later + test.later.log_e()])
     }
 
     /// The signal's weight in the change's budget.
@@ -148,123 +159,39 @@ impl Pair {
         let Some(test) = self.rates.get(signal as usize) else {
             return (attempt_growth(self.attempts.bound(), self.attempts.ended(), line), None);
         };
-        let needs = |process: &RateProcess, seen: &Seen| {
+        let needs = |process: &RateProcess, seen: &Seen, ln_part: f64| {
             let onsets = process.onsets().control;
-            let growth = rate_growth(process.r0(), seen.exposure_ms, onsets, line)?;
+            let growth = rate_growth(process.r0(), seen.exposure_ms, onsets, line - ln_part)?;
             let hours = seen.exposure_ms.treated as f64 / 3.6e6;
             Some((growth, hours * (growth - 1.0).max(0.0)))
         };
-        let both = [needs(&test.within, &self.within), needs(&test.later, &self.later)];
+        let [within, later] = self.ln_parts;
+        let both =
+            [needs(&test.within, &self.within, within), needs(&test.later, &self.later, later)];
         let best = both.into_iter().flatten().min_by(|one, other| one.0.total_cmp(&other.0));
         best.unzip()
     }
-
-    /// The numbers of one signal, floats rounded; intervals hold at `alpha`.
-    pub fn evidence(&self, signal: Signal, alpha: f64) -> Evidence {
-        let ratio = |found: &Facts<'_>| match found {
-            Facts::Rate { process, .. } => (process.ratio(), process.interval(alpha)),
-            Facts::Attempt => (self.attempts.ratio(), self.attempts.interval(alpha)),
-        };
-        let facts = self.facts(signal);
-        let (ratio, (low, high)) = ratio(&facts);
-        let (treated, control) = self.arms(signal);
-        let (kind, r0, windows, first_affected_at, baseline_ratio) = match facts {
-            Facts::Rate { process, seen, test, baseline_ratio } => {
-                let first_at = test.first_affected_at;
-                (EvidenceKind::Rate, process.r0(), seen.windows, first_at, baseline_ratio)
-            }
-            Facts::Attempt => (EvidenceKind::Attempt, 1.0, 0, self.first_failed_at, None),
-        };
-        Evidence {
-            kind,
-            log_e: rounded(self.log_e(signal)),
-            line: rounded(-libm::log(alpha * self.weight(signal))),
-            alpha,
-            r0: rounded(r0),
-            treated,
-            control,
-            ratio: ratio.map(rounded),
-            ratio_low: low.map(rounded),
-            ratio_high: high.map(rounded),
-            windows,
-            first_affected_at,
-            baseline_ratio: baseline_ratio.map(rounded),
-        }
-    }
-
-    /// The most likely ratio of the stronger comparison.
-    pub fn ratio(&self, signal: Signal) -> Option<f64> {
-        match self.facts(signal) {
-            Facts::Rate { process, .. } => process.ratio(),
-            Facts::Attempt => self.attempts.ratio(),
-        }
-    }
-
-    /// Counts of both arms of the stronger comparison.
-    pub fn arms(&self, signal: Signal) -> (ArmEvidence, ArmEvidence) {
-        let Facts::Rate { process, seen, .. } = self.facts(signal) else {
-            let (devices, affected) = (self.attempts.ended(), self.attempts.failed());
-            return (ArmEvidence { devices, device_seconds: 0, affected }, ArmEvidence::default());
-        };
-        let arm = |devices, exposure_ms: i64, affected| ArmEvidence {
-            devices,
-            device_seconds: exposure_ms / 1_000,
-            affected,
-        };
-        let (devices, exposure, onsets) = (seen.devices, seen.exposure_ms, process.onsets());
-        (
-            arm(devices.treated, exposure.treated, onsets.treated),
-            arm(devices.control, exposure.control, onsets.control),
-        )
-    }
-
-    /// The comparison that speaks more strongly; without a difference the one within the ring,
-    /// unless it has no control.
-    fn facts(&self, signal: Signal) -> Facts<'_> {
-        let Some(test) = self.rates.get(signal as usize) else { return Facts::Attempt };
-        let stronger = test.later.log_e() > test.within.log_e();
-        if stronger || self.within.windows == 0 {
-            let baseline_ratio = Some(test.baseline_ratio);
-            Facts::Rate { process: &test.later, seen: &self.later, test, baseline_ratio }
-        } else {
-            let process = &test.within;
-            Facts::Rate { process, seen: &self.within, test, baseline_ratio: None }
-        }
-    }
-}
-
-enum Facts<'a> {
-    Rate {
-        process: &'a RateProcess,
-        seen: &'a Seen,
-        test: &'a RateTest,
-        baseline_ratio: Option<f64>,
-    },
-    Attempt,
 }
 
 fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
     one.into_iter().chain(other).min()
 }
 
-/// To 6 significant digits: what is printed must not depend on the last bits.
-pub fn rounded(value: f64) -> f64 {
-    format!("{value:.5e}").parse().unwrap_or(value)
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::detector::tally::Sum;
 
-    fn sum(at_risk_ms: i64, devices: i64, os_crash: i64) -> Sum {
+    pub(in crate::detector) fn sum(at_risk_ms: i64, devices: i64, os_crash: i64) -> Sum {
         let mut sum = Sum { at_risk_ms, devices, ..Sum::default() };
         sum.onsets[Signal::OsCrash as usize] = os_crash;
         sum
     }
 
-    fn pair(windows: &[(Sum, Sum, Sum)]) -> Pair {
-        let mut pair = Pair::new(0.4, 1.25, 0.1, |_| 1.5);
+    pub(in crate::detector) fn pair(windows: &[(Sum, Sum, Sum)]) -> Pair {
+        let terms =
+            Terms { ring_weight: 0.4, within_weight: 0.25, margin: 1.25, failure_bound: 0.1 };
+        let mut pair = Pair::new(terms, |_| 1.5);
         for &(treated, within, later) in windows {
             let arms = RingArms { ring: 1, treated, within, later };
             pair.add_exposure(&arms);
@@ -274,31 +201,13 @@ mod tests {
     }
 
     #[test]
-    fn the_e_value_is_the_mean_of_both_comparisons() {
+    fn the_e_value_is_the_weighted_mean_of_both_comparisons() {
         let arms = (sum(1_000, 5, 9), sum(9_000, 45, 4), sum(50_000, 250, 30));
         let pair = pair(&[arms]);
         let test = &pair.rates[Signal::OsCrash as usize];
         let (one, other) = (libm::exp(test.within.log_e()), libm::exp(test.later.log_e()));
-        assert!((libm::exp(pair.log_e(Signal::OsCrash)) - f64::midpoint(one, other)).abs() < 1e-9);
+        assert!((libm::exp(pair.log_e(Signal::OsCrash)) - 0.25 * one - 0.75 * other).abs() < 1e-9);
         assert_eq!((test.within.r0(), test.later.r0()), (1.25, 1.875));
-    }
-
-    #[test]
-    fn evidence_names_the_stronger_comparison() {
-        let check = |within, later, baseline_ratio, control| {
-            let evidence =
-                pair(&[(sum(1_000, 5, 9), within, later)]).evidence(Signal::OsCrash, 0.01);
-            assert_eq!(
-                (evidence.baseline_ratio, evidence.control.affected),
-                (baseline_ratio, control)
-            );
-            assert_eq!((evidence.windows, evidence.treated.affected), (1, 9));
-            assert_eq!(evidence.first_affected_at, Some(Timestamp::YEAR_2000));
-            assert!((evidence.line - 7.313_22).abs() < 1e-9, "{}", evidence.line);
-        };
-        check(sum(9_000, 45, 4), sum(50_000, 250, 300), None, 4);
-        check(sum(9_000, 45, 90), sum(50_000, 250, 20), Some(1.5), 20);
-        check(sum(0, 0, 0), sum(50_000, 250, 300), Some(1.5), 300);
     }
 
     #[test]
@@ -307,14 +216,5 @@ mod tests {
         let idle = |windows: &[_]| pair(windows).is_idle(Signal::OsCrash, 2);
         assert!(idle(&[(some, some, some), (some, none, none), (none, some, some)]));
         assert!(!idle(&[(some, none, none), (some, none, some)]));
-    }
-
-    #[test]
-    fn numbers_are_rounded_to_six_significant_digits() {
-        for (value, expected) in
-            [(7.123_456_78, 7.123_46), (123_456_789.0, 123_457_000.0), (0.0, 0.0)]
-        {
-            assert!((rounded(value) - expected).abs() < 1e-9, "{value}");
-        }
     }
 }

@@ -16,9 +16,8 @@ use super::Arms;
 const RATIO: f64 = 5.0;
 /// Normal quantile of the power 0.8.
 const QUANTILE: f64 = 0.841_621_233_572_914_3;
-/// What the mixtures pay: about 3 of 24 ratios lie near the truth (ln 8), and only one of the two
-/// comparisons may have a control (ln 2).
-const MIXTURE_COST: f64 = 2.772_588_722_239_781;
+/// What the mixture pays: about 3 of 24 ratios lie near the truth (ln 8).
+const MIXTURE_COST: f64 = 2.079_441_541_679_835_7;
 /// What the Bernoulli mixture pays: half the logarithm of some hundred attempts.
 const ATTEMPT_COST: f64 = 2.3;
 

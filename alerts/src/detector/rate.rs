@@ -23,6 +23,8 @@ pub const RATIOS: usize = 24;
 /// The mixture's ends as multiples of r0.
 const LOWEST: f64 = 1.1;
 const HIGHEST: f64 = 50.0;
+/// ln 24: each ratio has the same weight.
+const LN_RATIOS: f64 = 3.178_053_830_347_945_8;
 
 /// The mixture's ratios as multiples of r0.
 #[derive(Debug)]
@@ -36,6 +38,23 @@ pub static GRID: LazyLock<Grid> = LazyLock::new(|| {
     let ln = array::from_fn(|number| libm::log(LOWEST) + step * number as f64);
     Grid { ln, above_one: ln.map(libm::expm1) }
 });
+
+/// ln(1 + (`r_j`/r0 - 1) p) for the last p asked for: the signals of a window mostly share it.
+#[derive(Debug, Default)]
+pub struct Costs {
+    share: f64,
+    costs: [f64; RATIOS],
+}
+
+impl Costs {
+    fn at(&mut self, share: f64) -> &[f64; RATIOS] {
+        if self.share.to_bits() != share.to_bits() {
+            self.share = share;
+            self.costs = GRID.above_one.map(|above| libm::log1p(above * share));
+        }
+        &self.costs
+    }
+}
 
 /// Evidence that the treated are hit more than r0 times as often as the control.
 #[derive(Clone, Debug)]
@@ -55,22 +74,17 @@ impl RateProcess {
     }
 
     /// Adds a term. Without exposure in an arm, or without onsets, it says nothing.
-    pub fn add(&mut self, onsets: Arms, exposure: Arms) {
+    pub fn add(&mut self, onsets: Arms, exposure: Arms, costs: &mut Costs) {
         if exposure.treated <= 0 || exposure.control <= 0 || onsets.total() == 0 {
             return;
         }
         let (treated, all) = (onsets.treated as f64, onsets.total() as f64);
         let at_risk = self.r0 * exposure.treated as f64;
-        let share = at_risk / (at_risk + exposure.control as f64);
-        let mut terms = [0.0; RATIOS];
-        let ratios = GRID.ln.iter().zip(&GRID.above_one);
-        for ((sum, term), (ln, above)) in
-            self.log_likelihoods.iter_mut().zip(&mut terms).zip(ratios)
-        {
-            *sum += treated * ln - all * libm::log1p(above * share);
-            *term = *sum;
+        let costs = costs.at(at_risk / (at_risk + exposure.control as f64));
+        for ((sum, ln), cost) in self.log_likelihoods.iter_mut().zip(&GRID.ln).zip(costs) {
+            *sum += treated * ln - all * cost;
         }
-        self.log_e = log_sum_exp(&terms) - libm::log(RATIOS as f64);
+        self.log_e = log_sum_exp(&self.log_likelihoods) - LN_RATIOS;
         self.onsets.treated += onsets.treated;
         self.onsets.control += onsets.control;
         self.shape.add(onsets, exposure);
@@ -109,7 +123,8 @@ mod tests {
     fn process(r0: f64, terms: &[(i64, i64, i64, i64)]) -> RateProcess {
         let mut process = RateProcess::new(r0);
         for &(x, y, treated, control) in terms {
-            process.add(Arms { treated: x, control: y }, Arms { treated, control });
+            let onsets = Arms { treated: x, control: y };
+            process.add(onsets, Arms { treated, control }, &mut Costs::default());
         }
         process
     }
@@ -155,7 +170,8 @@ mod tests {
         };
         let value = |treated: i64| {
             let mut process = RateProcess::new(r0);
-            process.add(Arms { treated, control: onsets - treated }, exposure);
+            let arms = Arms { treated, control: onsets - treated };
+            process.add(arms, exposure, &mut Costs::default());
             let (k, rest) = (treated as f64, (onsets - treated) as f64);
             let ln_p = ln_choose(k) + k * libm::log(share) + rest * libm::log1p(-share);
             libm::exp(process.log_e() + ln_p)

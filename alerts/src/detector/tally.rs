@@ -4,7 +4,6 @@
 //! treated, its untreated, and the untreated of the later rings. Control = whole minus treated,
 //! in integers, so arms are exact for any number of overlapping changes.
 
-use std::collections::BTreeMap;
 use std::ops::{AddAssign, Sub};
 
 use schemas::totals::Onsets;
@@ -64,14 +63,19 @@ pub struct RingArms {
 #[derive(Clone, Debug)]
 pub struct Tally {
     rings: Vec<Sum>,
-    treated: BTreeMap<(ChangeNumber, usize), Sum>,
-    first_at: BTreeMap<(ChangeNumber, usize, usize), Timestamp>,
+    /// By number of the change, then by ring; empty for a change that no group has.
+    treated: Vec<Vec<Treated>>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Treated {
+    sum: Sum,
+    first_at: [Option<Timestamp>; ONSETS],
 }
 
 impl Tally {
     pub fn new(ring_count: usize) -> Self {
-        let rings = vec![Sum::default(); ring_count];
-        Self { rings, treated: BTreeMap::new(), first_at: BTreeMap::new() }
+        Self { rings: vec![Sum::default(); ring_count], treated: Vec::new() }
     }
 
     /// Adds exposure, and devices at risk at the window's start, of one group.
@@ -99,17 +103,21 @@ impl Tally {
         let mut sum = Sum::default();
         sum.onsets[signal as usize] = onsets.affected;
         self.add(ring, set, &sum);
-        let Some(first_at) = onsets.first_at else { return };
         for &change in set {
-            let first = self.first_at.entry((change, ring, signal as usize)).or_insert(first_at);
-            *first = first_at.min(*first);
+            let first_at = &mut self.treated[change][ring].first_at[signal as usize];
+            *first_at = first_at.iter().chain(&onsets.first_at).min().copied();
         }
     }
 
     fn add(&mut self, ring: usize, set: &[ChangeNumber], sum: &Sum) {
         self.rings[ring] += sum;
         for &change in set {
-            *self.treated.entry((change, ring)).or_default() += sum;
+            if self.treated.len() <= change {
+                self.treated.resize_with(change + 1, Vec::new);
+            }
+            let rings = &mut self.treated[change];
+            rings.resize(self.rings.len(), Treated::default());
+            rings[ring].sum += sum;
         }
     }
 
@@ -122,7 +130,7 @@ impl Tally {
     pub fn arms(&self, change: ChangeNumber) -> impl Iterator<Item = RingArms> {
         let mut later = Sum::default();
         self.rings.iter().enumerate().rev().map(move |(ring, whole)| {
-            let treated = self.treated.get(&(change, ring)).copied().unwrap_or_default();
+            let treated = self.treated(change, ring).map_or(Sum::default(), |found| found.sum);
             let within = whole - &treated;
             let arms = RingArms { ring, treated, within, later };
             later += &within;
@@ -132,7 +140,11 @@ impl Tally {
 
     /// Event time of the first treated onset in this window.
     pub fn first_at(&self, change: ChangeNumber, ring: usize, signal: usize) -> Option<Timestamp> {
-        self.first_at.get(&(change, ring, signal)).copied()
+        self.treated(change, ring)?.first_at[signal]
+    }
+
+    fn treated(&self, change: ChangeNumber, ring: usize) -> Option<&Treated> {
+        self.treated.get(change)?.get(ring)
     }
 }
 

@@ -4,7 +4,8 @@ use schemas::Signal;
 use schemas::alert::ArmEvidence;
 use serde::Serialize;
 
-use super::pair::{Pair, rounded};
+use super::evidence::rounded;
+use super::pair::Pair;
 
 /// The four things a test can say (design: detection 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -18,6 +19,18 @@ pub enum Verdict {
     Healthy,
     /// An alert is open, or would be but for its `for`.
     Regressed,
+}
+
+impl Verdict {
+    /// The word for people and the API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NoData => "no_data",
+            Self::Insufficient => "insufficient",
+            Self::Healthy => "healthy",
+            Self::Regressed => "regressed",
+        }
+    }
 }
 
 /// One change x ring x signal as it stands.

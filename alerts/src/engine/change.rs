@@ -8,7 +8,7 @@ use crate::book::Registered;
 use crate::config::DetectionConfig;
 use crate::detector::baseline::Baseline;
 use crate::detector::budget::Budget;
-use crate::detector::pair::Pair;
+use crate::detector::pair::{Pair, Terms};
 use crate::metrics;
 use crate::policy::Reversal;
 
@@ -93,8 +93,13 @@ impl Change {
         if weight <= 0.0 {
             metrics::unbudgeted_rings().increment(1);
         }
-        let ratio = |signal| baseline.ratio(ring, signal);
-        let pair = Pair::new(weight, config.margin, config.install_failure_bound, ratio);
+        let terms = Terms {
+            ring_weight: weight,
+            within_weight: baseline.within_weight(ring),
+            margin: config.margin,
+            failure_bound: config.install_failure_bound,
+        };
+        let pair = Pair::new(terms, |signal| baseline.ratio(ring, signal));
         self.pairs.insert(ring, pair);
     }
 }

@@ -99,9 +99,10 @@ fn levels(
     let (line, low_line) = (config.line(), config.low_line());
     let largest = tests.iter().map(|test| test.log_e).fold(f64::NEG_INFINITY, f64::max);
     let named = tests.iter().any(|test| test.log_e >= line || is_raised(&test.key));
-    let level = |test: &Weighted| {
-        // Equality holds for the test that gave `largest`, bit by bit.
-        let leads = total >= line && test.log_e >= largest;
+    // Of equals the first: two signals can rise in step, and one name is enough.
+    let leader = tests.iter().position(|test| test.log_e >= largest);
+    let level = |(at, test): (usize, &Weighted)| {
+        let leads = total >= line && leader == Some(at);
         if !change.is_watched() {
             Level::Withdrawn
         } else if test.log_e >= line || (leads && !named) {
@@ -112,7 +113,7 @@ fn levels(
             Level::Below
         }
     };
-    tests.iter().map(level).collect()
+    tests.iter().enumerate().map(level).collect()
 }
 
 /// What an alert of this test would say now.

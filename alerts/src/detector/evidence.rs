@@ -1,0 +1,134 @@
+//! What is said of a test in numbers: counts of both arms, ratio, interval.
+//!
+//! In: a pair. Out: [`Evidence`] of its stronger comparison, floats rounded to 6 digits: what is
+//! printed must not depend on the last bits.
+
+use schemas::Signal;
+use schemas::alert::{ArmEvidence, Evidence, EvidenceKind};
+
+use super::pair::{Pair, RateTest, Seen};
+use super::rate::RateProcess;
+
+impl Pair {
+    /// The numbers of one signal, floats rounded; intervals hold at `alpha`.
+    pub fn evidence(&self, signal: Signal, alpha: f64) -> Evidence {
+        let ratio = |found: &Facts<'_>| match found {
+            Facts::Rate { process, .. } => (process.ratio(), process.interval(alpha)),
+            Facts::Attempt => (self.attempts.ratio(), self.attempts.interval(alpha)),
+        };
+        let facts = self.facts(signal);
+        let (ratio, (low, high)) = ratio(&facts);
+        let (treated, control) = self.arms(signal);
+        let (kind, r0, windows, first_affected_at, baseline_ratio) = match facts {
+            Facts::Rate { process, seen, test, baseline_ratio } => {
+                let first_at = test.first_affected_at;
+                (EvidenceKind::Rate, process.r0(), seen.windows, first_at, baseline_ratio)
+            }
+            Facts::Attempt => (EvidenceKind::Attempt, 1.0, 0, self.first_failed_at, None),
+        };
+        Evidence {
+            kind,
+            log_e: rounded(self.log_e(signal)),
+            line: rounded(-libm::log(alpha * self.weight(signal))),
+            alpha,
+            r0: rounded(r0),
+            treated,
+            control,
+            ratio: ratio.map(rounded),
+            ratio_low: low.map(rounded),
+            ratio_high: high.map(rounded),
+            windows,
+            first_affected_at,
+            baseline_ratio: baseline_ratio.map(rounded),
+        }
+    }
+
+    /// The most likely ratio of the stronger comparison.
+    pub fn ratio(&self, signal: Signal) -> Option<f64> {
+        match self.facts(signal) {
+            Facts::Rate { process, .. } => process.ratio(),
+            Facts::Attempt => self.attempts.ratio(),
+        }
+    }
+
+    /// Counts of both arms of the stronger comparison.
+    pub fn arms(&self, signal: Signal) -> (ArmEvidence, ArmEvidence) {
+        let Facts::Rate { process, seen, .. } = self.facts(signal) else {
+            let (devices, affected) = (self.attempts.ended(), self.attempts.failed());
+            return (ArmEvidence { devices, device_seconds: 0, affected }, ArmEvidence::default());
+        };
+        let arm = |devices, exposure_ms: i64, affected| ArmEvidence {
+            devices,
+            device_seconds: exposure_ms / 1_000,
+            affected,
+        };
+        let (devices, exposure, onsets) = (seen.devices, seen.exposure_ms, process.onsets());
+        (
+            arm(devices.treated, exposure.treated, onsets.treated),
+            arm(devices.control, exposure.control, onsets.control),
+        )
+    }
+
+    /// The comparison that speaks more strongly; without a difference the one within the ring,
+    /// unless it has no control.
+    fn facts(&self, signal: Signal) -> Facts<'_> {
+        let Some(test) = self.rates.get(signal as usize) else { return Facts::Attempt };
+        let stronger = test.later.log_e() > test.within.log_e();
+        if stronger || self.within.windows == 0 {
+            let baseline_ratio = Some(test.baseline_ratio);
+            Facts::Rate { process: &test.later, seen: &self.later, test, baseline_ratio }
+        } else {
+            let process = &test.within;
+            Facts::Rate { process, seen: &self.within, test, baseline_ratio: None }
+        }
+    }
+}
+
+enum Facts<'a> {
+    Rate {
+        process: &'a RateProcess,
+        seen: &'a Seen,
+        test: &'a RateTest,
+        baseline_ratio: Option<f64>,
+    },
+    Attempt,
+}
+
+/// To 6 significant digits.
+pub fn rounded(value: f64) -> f64 {
+    format!("{value:.5e}").parse().unwrap_or(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detector::pair::tests::{pair, sum};
+    use schemas::Timestamp;
+
+    #[test]
+    fn evidence_names_the_stronger_comparison() {
+        let check = |within, later, baseline_ratio, control| {
+            let evidence =
+                pair(&[(sum(1_000, 5, 9), within, later)]).evidence(Signal::OsCrash, 0.01);
+            assert_eq!(
+                (evidence.baseline_ratio, evidence.control.affected),
+                (baseline_ratio, control)
+            );
+            assert_eq!((evidence.windows, evidence.treated.affected), (1, 9));
+            assert_eq!(evidence.first_affected_at, Some(Timestamp::YEAR_2000));
+            assert!((evidence.line - 7.313_22).abs() < 1e-9, "{}", evidence.line);
+        };
+        check(sum(9_000, 45, 4), sum(50_000, 250, 300), None, 4);
+        check(sum(9_000, 45, 90), sum(50_000, 250, 20), Some(1.5), 20);
+        check(sum(0, 0, 0), sum(50_000, 250, 300), Some(1.5), 300);
+    }
+
+    #[test]
+    fn numbers_are_rounded_to_six_significant_digits() {
+        for (value, expected) in
+            [(7.123_456_78, 7.123_46), (123_456_789.0, 123_457_000.0), (0.0, 0.0)]
+        {
+            assert!((rounded(value) - expected).abs() < 1e-9, "{value}");
+        }
+    }
+}
