@@ -1,0 +1,227 @@
+//! The stages DECODE and VALIDATE: the bytes of one record to a valid event, or why not.
+//!
+//! ```text
+//! value ─► tape (simd-json, buffers reused) ─► fields (names found) ─► telemetry | registry
+//! ```
+//! In: a value without its framing, and when it arrived. Out: a borrowed [`Event`], a
+//! [`ChangeMessage`] or a [`SupportMessage`], or a [`Rejection`] with stage, field and reason.
+//! Every rule is one of contracts.md 2; no clock is read, and an accepted telemetry record
+//! allocates nothing once the buffers have grown.
+
+mod fields;
+mod registry;
+mod tape;
+mod telemetry;
+#[cfg(test)]
+mod tests;
+
+use schemas::{COHORTS_MAX, ChangeRecord, Event, Rejection, Span, Stage, SupportRecord, Timestamp};
+use simd_json::Node;
+
+use fields::{Field, Fields, check_key, invalid};
+use tape::{Json, undecodable};
+use telemetry::Cohort;
+
+/// How far an event may lie after its arrival: clocks go wrong by hours, not by days.
+const AHEAD_MAX: Span = Span::hours(24);
+
+/// Bounds of contracts.md 2 and the cohort dimensions to keep.
+#[derive(Clone, Debug)]
+pub struct DecodeConfig {
+    /// Dimension names in order; `model` and `build` are fields, all others keys of `attrs`.
+    pub cohorts: Vec<String>,
+    /// Largest value in bytes.
+    pub record_bytes_max: usize,
+    /// Deepest nesting; the record itself is 1.
+    pub depth_max: usize,
+    /// Most keys of `attrs`.
+    pub attrs_max: usize,
+}
+
+impl Default for DecodeConfig {
+    fn default() -> Self {
+        let record_bytes_max = crate::RECORD_BYTES_MAX;
+        Self { cohorts: Vec::new(), record_bytes_max, depth_max: 64, attrs_max: 32 }
+    }
+}
+
+/// Where the arrival of a record comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// Known before: min(Kafka timestamp, clock reading).
+    At(Timestamp),
+    /// `replay`: the field `_ts` (Unix milliseconds), else the event time.
+    InRecord,
+}
+
+/// A valid telemetry record.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Decoded<'a> {
+    pub event: Event<'a>,
+    pub arrival: Timestamp,
+}
+
+/// A valid record of the topic `changes`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChangeMessage {
+    pub change: String,
+    /// `None` removes the change: a tombstone, or `"deleted": true`.
+    pub record: Option<ChangeRecord>,
+    /// `None` only in `replay`, for a record with neither `_ts` nor `time`.
+    pub arrival: Option<Timestamp>,
+}
+
+/// A valid record of the topic `support`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SupportMessage {
+    pub record: SupportRecord,
+    pub arrival: Timestamp,
+}
+
+/// Decodes records, one after the other; each worker has its own.
+pub struct Decoder {
+    json: Json,
+    cohorts: Vec<Cohort>,
+    attrs_max: usize,
+    last_ts: Option<Timestamp>,
+}
+
+impl std::fmt::Debug for Decoder {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Decoder").field("cohorts", &self.cohorts).finish_non_exhaustive()
+    }
+}
+
+impl Decoder {
+    /// Panics if more than [`COHORTS_MAX`] dimensions are configured: the configuration is
+    /// validated before it comes here.
+    pub fn new(config: DecodeConfig) -> Self {
+        assert!(config.cohorts.len() <= COHORTS_MAX, "cohort dimensions fit an event");
+        let cohort = |name: String| match name.as_str() {
+            "model" => Cohort::Model,
+            "build" => Cohort::Build,
+            _ => Cohort::Attr(name),
+        };
+        Self {
+            json: Json::new(config.record_bytes_max, config.depth_max),
+            cohorts: config.cohorts.into_iter().map(cohort).collect(),
+            attrs_max: config.attrs_max,
+            last_ts: None,
+        }
+    }
+
+    /// One record of the topic `telemetry`.
+    pub fn telemetry<'a>(
+        &'a mut self,
+        value: &[u8],
+        arrival: Arrival,
+    ) -> Result<Decoded<'a>, Rejection> {
+        self.last_ts = None;
+        let Self { json, cohorts, attrs_max, last_ts } = self;
+        json.read(value, |nodes| {
+            let fields = record(nodes)?;
+            let arrived = arrived(&fields, arrival, last_ts)?;
+            let time = needed_time(&fields, arrived)?;
+            let event = telemetry::event(&fields, cohorts, *attrs_max, time)?;
+            Ok(Decoded { event, arrival: arrived.unwrap_or(time) })
+        })
+    }
+
+    /// One record of the topic `changes`; `None` as value is a tombstone.
+    pub fn change(
+        &mut self,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        arrival: Arrival,
+    ) -> Result<ChangeMessage, Rejection> {
+        self.last_ts = None;
+        let Some(value) = value else { return tombstone(key, arrival) };
+        let last_ts = &mut self.last_ts;
+        self.json.read(value, |nodes| {
+            let fields = record(nodes)?;
+            let arrived = arrived(&fields, arrival, last_ts)?;
+            let time = optional_time(&fields, arrived)?;
+            let change = fields.need(Field::Change, Fields::key)?.to_owned();
+            let deleted = fields.truth(Field::Deleted)?.unwrap_or(false);
+            let record = if deleted { None } else { Some(registry::change(&fields, time)?) };
+            Ok(ChangeMessage { change, record, arrival: arrived.or(time) })
+        })
+    }
+
+    /// One record of the topic `support`.
+    pub fn support(&mut self, value: &[u8], arrival: Arrival) -> Result<SupportMessage, Rejection> {
+        self.last_ts = None;
+        let last_ts = &mut self.last_ts;
+        self.json.read(value, |nodes| {
+            let fields = record(nodes)?;
+            let arrived = arrived(&fields, arrival, last_ts)?;
+            let time = needed_time(&fields, arrived)?;
+            let record = registry::support(&fields, time)?;
+            Ok(SupportMessage { record, arrival: arrived.unwrap_or(time) })
+        })
+    }
+
+    /// `_ts` of the last record, if arrivals stand in the records: the time of its `rejected` row.
+    pub const fn last_ts(&self) -> Option<Timestamp> {
+        self.last_ts
+    }
+}
+
+/// The fields of a record whose `v`, if it has one, is 1.
+fn record<'t, 'a>(nodes: &'t [Node<'a>]) -> Result<Fields<'t, 'a>, Rejection> {
+    let fields = Fields::of(nodes).ok_or_else(|| undecodable("the record is not a JSON object"))?;
+    fields.integer(Field::V, 1..=1)?;
+    Ok(fields)
+}
+
+/// The arrival, as far as it is known before the event time is.
+fn arrived(
+    fields: &Fields<'_, '_>,
+    arrival: Arrival,
+    last_ts: &mut Option<Timestamp>,
+) -> Result<Option<Timestamp>, Rejection> {
+    match arrival {
+        Arrival::At(time) => Ok(Some(time)),
+        Arrival::InRecord => {
+            *last_ts = fields.time(Field::ArrivedAt)?;
+            Ok(*last_ts)
+        }
+    }
+}
+
+fn optional_time(
+    fields: &Fields<'_, '_>,
+    arrived: Option<Timestamp>,
+) -> Result<Option<Timestamp>, Rejection> {
+    let time = fields.time(Field::Time)?;
+    match (time, arrived) {
+        (Some(time), Some(arrived)) if time > arrived.saturating_add(AHEAD_MAX) => {
+            Err(invalid(Field::Time, "is more than 24 h after the record's arrival"))
+        }
+        _ => Ok(time),
+    }
+}
+
+fn needed_time(
+    fields: &Fields<'_, '_>,
+    arrived: Option<Timestamp>,
+) -> Result<Timestamp, Rejection> {
+    fields.need(Field::Time, |fields, _| optional_time(fields, arrived))
+}
+
+/// A null value removes the change that the Kafka key names.
+fn tombstone(key: Option<&[u8]>, arrival: Arrival) -> Result<ChangeMessage, Rejection> {
+    let key = key.ok_or_else(|| Rejection {
+        stage: Stage::Frame,
+        field: None,
+        error: "the value is null and no key says which change to remove".to_owned(),
+    })?;
+    let text = std::str::from_utf8(key)
+        .map_err(|_| invalid(Field::Change, "in the key of a tombstone must be UTF-8"))?;
+    let arrival = match arrival {
+        Arrival::At(time) => Some(time),
+        Arrival::InRecord => None,
+    };
+    let change = check_key(Field::Change, text)?.to_owned();
+    Ok(ChangeMessage { change, record: None, arrival })
+}

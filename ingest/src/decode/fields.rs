@@ -1,0 +1,247 @@
+//! The fields of one JSON object: found in one pass over the parser's tape, then read by name.
+//!
+//! In: the tape of an object. Out: values of the right type and range, or a [`Rejection`] that
+//! names the field. A field that stands twice is refused when it is read, so a name that this
+//! type of record does not have is ignored whatever it holds.
+
+use std::ops::RangeInclusive;
+
+use schemas::event::{AuditKind, BootReason, TicketSeverity, UpdateState};
+use schemas::registry::{ChangeStatus, EmergencyReason};
+use schemas::{KEY_BYTES_MAX, Rejection, Stage, Timestamp};
+use simd_json::{Node, StaticNode};
+
+/// First moment no time may reach: RFC 3339 ends there, and sums with spans still fit.
+const YEAR_10000: Timestamp = Timestamp(253_402_300_800_000_000);
+
+macro_rules! fields {
+    ($($variant:ident = $text:literal),+ $(,)?) => {
+        /// Every name that any record of the three topics gives a meaning to.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(super) enum Field { $($variant),+ }
+
+        impl Field {
+            const COUNT: usize = [$($text),+].len();
+
+            pub(super) const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $text),+ }
+            }
+
+            fn from_name(name: &str) -> Option<Self> {
+                match name { $($text => Some(Self::$variant),)+ _ => None }
+            }
+        }
+    };
+}
+
+fields! {
+    V = "v", Type = "type", Device = "device", Ring = "ring", Time = "time", Seq = "seq",
+    Build = "build", Model = "model", Attrs = "attrs", ArrivedAt = "_ts",
+    IntervalS = "interval_s", UptimeS = "uptime_s", CertExpires = "cert_expires",
+    BootMs = "boot_ms", SigninMs = "signin_ms", Reason = "reason",
+    Change = "change", State = "state", Code = "code", DurationMs = "duration_ms",
+    Kind = "kind", Signature = "signature", Count = "count",
+    Ticket = "ticket", Severity = "severity", Category = "category",
+    Actor = "actor", Detail = "detail", From = "from",
+    Title = "title", Reversible = "reversible", Status = "status", Announced = "announced",
+    RequiresAction = "requires_action", AcknowledgedAt = "acknowledged_at",
+    ActionDue = "action_due", MitigatedAt = "mitigated_at", Supersedes = "supersedes",
+    Rings = "rings", Starts = "starts", Deleted = "deleted",
+}
+
+const _: () = assert!(Field::COUNT <= 64, "`Fields::twice` has one bit a field");
+
+/// A closed set of names, so that a refusal can list them.
+pub(super) trait Named: Copy + 'static {
+    const ALL: &'static [Self];
+    fn name(self) -> &'static str;
+}
+
+macro_rules! named {
+    ($($set:ty),+) => {$(
+        impl Named for $set {
+            const ALL: &'static [Self] = <$set>::ALL;
+            fn name(self) -> &'static str { <$set>::name(self) }
+        }
+    )+};
+}
+named!(BootReason, UpdateState, TicketSeverity, AuditKind, ChangeStatus, EmergencyReason);
+
+/// A refusal by the stage VALIDATE over one field; `problem` follows its name.
+pub(super) fn invalid(field: Field, problem: impl std::fmt::Display) -> Rejection {
+    let name = field.name();
+    Rejection { stage: Stage::Validate, field: Some(name), error: format!("`{name}` {problem}") }
+}
+
+/// Nodes that a value takes on the tape, its own included.
+pub(super) fn extent(node: &Node<'_>) -> usize {
+    match node {
+        Node::Object { count, .. } | Node::Array { count, .. } => count + 1,
+        Node::String(_) | Node::Static(_) => 1,
+    }
+}
+
+/// Where the known names of one object stand.
+pub(super) struct Fields<'t, 'a> {
+    nodes: &'t [Node<'a>],
+    /// Index of each field's value; 0, which is the object itself, where it is missing.
+    at: [u32; Field::COUNT],
+    /// One bit a field: it stands more than once.
+    twice: u64,
+}
+
+impl<'t, 'a> Fields<'t, 'a> {
+    /// The fields of the object that begins `nodes`; `None` if it begins with anything else.
+    pub(super) fn of(nodes: &'t [Node<'a>]) -> Option<Self> {
+        let Some(&Node::Object { len, .. }) = nodes.first() else { return None };
+        let mut fields = Self { nodes, at: [0; Field::COUNT], twice: 0 };
+        let mut index = 1;
+        for _ in 0..len {
+            if let Node::String(key) = nodes[index]
+                && let Some(field) = Field::from_name(key)
+            {
+                let slot = &mut fields.at[field as usize];
+                fields.twice |= u64::from(*slot != 0) << (field as u32);
+                *slot = index as u32 + 1;
+            }
+            index += 1 + extent(&nodes[index + 1]);
+        }
+        Some(fields)
+    }
+
+    /// The tape from the field's value on; `None` where the field is missing.
+    fn value(&self, field: Field) -> Result<Option<&'t [Node<'a>]>, Rejection> {
+        if self.twice >> (field as u32) & 1 == 1 {
+            return Err(invalid(field, "stands more than once"));
+        }
+        let at = self.at[field as usize] as usize;
+        Ok(if at == 0 { None } else { Some(&self.nodes[at..]) })
+    }
+
+    /// What `read` finds, which must be there.
+    pub(super) fn need<T>(
+        &self,
+        field: Field,
+        read: impl FnOnce(&Self, Field) -> Result<Option<T>, Rejection>,
+    ) -> Result<T, Rejection> {
+        read(self, field)?.ok_or_else(|| invalid(field, "is missing"))
+    }
+
+    /// Any string. JSON's `null` is no string: a field that is not known is left out.
+    pub(super) fn string(&self, field: Field) -> Result<Option<&'a str>, Rejection> {
+        match self.value(field)? {
+            None => Ok(None),
+            Some([Node::String(text), ..]) => Ok(Some(text)),
+            Some(_) => Err(invalid(field, "must be a string")),
+        }
+    }
+
+    /// A string of at most `bytes_max` bytes.
+    pub(super) fn text(
+        &self,
+        field: Field,
+        bytes_max: usize,
+    ) -> Result<Option<&'a str>, Rejection> {
+        match self.string(field)? {
+            Some(text) if text.len() > bytes_max => {
+                Err(invalid(field, format_args!("must be at most {bytes_max} bytes")))
+            }
+            text => Ok(text),
+        }
+    }
+
+    /// A string that may become a key.
+    pub(super) fn key(&self, field: Field) -> Result<Option<&'a str>, Rejection> {
+        self.string(field)?.map(|text| check_key(field, text)).transpose()
+    }
+
+    /// A whole number in `range`, written without fraction or exponent.
+    pub(super) fn integer(
+        &self,
+        field: Field,
+        range: RangeInclusive<u64>,
+    ) -> Result<Option<u64>, Rejection> {
+        let number = match self.value(field)? {
+            None => return Ok(None),
+            Some([Node::Static(StaticNode::U64(number)), ..]) => Some(*number),
+            Some([Node::Static(StaticNode::I64(number)), ..]) => u64::try_from(*number).ok(),
+            Some(_) => None,
+        };
+        let (low, high) = (*range.start(), *range.end());
+        match number.filter(|number| range.contains(number)) {
+            Some(number) => Ok(Some(number)),
+            None if low == high => Err(invalid(field, format_args!("must be the integer {low}"))),
+            None => Err(invalid(field, format_args!("must be an integer in {low}..={high}"))),
+        }
+    }
+
+    /// `true` or `false`.
+    pub(super) fn truth(&self, field: Field) -> Result<Option<bool>, Rejection> {
+        match self.value(field)? {
+            None => Ok(None),
+            Some([Node::Static(StaticNode::Bool(truth)), ..]) => Ok(Some(*truth)),
+            Some(_) => Err(invalid(field, "must be true or false")),
+        }
+    }
+
+    /// RFC 3339 or Unix milliseconds, of the years 2000 to 9999.
+    pub(super) fn time(&self, field: Field) -> Result<Option<Timestamp>, Rejection> {
+        let time = match self.value(field)? {
+            None => return Ok(None),
+            Some([Node::String(text), ..]) => Timestamp::parse_rfc3339(text.as_bytes()),
+            Some([Node::Static(StaticNode::I64(millis)), ..]) => Timestamp::from_millis(*millis),
+            Some([Node::Static(StaticNode::U64(millis)), ..]) => {
+                i64::try_from(*millis).ok().and_then(Timestamp::from_millis)
+            }
+            Some(_) => None,
+        };
+        let time = time.ok_or_else(|| {
+            invalid(field, "must be an RFC 3339 time or an integer of Unix milliseconds")
+        })?;
+        if time < Timestamp::YEAR_2000 || time >= YEAR_10000 {
+            return Err(invalid(field, "must be in the years 2000 to 9999"));
+        }
+        Ok(Some(time))
+    }
+
+    /// One of a closed set of names.
+    pub(super) fn one_of<T: Named>(&self, field: Field) -> Result<Option<T>, Rejection> {
+        let Some(text) = self.string(field)? else { return Ok(None) };
+        let found = T::ALL.iter().copied().find(|value| value.name() == text);
+        found.map(Some).ok_or_else(|| not_one_of(field, T::ALL.iter().map(|value| value.name())))
+    }
+
+    /// The tape of an object, from the object on.
+    pub(super) fn object(&self, field: Field) -> Result<Option<&'t [Node<'a>]>, Rejection> {
+        match self.value(field)? {
+            object @ (None | Some([Node::Object { .. }, ..])) => Ok(object),
+            Some(_) => Err(invalid(field, "must be an object")),
+        }
+    }
+
+    /// The tape of an array, from the array on.
+    pub(super) fn array(&self, field: Field) -> Result<Option<&'t [Node<'a>]>, Rejection> {
+        match self.value(field)? {
+            array @ (None | Some([Node::Array { .. }, ..])) => Ok(array),
+            Some(_) => Err(invalid(field, "must be an array")),
+        }
+    }
+}
+
+/// `text`, if it may become a key: 1..=128 bytes, no control characters.
+pub(super) fn check_key(field: Field, text: &str) -> Result<&str, Rejection> {
+    if text.is_empty() || text.len() > KEY_BYTES_MAX {
+        return Err(invalid(field, format_args!("must be 1..={KEY_BYTES_MAX} bytes")));
+    }
+    let plain = text.bytes().all(|byte| (b' '..0x7f).contains(&byte));
+    if !plain && text.chars().any(char::is_control) {
+        return Err(invalid(field, "must hold no control characters"));
+    }
+    Ok(text)
+}
+
+/// The refusal of a name outside a closed set.
+pub(super) fn not_one_of(field: Field, names: impl Iterator<Item = &'static str>) -> Rejection {
+    let names: Vec<_> = names.collect();
+    invalid(field, format_args!("must be one of {}", names.join(", ")))
+}

@@ -1,0 +1,313 @@
+//! Records from Kafka: one consumer of three topics, each partition from where the journal ended.
+//!
+//! ```text
+//! connect: broker there? topics there? ─► subscribe ─► rebalance: assign at `resume`'s offsets
+//! next:    queue (native) ─► record | end of partition | moved | down | error by name
+//! ```
+//! In: [`KafkaConfig`] and a [`Resume`]. Out: [`SourceEvent`]. Offsets committed to Kafka are a
+//! courtesy to lag tools and never read back.
+
+mod config;
+mod look;
+pub(crate) mod native;
+mod rebalance;
+mod rejected;
+mod sample;
+
+pub use config::{KafkaConfig, Topics, forbidden_property};
+pub use look::{end_offsets, partitions};
+pub use rejected::RejectedTopic;
+pub use sample::sample;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::topic_partition_list::Offset;
+use schemas::{Stream, StreamKind, Timestamp};
+
+use crate::metrics::{self, Received};
+use crate::source::{Headers, Record, Resume, Source, SourceError, SourceEvent};
+use native::{Event, Failure, Kind, Message, Queue};
+use rebalance::{Context, Moved};
+
+/// How long a start waits for a broker (issue: a wrong address must show within 30 s).
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long one question to a broker that has answered before may take.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The source of `run`.
+pub struct KafkaSource {
+    // In this order: what is borrowed from the client is dropped before it.
+    current: Option<Event>,
+    queue: Queue,
+    consumer: BaseConsumer<Context>,
+    config: KafkaConfig,
+    /// Partitions of each topic, by [`StreamKind`].
+    partitions: [i32; StreamKind::ALL.len()],
+    cluster: String,
+    received: Received,
+}
+
+impl std::fmt::Debug for KafkaSource {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("KafkaSource").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl KafkaSource {
+    /// Connects within [`CONNECT_TIMEOUT`] and joins the group.
+    pub fn connect(config: KafkaConfig, resume: Resume) -> Result<Self, SourceError> {
+        Self::connect_within(config, resume, CONNECT_TIMEOUT)
+    }
+
+    /// As [`KafkaSource::connect`], with another time-out.
+    pub fn connect_within(
+        config: KafkaConfig,
+        resume: Resume,
+        timeout: Duration,
+    ) -> Result<Self, SourceError> {
+        let context = Context::new(config.topics.clone(), resume);
+        let consumer: BaseConsumer<Context> =
+            config.consumer()?.create_with_context(context).map_err(SourceError::Configuration)?;
+        let partitions = partition_counts(&consumer, &config, timeout)?;
+        let queue = Queue::of(&consumer)
+            .ok_or_else(|| SourceError::Fatal { reason: "the consumer has no queue".to_owned() })?;
+        let cluster = consumer.client().fetch_cluster_id(ANSWER_TIMEOUT).unwrap_or_default();
+        let topics: Vec<&str> =
+            StreamKind::ALL.iter().map(|&kind| config.topics.name(kind)).collect();
+        consumer.subscribe(&topics).map_err(|source| client("subscribe to its topics", source))?;
+        let received = Received::new();
+        Ok(Self { current: None, queue, consumer, config, partitions, cluster, received })
+    }
+
+    /// Partitions of the topic `telemetry`, as of the start.
+    pub const fn telemetry_partitions(&self) -> i32 {
+        self.partitions[StreamKind::Telemetry as usize]
+    }
+
+    /// Every partition of the three topics, as of the start.
+    pub fn streams(&self) -> Vec<Stream> {
+        let of = |&kind: &StreamKind| {
+            (0..self.partitions[kind as usize]).map(move |partition| Stream { kind, partition })
+        };
+        StreamKind::ALL.iter().flat_map(of).collect()
+    }
+
+    fn list(&self, streams: &[Stream]) -> TopicPartitionList {
+        let mut list = TopicPartitionList::with_capacity(streams.len());
+        for stream in streams {
+            list.add_partition(self.config.topics.name(stream.kind), stream.partition);
+        }
+        list
+    }
+
+    /// What an error event means for the caller; `None` if it is nothing to tell.
+    fn failed(&self, failure: Failure) -> Result<Option<SourceEvent<'static>>, SourceError> {
+        let Failure { code, reason, is_fatal, place } = failure;
+        if is_fatal {
+            return Err(SourceError::Fatal { reason });
+        }
+        let place = place.and_then(|place| {
+            let kind = self.config.topics.kind(place.topic.as_bytes())?;
+            Some((Stream { kind, partition: place.partition }, place.offset))
+        });
+        match (code, place) {
+            (Code::PartitionEOF, Some((stream, offset))) => {
+                Ok(Some(SourceEvent::EndOfPartition { stream, offset }))
+            }
+            (Code::PartitionEOF, None) => Ok(None),
+            (Code::AutoOffsetReset | Code::OffsetOutOfRange, Some((stream, offset))) => {
+                Err(self.offset_gone(stream, offset))
+            }
+            (Code::BadCompression | Code::BadMessage, Some((stream, offset))) => {
+                Err(SourceError::BadBatch { stream, offset, reason })
+            }
+            (
+                Code::TopicAuthorizationFailed
+                | Code::UnknownTopicOrPartition
+                | Code::UnknownTopic
+                | Code::UnknownPartition
+                | Code::UnsupportedCompressionType,
+                Some((stream, _)),
+            ) => {
+                let topic = self.config.topics.name(stream.kind).to_owned();
+                Err(SourceError::Refused { stream, topic, reason })
+            }
+            (Code::GroupAuthorizationFailed | Code::ClusterAuthorizationFailed, _) => {
+                Err(SourceError::Fatal { reason })
+            }
+            _ => {
+                metrics::down();
+                Ok(Some(SourceEvent::Down(reason)))
+            }
+        }
+    }
+
+    /// Names the offset, what is still there, and the way out.
+    fn offset_gone(&self, stream: Stream, reported: i64) -> SourceError {
+        let topic = self.config.topics.name(stream.kind).to_owned();
+        let (earliest, end) = self
+            .consumer
+            .fetch_watermarks(&topic, stream.partition, ANSWER_TIMEOUT)
+            .unwrap_or((-1, -1));
+        let wanted = match (self.consumer.context().start(stream), reported) {
+            (_, reported) if reported >= 0 => reported,
+            (crate::source::Start::At(offset), _) => offset,
+            (crate::source::Start::Earliest, _) => earliest,
+        };
+        SourceError::OffsetGone { stream, topic, wanted, earliest, end }
+    }
+}
+
+impl Source for KafkaSource {
+    fn next(&mut self, timeout: Duration) -> Result<SourceEvent<'_>, SourceError> {
+        let deadline = Instant::now() + timeout;
+        self.current = None;
+        loop {
+            match self.consumer.context().take_moved() {
+                Some(Moved::Assigned(streams)) => return Ok(SourceEvent::Assigned(streams)),
+                Some(Moved::Revoked(streams)) => return Ok(SourceEvent::Revoked(streams)),
+                Some(Moved::Failed(source)) => return Err(client("take an assignment", source)),
+                None => {}
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Some(event) = self.queue.poll(left) else { return Ok(SourceEvent::Quiet) };
+            match event.kind() {
+                Kind::Fetch => {
+                    self.current = Some(event);
+                    break;
+                }
+                Kind::Error => {
+                    if let Some(event) = self.failed(event.failure())? {
+                        return Ok(event);
+                    }
+                }
+                _ => serve(&self.consumer, &event),
+            }
+        }
+        self.fetched()
+    }
+
+    fn end_offsets(&self) -> Result<BTreeMap<Stream, i64>, SourceError> {
+        let end = |stream: Stream| {
+            let topic = self.config.topics.name(stream.kind);
+            self.consumer
+                .fetch_watermarks(topic, stream.partition, ANSWER_TIMEOUT)
+                .map(|(_, end)| (stream, end))
+                .map_err(|source| client("ask for the end of a partition", source))
+        };
+        self.streams().into_iter().map(end).collect()
+    }
+
+    fn identity(&self) -> String {
+        let Topics { telemetry, changes, support, .. } = &self.config.topics;
+        format!("kafka cluster {} topics {telemetry},{changes},{support}", self.cluster)
+    }
+
+    fn commit(&mut self, offsets: &[(Stream, i64)]) {
+        let mut list = TopicPartitionList::with_capacity(offsets.len());
+        for &(stream, offset) in offsets {
+            let topic = self.config.topics.name(stream.kind);
+            let added = list.add_partition_offset(topic, stream.partition, Offset::Offset(offset));
+            if added.is_err() {
+                metrics::commit_failed();
+            }
+        }
+        if let Err(error) = self.consumer.commit(&list, CommitMode::Async) {
+            tracing::debug!(%error, "offset commit");
+            metrics::commit_failed();
+        }
+    }
+
+    fn pause(&mut self, streams: &[Stream]) -> Result<(), SourceError> {
+        let list = self.list(streams);
+        self.consumer.pause(&list).map_err(|source| client("pause partitions", source))
+    }
+
+    fn resume(&mut self, streams: &[Stream]) -> Result<(), SourceError> {
+        let list = self.list(streams);
+        self.consumer.resume(&list).map_err(|source| client("resume partitions", source))
+    }
+}
+
+impl KafkaSource {
+    /// The record that `current` holds.
+    fn fetched(&self) -> Result<SourceEvent<'_>, SourceError> {
+        let Some(message) = self.current.as_ref().and_then(Event::message) else {
+            return Ok(SourceEvent::Quiet);
+        };
+        if let Some(failure) = message.failure() {
+            return Ok(self.failed(failure)?.unwrap_or(SourceEvent::Quiet));
+        }
+        let Some(kind) = self.config.topics.kind(message.topic().to_bytes()) else {
+            return Ok(SourceEvent::Quiet);
+        };
+        let record = record(message, kind);
+        self.received.add(kind, record.size);
+        Ok(SourceEvent::Record(record))
+    }
+}
+
+fn record(message: Message<'_>, kind: StreamKind) -> Record<'_> {
+    let value = message.value();
+    Record {
+        stream: Stream { kind, partition: message.partition() },
+        offset: message.offset(),
+        timestamp: message.millis().and_then(Timestamp::from_millis),
+        key: message.key(),
+        value,
+        size: value.map_or(0, <[u8]>::len),
+        headers: message.headers().map_or(Headers::None, Headers::Native),
+    }
+}
+
+/// Serves the events that are no record and no error.
+fn serve<C: ConsumerContext>(consumer: &BaseConsumer<C>, event: &Event) {
+    match event.kind() {
+        Kind::Rebalance => {
+            consumer.context().rebalance(consumer, event.raw_code(), &mut event.partitions());
+        }
+        Kind::Log => {
+            if let Some((level, facility, text)) = event.log() {
+                rebalance::log(level, &facility, &text);
+            }
+        }
+        Kind::Commit if event.failure().code != Code::NoError => metrics::commit_failed(),
+        Kind::Commit | Kind::Fetch | Kind::Error | Kind::Other => {}
+    }
+}
+
+fn client(action: &'static str, source: KafkaError) -> SourceError {
+    SourceError::Client { action, source }
+}
+
+/// Partitions of each input topic; an error that names what is missing.
+fn partition_counts<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    config: &KafkaConfig,
+    timeout: Duration,
+) -> Result<[i32; StreamKind::ALL.len()], SourceError> {
+    let brokers = &config.brokers;
+    let mut counts = [0; StreamKind::ALL.len()];
+    for &kind in StreamKind::ALL {
+        let topic = config.topics.name(kind);
+        let metadata = consumer.fetch_metadata(Some(topic), timeout).map_err(|error| {
+            let detail = match error {
+                KafkaError::MetadataFetch(Code::BrokerTransportFailure) => String::new(),
+                error => format!(" ({error})"),
+            };
+            let timeout_s = timeout.as_secs();
+            SourceError::Unreachable { brokers: brokers.clone(), timeout_s, detail }
+        })?;
+        let found = metadata.topics().iter().find(|it| it.name() == topic && it.error().is_none());
+        counts[kind as usize] = found.map_or(0, |it| it.partitions().len() as i32);
+        if counts[kind as usize] == 0 {
+            let (topic, brokers) = (topic.to_owned(), brokers.clone());
+            return Err(SourceError::TopicMissing { topic, brokers });
+        }
+    }
+    Ok(counts)
+}

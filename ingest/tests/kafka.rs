@@ -1,0 +1,259 @@
+//! [`KafkaSource`] against librdkafka's mock cluster: assignment, ends, headers, errors by name.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use ingest::{
+    Headers, KafkaConfig, KafkaSource, RejectedTopic, Resume, Source, SourceError, SourceEvent,
+    Start, Topics, sample, unframe,
+};
+use rdkafka::ClientConfig;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
+use schemas::{Rejection, Stage, Stream, StreamKind, Timestamp};
+
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+type Cluster = MockCluster<'static, DefaultProducerContext>;
+
+/// A mock cluster with the three topics, `telemetry` with two partitions, and a rejected topic.
+fn cluster() -> Cluster {
+    let cluster = MockCluster::new(1).expect("a mock cluster starts");
+    for (topic, partitions) in [("telemetry", 2), ("changes", 1), ("support", 1), ("rejected", 1)] {
+        cluster.create_topic(topic, partitions, 1).expect("a mock topic is created");
+    }
+    cluster
+}
+
+fn config(cluster: &Cluster) -> KafkaConfig {
+    KafkaConfig {
+        brokers: cluster.bootstrap_servers(),
+        group: "ringwatch".to_owned(),
+        topics: Topics {
+            telemetry: "telemetry".to_owned(),
+            changes: "changes".to_owned(),
+            support: "support".to_owned(),
+            rejected: Some("rejected".to_owned()),
+        },
+        properties: BTreeMap::new(),
+        prefetch_bytes_max: 16 << 20,
+    }
+}
+
+fn produce(
+    cluster: &Cluster,
+    topic: &str,
+    partition: i32,
+    values: &[&str],
+    headers: &OwnedHeaders,
+) {
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", cluster.bootstrap_servers())
+        .create()
+        .expect("a producer for the mock cluster");
+    for value in values {
+        let record = BaseRecord::to(topic)
+            .partition(partition)
+            .key("k")
+            .payload(*value)
+            .timestamp(1_784_437_200_000)
+            .headers(headers.clone());
+        producer.send(record).expect("the queue has room");
+    }
+    producer.flush(TIMEOUT).expect("the mock cluster takes records");
+}
+
+const fn stream(kind: StreamKind, partition: i32) -> Stream {
+    Stream { kind, partition }
+}
+
+/// Reads until the end of every partition has been said: the values, and where the ends are.
+fn read_all(
+    source: &mut KafkaSource,
+) -> Result<(Vec<(Stream, i64, String)>, BTreeMap<Stream, i64>), SourceError> {
+    let (mut records, mut ends) = (Vec::new(), BTreeMap::new());
+    let count = source.streams().len();
+    let deadline = Instant::now() + TIMEOUT;
+    while ends.len() < count && Instant::now() < deadline {
+        match source.next(Duration::from_millis(200))? {
+            SourceEvent::Record(record) => {
+                let value = String::from_utf8_lossy(record.value.unwrap_or_default());
+                assert_eq!(record.timestamp, Some(Timestamp(1_784_437_200_000_000)));
+                assert_eq!((record.key, record.size), (Some(&b"k"[..]), value.len()));
+                records.push((record.stream, record.offset, value.into_owned()));
+            }
+            SourceEvent::EndOfPartition { stream, offset } => {
+                ends.insert(stream, offset);
+            }
+            _ => {}
+        }
+    }
+    records.sort();
+    Ok((records, ends))
+}
+
+#[test]
+fn every_partition_is_read_from_where_it_is_resumed_to_its_end() {
+    let cluster = cluster();
+    let none = OwnedHeaders::new();
+    produce(&cluster, "telemetry", 0, &["a", "b", "c"], &none);
+    produce(&cluster, "telemetry", 1, &["d"], &none);
+    produce(&cluster, "changes", 0, &["e"], &none);
+    let resume: Resume = Box::new(|it| match (it.kind, it.partition) {
+        (StreamKind::Telemetry, 0) => Start::At(2),
+        _ => Start::Earliest,
+    });
+    let mut source = KafkaSource::connect(config(&cluster), resume).expect("connected");
+    assert_eq!(source.telemetry_partitions(), 2);
+    assert!(source.identity().ends_with("topics telemetry,changes,support"));
+    let (records, ends) = read_all(&mut source).expect("readable");
+    let (telemetry, changes) = (StreamKind::Telemetry, StreamKind::Changes);
+    let expected = [
+        (stream(telemetry, 0), 2, "c".to_owned()),
+        (stream(telemetry, 1), 0, "d".to_owned()),
+        (stream(changes, 0), 0, "e".to_owned()),
+    ];
+    assert_eq!(records, expected);
+    let expected_ends = BTreeMap::from([
+        (stream(telemetry, 0), 3),
+        (stream(telemetry, 1), 1),
+        (stream(changes, 0), 1),
+        (stream(StreamKind::Support, 0), 0),
+    ]);
+    assert_eq!(ends, expected_ends);
+    assert_eq!(source.end_offsets().expect("answered"), expected_ends);
+    source.commit(&[(stream(telemetry, 0), 3)]);
+}
+
+#[test]
+fn a_paused_partition_gives_nothing_until_it_is_resumed() {
+    let cluster = cluster();
+    let resume: Resume = Box::new(|_| Start::Earliest);
+    let mut source = KafkaSource::connect(config(&cluster), resume).expect("connected");
+    read_all(&mut source).expect("readable");
+    let paused = [stream(StreamKind::Telemetry, 0)];
+    source.pause(&paused).expect("assigned");
+    produce(&cluster, "telemetry", 0, &["a"], &OwnedHeaders::new());
+    let mut records = |wait| {
+        let deadline = Instant::now() + wait;
+        while Instant::now() < deadline {
+            if let SourceEvent::Record(_) = source.next(Duration::from_millis(100)).expect("up") {
+                return 1;
+            }
+            if wait == TIMEOUT {
+                source.resume(&paused).expect("assigned");
+            }
+        }
+        0
+    };
+    assert_eq!(records(Duration::from_millis(1_500)), 0);
+    assert_eq!(records(TIMEOUT), 1);
+}
+
+#[test]
+fn offsets_that_are_gone_are_an_error_that_names_them() {
+    let cluster = cluster();
+    produce(&cluster, "telemetry", 1, &["a"], &OwnedHeaders::new());
+    let resume: Resume = Box::new(|it| {
+        if it == stream(StreamKind::Telemetry, 1) { Start::At(7) } else { Start::Earliest }
+    });
+    let mut source = KafkaSource::connect(config(&cluster), resume).expect("connected");
+    let error = read_all(&mut source).expect_err("beyond the end");
+    let SourceError::OffsetGone { stream: gone, wanted, earliest, end, .. } = &error else {
+        panic!("{error}")
+    };
+    assert_eq!((*gone, *wanted), (stream(StreamKind::Telemetry, 1), 7));
+    assert_eq!((*earliest, *end), (0, 1));
+    assert!(error.to_string().starts_with("offset 7 of telemetry/1"), "{error}");
+}
+
+#[test]
+fn headers_are_read_and_an_envelope_is_unwrapped() {
+    let cluster = cluster();
+    let json = Header { key: "content-type", value: Some("application/cloudevents+json") };
+    let headers = OwnedHeaders::new().insert(json).insert(Header { key: "x", value: Some("1") });
+    produce(&cluster, "telemetry", 0, &[r#"{"id":"1","data":{"a":1}}"#], &headers);
+    let resume: Resume = Box::new(|_| Start::Earliest);
+    let mut source = KafkaSource::connect(config(&cluster), resume).expect("connected");
+    let deadline = Instant::now() + TIMEOUT;
+    while Instant::now() < deadline {
+        if let SourceEvent::Record(record) = source.next(Duration::from_millis(200)).expect("up") {
+            assert_eq!(record.headers.last(c"x"), Some(&b"1"[..]));
+            assert_eq!(record.headers.last(c"y"), None);
+            let value = unframe(record.value, &record.headers).expect("an envelope");
+            assert_eq!(value.as_ref(), br#"{"a":1}"#);
+            return;
+        }
+    }
+    panic!("no record within {TIMEOUT:?}");
+}
+
+#[test]
+fn a_rejected_record_arrives_as_it_came_and_says_why() {
+    let cluster = cluster();
+    let mut settings = config(&cluster);
+    let topic = RejectedTopic::open(&settings).expect("valid").expect("configured");
+    let record = ingest::Record {
+        stream: stream(StreamKind::Telemetry, 1),
+        offset: 41,
+        timestamp: None,
+        key: Some(b"k"),
+        value: Some(b"{}"),
+        size: 2,
+        headers: Headers::Listed(&[("own", b"1")]),
+    };
+    let error = "`ring` is missing".to_owned();
+    let rejection = Rejection { stage: Stage::Validate, field: Some("ring"), error };
+    topic.send(&record, &rejection, TIMEOUT).expect("room");
+    topic.flush(TIMEOUT).expect("taken");
+    settings.topics.telemetry = "rejected".to_owned();
+    let mut seen = Vec::new();
+    let count = sample(&settings, StreamKind::Telemetry, 10, TIMEOUT, &mut |record| {
+        assert_eq!((record.key, record.value), (Some(&b"k"[..]), Some(&b"{}"[..])));
+        record.headers.each(&mut |name, value| {
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            seen.push(format!("{}={}", text(name), text(value.unwrap_or_default())));
+        });
+    });
+    assert_eq!(count.expect("readable"), 1);
+    let expected = "own=1 ringwatch.topic=telemetry ringwatch.partition=1 ringwatch.offset=41 \
+        ringwatch.stage=VALIDATE ringwatch.error=`ring` is missing ringwatch.field=ring";
+    assert_eq!(seen.join(" "), expected);
+}
+
+#[test]
+fn a_sample_is_the_newest_of_each_partition() {
+    let cluster = cluster();
+    let none = OwnedHeaders::new();
+    produce(&cluster, "telemetry", 0, &["a", "b", "c", "d", "e"], &none);
+    produce(&cluster, "telemetry", 1, &["x"], &none);
+    let newest = |count| {
+        let mut seen = Vec::new();
+        let found = sample(&config(&cluster), StreamKind::Telemetry, count, TIMEOUT, &mut |it| {
+            seen.push(String::from_utf8_lossy(it.value.unwrap_or_default()).into_owned());
+        });
+        assert_eq!(found.expect("readable"), seen.len());
+        seen.sort();
+        seen.concat()
+    };
+    assert_eq!(newest(2), "ex");
+    assert_eq!(newest(100), "abcdex");
+    assert_eq!(newest(0), "");
+}
+
+#[test]
+fn a_missing_topic_and_an_absent_broker_are_named() {
+    let cluster = cluster();
+    let resume = || -> Resume { Box::new(|_| Start::Earliest) };
+    let mut settings = config(&cluster);
+    settings.topics.support = "nowhere".to_owned();
+    let error = KafkaSource::connect(settings, resume()).expect_err("missing").to_string();
+    assert!(error.starts_with("topic nowhere does not exist at "), "{error}");
+    let mut settings = config(&cluster);
+    settings.brokers = "127.0.0.1:1".to_owned();
+    let error = KafkaSource::connect_within(settings, resume(), Duration::from_secs(2));
+    let error = error.expect_err("nobody listens").to_string();
+    let expected = "cannot reach a broker at 127.0.0.1:1 within 2 s; check kafka.brokers";
+    assert_eq!(error, expected);
+}
