@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Entry ─► add ─┬─► Evaluation ─► next_window   totals of the rows evaluated in a window
-//!               └─► Windows ────► cut           what the tables lack, set of changes ─► change x arm
+//!               └─► Windows ────► cut           what the tables lack, by change x arm
 //! ```
 //! Pure. Streams interleave as they like and entries may be split anywhere: what `next_window`
 //! yields, and the sums over all that `cut` hands out, are the same. A cut takes everything merged

@@ -27,7 +27,9 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
-    fn all_rows_add_up_to_the_expansion_of_all_deltas_at_once(world in world(), scheme in scheme()) {
+    fn all_rows_add_up_to_the_expansion_of_all_deltas_at_once(
+        world in world(), scheme in scheme(),
+    ) {
         let run = collect(&world, &scheme, WINDOWS_MAX);
         prop_assert_eq!(&run.health, &model::health(&world));
         prop_assert_eq!(&run.signals, &model::signals(&world));
@@ -37,7 +39,8 @@ proptest! {
     fn windows_do_not_depend_on_interleaving_entries_and_cuts(
         world in world(), one in scheme(), other in scheme(),
     ) {
-        let (one, other) = (collect(&world, &one, WINDOWS_MAX), collect(&world, &other, WINDOWS_MAX));
+        let one = collect(&world, &one, WINDOWS_MAX);
+        let other = collect(&world, &other, WINDOWS_MAX);
         prop_assert_eq!(&one.windows, &other.windows);
         let starts: Vec<_> = one.windows.iter().map(|(totals, ..)| totals.start).collect();
         prop_assert!(starts.is_sorted_by(|a, b| a < b), "{:?}", starts);

@@ -165,8 +165,9 @@ fn registry(draw: [u8; 6], offset: i64, closed: i64) -> RegistryDelta {
 }
 
 pub(super) fn record(change: &str, status: &str) -> String {
+    let rest = r#""rings":[]"#;
     format!(
-        r#"{{"change":"{change}","type":"quality","reversible":true,"status":"{status}","rings":[]}}"#
+        r#"{{"change":"{change}","type":"quality","status":"{status}","reversible":true,{rest}}}"#
     )
 }
 
