@@ -8,16 +8,15 @@ from pathlib import Path
 from model import BOOTS, DUPLICATES, EXPOSED, HEARTBEATS, RECORDS, STARTED, Model
 from records import micros
 
-START = "2026-07-19T04:00:"
 WINDOW = micros("2026-07-19T04:00:00.000Z") // 60_000_000
 
 
-def line(seq, second, kind="heartbeat", device="a", ring="first", **fields):
-    common = {"type": kind, "device": device, "ring": ring, "seq": seq,
+def line(seq, second, record="heartbeat", device="a", ring="first", **fields):
+    common = {"type": record, "device": device, "ring": ring, "seq": seq,
               "time": f"2026-07-19T04:{second // 60:02}:{second % 60:02}.000Z"}
     bodies = {"heartbeat": {"uptime_s": 1, "interval_s": 20},
               "boot": {"boot_ms": 1, "signin_ms": 1, "reason": "user"}}
-    return {**common, **bodies.get(kind, {}), **fields}
+    return {**common, **bodies.get(record, {}), **fields}
 
 
 def model(*records):
