@@ -168,6 +168,7 @@ impl Decoder {
 }
 
 /// The fields of a record whose `v`, if it has one, is 1.
+#[inline]
 fn record<'t, 'a>(nodes: &'t [Node<'a>]) -> Result<Fields<'t, 'a>, Rejection> {
     let fields = Fields::of(nodes).ok_or_else(|| undecodable("the record is not a JSON object"))?;
     fields.integer(Field::V, 1..=1)?;

@@ -9,6 +9,7 @@
 
 mod config;
 mod look;
+mod metadata;
 pub(crate) mod native;
 mod rebalance;
 mod rejected;
@@ -30,6 +31,7 @@ use schemas::{Stream, StreamKind, Timestamp};
 
 use crate::metrics::{self, Received};
 use crate::source::{Headers, Record, Resume, Source, SourceError, SourceEvent};
+use metadata::{partition_count, partition_counts};
 use native::{Event, Failure, Kind, Message, Queue};
 use rebalance::{Context, Moved};
 
@@ -73,6 +75,9 @@ impl KafkaSource {
         let consumer: BaseConsumer<Context> =
             config.consumer()?.create_with_context(context).map_err(SourceError::Configuration)?;
         let partitions = partition_counts(&consumer, &config, timeout)?;
+        if let Some(topic) = &config.topics.rejected {
+            partition_count(&consumer, &config.brokers, topic, timeout)?;
+        }
         let queue = Queue::of(&consumer)
             .ok_or_else(|| SourceError::Fatal { reason: "the consumer has no queue".to_owned() })?;
         let cluster = consumer.client().fetch_cluster_id(ANSWER_TIMEOUT).unwrap_or_default();
@@ -282,32 +287,4 @@ fn serve<C: ConsumerContext>(consumer: &BaseConsumer<C>, event: &Event) {
 
 fn client(action: &'static str, source: KafkaError) -> SourceError {
     SourceError::Client { action, source }
-}
-
-/// Partitions of each input topic; an error that names what is missing.
-fn partition_counts<C: ConsumerContext>(
-    consumer: &BaseConsumer<C>,
-    config: &KafkaConfig,
-    timeout: Duration,
-) -> Result<[i32; StreamKind::ALL.len()], SourceError> {
-    let brokers = &config.brokers;
-    let mut counts = [0; StreamKind::ALL.len()];
-    for &kind in StreamKind::ALL {
-        let topic = config.topics.name(kind);
-        let metadata = consumer.fetch_metadata(Some(topic), timeout).map_err(|error| {
-            let detail = match error {
-                KafkaError::MetadataFetch(Code::BrokerTransportFailure) => String::new(),
-                error => format!(" ({error})"),
-            };
-            let timeout_s = timeout.as_secs();
-            SourceError::Unreachable { brokers: brokers.clone(), timeout_s, detail }
-        })?;
-        let found = metadata.topics().iter().find(|it| it.name() == topic && it.error().is_none());
-        counts[kind as usize] = found.map_or(0, |it| it.partitions().len() as i32);
-        if counts[kind as usize] == 0 {
-            let (topic, brokers) = (topic.to_owned(), brokers.clone());
-            return Err(SourceError::TopicMissing { topic, brokers });
-        }
-    }
-    Ok(counts)
 }

@@ -28,7 +28,7 @@ pub struct Record<'a> {
 }
 
 impl Record<'_> {
-    /// The row of the dataset `rejected`; counts the rejection. `last_ts`: [`crate::Decoder::last_ts`].
+    /// The row of the dataset `rejected`; counts the rejection. `last_ts` is that of the decoder.
     pub fn rejected(&self, rejection: &Rejection, last_ts: Option<Timestamp>) -> RejectedRow {
         crate::metrics::rejected(rejection.stage);
         let value = self.value.unwrap_or_default();

@@ -1,5 +1,7 @@
 //! [`KafkaSource`] against librdkafka's mock cluster: assignment, ends, headers, errors by name.
 
+#![expect(clippy::expect_used, reason = "a test that cannot set its scene fails")]
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -68,10 +70,11 @@ const fn stream(kind: StreamKind, partition: i32) -> Stream {
     Stream { kind, partition }
 }
 
+/// Stream, offset and value of each record, in that order.
+type Records = Vec<(Stream, i64, String)>;
+
 /// Reads until the end of every partition has been said: the values, and where the ends are.
-fn read_all(
-    source: &mut KafkaSource,
-) -> Result<(Vec<(Stream, i64, String)>, BTreeMap<Stream, i64>), SourceError> {
+fn read_all(source: &mut KafkaSource) -> Result<(Records, BTreeMap<Stream, i64>), SourceError> {
     let (mut records, mut ends) = (Vec::new(), BTreeMap::new());
     let count = source.streams().len();
     let deadline = Instant::now() + TIMEOUT;
@@ -250,6 +253,10 @@ fn a_missing_topic_and_an_absent_broker_are_named() {
     settings.topics.support = "nowhere".to_owned();
     let error = KafkaSource::connect(settings, resume()).expect_err("missing").to_string();
     assert!(error.starts_with("topic nowhere does not exist at "), "{error}");
+    let mut settings = config(&cluster);
+    settings.topics.rejected = Some("nowhere-either".to_owned());
+    let error = KafkaSource::connect(settings, resume()).expect_err("missing").to_string();
+    assert!(error.starts_with("topic nowhere-either does not exist at "), "{error}");
     let mut settings = config(&cluster);
     settings.brokers = "127.0.0.1:1".to_owned();
     let error = KafkaSource::connect_within(settings, resume(), Duration::from_secs(2));

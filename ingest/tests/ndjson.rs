@@ -1,5 +1,7 @@
 //! A folder of files through [`NdjsonSource`]: what comes out, in which order, from where.
 
+#![expect(clippy::expect_used, reason = "a test that cannot set its scene fails")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -83,7 +85,13 @@ fn the_registry_comes_first_and_whole_and_other_files_are_ignored() {
 
 #[test]
 fn telemetry_files_advance_together_by_event_time() {
-    let lines = |step: i64| (0..5_000).map(|it| format!("{}\n", it * step)).collect::<String>();
+    let lines = |step: i64| {
+        let lines: Vec<_> = (0..5_000).map(|it| (it * step).to_string()).collect();
+        lines.join(
+            "
+",
+        )
+    };
     let files = [("telemetry-0.ndjson", lines(1)), ("telemetry-1.ndjson", lines(4))];
     let folder = Folder::with("together", &files);
     let words = read(&folder.0, &from_start()).expect("readable");

@@ -92,6 +92,7 @@ pub(super) struct Fields<'t, 'a> {
 
 impl<'t, 'a> Fields<'t, 'a> {
     /// The fields of the object that begins `nodes`; `None` if it begins with anything else.
+    #[inline] // else its 170 bytes are copied from frame to frame, 7 % of a record
     pub(super) fn of(nodes: &'t [Node<'a>]) -> Option<Self> {
         let Some(&Node::Object { len, .. }) = nodes.first() else { return None };
         let mut fields = Self { nodes, at: [0; Field::COUNT], twice: 0 };
