@@ -10,9 +10,9 @@ const OPENING: &str = "\
 
 Generated from the crate `schemas` by `cargo xtask docs`; do not edit.
 
-Every dataset lies in `<data>/tables/<dataset>/date=YYYY-MM-DD/*.parquet`, `date` being the day of the
-row's window (UTC). Files are only ever added. The same columns of meaning and unit stand in each
-file's field metadata.
+Every dataset lies in `<data>/tables/<dataset>/date=YYYY-MM-DD/*.parquet`, `date` being the day of
+the row's window (UTC). Files are only ever added. Meaning and unit stand in each file's field
+metadata, too.
 
 Adds: `sum` = `SUM` over any rows is right, revisions included. `level` = a level at the window's
 start: sums over rings and partitions; over time it adds up to device-windows. `no` = part of the

@@ -308,6 +308,3 @@ fn moment(description: &str) -> Value {
         ],
     })
 }
-
-#[cfg(test)]
-mod tests;

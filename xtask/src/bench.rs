@@ -60,13 +60,13 @@ pub fn run(options: &Options) -> Result<(), Failure> {
 
     let broker = Broker::start_pinned(BROKER_CORE)?;
     broker.create_topics(PARTITIONS)?;
-    let produced = produce::ndjson_folder(&broker.bootstrap, &input)?;
+    let produced = produce::ndjson_folder(broker.bootstrap(), &input)?;
     say(&format!("{produced} records produced; ringwatch on core {MEASURED_CORE}"));
 
     let config = folder.path().join("ringwatch.toml");
     let text = format!(
         "[kafka]\nbrokers = \"{}\"\n\n[store]\ndata = \"{}\"\n",
-        broker.bootstrap,
+        broker.bootstrap(),
         data.display()
     );
     fs::write(&config, text).map_err(Failure::io("write the configuration"))?;
@@ -75,7 +75,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     let whole = measure(&mut ringwatch, MEASURED_CORE)?;
     let mut counting = Command::new(&programs.xtask);
     let baseline =
-        measure(counting.args(["count", &broker.bootstrap, "telemetry"]), MEASURED_CORE)?;
+        measure(counting.args(["count", broker.bootstrap(), "telemetry"]), MEASURED_CORE)?;
 
     check_truth(&programs.ringwatch, &data, &input)?;
     report(options, &whole, &baseline)

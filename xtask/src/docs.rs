@@ -6,25 +6,30 @@ use schemas::{dictionary, json_schema};
 
 use crate::{Failure, repository};
 
+mod code_map;
+
 /// Path in the repository, and what must stand there.
-pub fn documents() -> Vec<(String, String)> {
-    let mut documents = vec![("docs/data-dictionary.md".to_owned(), dictionary::markdown())];
+pub fn documents() -> Result<Vec<(String, String)>, Failure> {
+    let mut documents = vec![
+        ("docs/data-dictionary.md".to_owned(), dictionary::markdown()),
+        (code_map::PATH.to_owned(), code_map::document()?),
+    ];
     for (name, schema) in json_schema::all() {
         documents.push((format!("schemas/json/{name}.schema.json"), format!("{schema:#}\n")));
     }
-    documents
+    Ok(documents)
 }
 
 /// Paths of the documents that are not what the code says.
-pub fn stale() -> Vec<String> {
+pub fn stale() -> Result<Vec<String>, Failure> {
     let current = |path: &str| fs::read_to_string(repository().join(path)).unwrap_or_default();
-    let stale = documents().into_iter().filter(|(path, text)| current(path) != *text);
-    stale.map(|(path, _)| path).collect()
+    let stale = documents()?.into_iter().filter(|(path, text)| current(path) != *text);
+    Ok(stale.map(|(path, _)| path).collect())
 }
 
 /// Writes those that are stale.
 pub fn write() -> Result<(), Failure> {
-    for (path, text) in documents() {
+    for (path, text) in documents()? {
         let target = repository().join(&path);
         if let Some(folder) = target.parent() {
             fs::create_dir_all(folder)
@@ -37,7 +42,7 @@ pub fn write() -> Result<(), Failure> {
 
 /// Fails if one is stale.
 pub fn check() -> Result<(), Failure> {
-    match stale().as_slice() {
+    match stale()?.as_slice() {
         [] => Ok(()),
         stale => {
             let names = stale.join(", ");

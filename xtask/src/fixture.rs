@@ -92,13 +92,19 @@ pub fn spawn(command: &mut Command) -> Running {
     Running { child, output }
 }
 
-/// Runs a script of `tests/oracle` in the environment that `./dev test` makes.
+/// The Python that has what the oracle needs.
+#[track_caller]
+pub fn python() -> PathBuf {
+    let python = repository().join(".venv/bin/python");
+    assert!(python.is_file(), "{} is missing: run ./dev setup", python.display());
+    python
+}
+
+/// Runs a script of `tests/oracle`.
 #[track_caller]
 pub fn oracle<A: AsRef<OsStr>>(script: &str, arguments: impl IntoIterator<Item = A>) -> Finished {
-    let top = repository();
-    let python = top.join(".venv/bin/python");
-    assert!(python.is_file(), "{} is missing: run ./dev setup", python.display());
-    finish(Command::new(python).arg(top.join("tests/oracle").join(script)).args(arguments))
+    let path = repository().join("tests/oracle").join(script);
+    finish(Command::new(python()).arg(path).args(arguments))
 }
 
 impl Finished {

@@ -38,8 +38,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// A running broker; dropping it kills it and removes its folder.
 #[derive(Debug)]
 pub struct Broker {
-    /// `host:port`, for `kafka.brokers`.
-    pub bootstrap: String,
+    bootstrap: String,
     folder: TempDir,
     core: Option<usize>,
     process: Option<Child>,
@@ -82,6 +81,11 @@ impl Broker {
         let mut broker = Self { bootstrap, folder, core, process: None };
         broker.resume()?;
         Ok(broker)
+    }
+
+    /// `host:port`, for `kafka.brokers`.
+    pub fn bootstrap(&self) -> &str {
+        &self.bootstrap
     }
 
     /// Starts it again, after [`Broker::stop`] or [`Broker::kill`]: same address, same records.
@@ -204,7 +208,7 @@ pub fn foreground(telemetry_partitions: i32) -> Result<(), Failure> {
     }
     let mut broker = Broker::start()?;
     broker.create_topics(telemetry_partitions)?;
-    announce(&broker.bootstrap);
+    announce(broker.bootstrap());
     while !asked.load(Ordering::Relaxed) {
         sleep(POLL_INTERVAL);
     }

@@ -1,7 +1,7 @@
 //! What the project does to itself: a real broker for tests, records into it, checks, documents.
 //!
 //! ```text
-//! cargo xtask ci | docs | kafka | bench        main.rs picks one of the modules below
+//! cargo xtask ci | docs | kafka | bench | soak        main.rs picks one of the modules below
 //! tests/*.rs ─► kafka::Broker, produce, fixture
 //! ```
 //! A library besides the binary, so that black-box tests use the same broker as the benchmark.
@@ -18,6 +18,7 @@ pub mod docs;
 pub mod fixture;
 pub mod kafka;
 pub mod produce;
+pub mod soak;
 
 /// Why a task could not be done.
 #[derive(Debug, Error)]

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{Failure, bench, ci, docs, kafka};
+use xtask::{Failure, bench, ci, docs, kafka, soak};
 
 /// Checks, documents, a broker and the benchmark of this repository.
 #[derive(Parser)]
@@ -32,6 +32,8 @@ enum Task {
     },
     /// The canonical workload through a real broker: prints its two numbers.
     Bench(bench::Options),
+    /// The long form of a test.
+    Soak { what: soak::Soak },
     /// Consumes a topic and counts; the measure that `bench` compares with.
     #[command(hide = true)]
     Count { bootstrap: String, topic: String },
@@ -62,6 +64,7 @@ fn run(task: Task) -> Result<(), Failure> {
         Task::Docs { check: true } => docs::check(),
         Task::Kafka { partitions } => kafka::foreground(partitions),
         Task::Bench(options) => bench::run(&options),
+        Task::Soak { what } => soak::run(what),
         Task::Count { bootstrap, topic } => bench::count(&bootstrap, &topic),
         Task::Produce { bootstrap, folder } => xtask::produce::ndjson_folder(&bootstrap, &folder)
             .map(|count| say(&format!("{count} records"))),

@@ -8,8 +8,12 @@ use std::process::Command;
 use crate::Failure;
 
 const KAFKA_VERSION: &str = "4.1.0";
-/// The broker, and the tool that formats its storage.
-const ARTIFACTS: [&str; 2] = ["kafka_2.13", "kafka-tools"];
+/// The broker, the tool that formats its storage, and what makes its errors readable.
+const ARTIFACTS: [[&str; 3]; 3] = [
+    ["org.apache.kafka", "kafka_2.13", KAFKA_VERSION],
+    ["org.apache.kafka", "kafka-tools", KAFKA_VERSION],
+    ["org.apache.logging.log4j", "log4j-slf4j-impl", "2.24.3"],
+];
 
 /// The folder that holds the broker's jars.
 pub(super) fn folder() -> Result<PathBuf, Failure> {
@@ -53,10 +57,10 @@ fn fetch(folder: &Path) -> Result<(), Failure> {
 }
 
 fn pom() -> String {
-    let dependency = |artifact| {
+    let dependency = |[group, artifact, version]: [&str; 3]| {
         format!(
-            "<dependency><groupId>org.apache.kafka</groupId><artifactId>{artifact}</artifactId>\
-             <version>{KAFKA_VERSION}</version></dependency>"
+            "<dependency><groupId>{group}</groupId><artifactId>{artifact}</artifactId>\
+             <version>{version}</version></dependency>"
         )
     };
     format!(
