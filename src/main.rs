@@ -1,1 +1,7 @@
-fn main() {}
+//! The binary: reads the command line, runs one verb, turns its outcome into an exit code.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ringwatch::cli::main()
+}

@@ -187,18 +187,18 @@ impl Exposure {
     pub(crate) fn switch(&mut self, device: &mut Device, group: Group, at_ms: i64) {
         let old = device.group();
         device.set_group(group);
-        let at_ms = at_ms.max(self.closed_ms());
         match device.life {
             _ if old == group => {}
             Life::AtRisk => {
-                let at_ms = at_ms.max(device.from_ms).min(device.until_ms);
+                let at_ms = at_ms.max(self.closed_ms()).max(device.from_ms).min(device.until_ms);
                 self.levels.post(old, at_ms, LEAVE);
                 self.levels.post(group, at_ms, JOIN);
                 device.set_from(at_ms, at_ms, Gap::Shut);
             }
             Life::Silent => {
-                self.levels.post(old, at_ms, EXCUSE);
-                self.levels.post(group, at_ms, MISS);
+                // At once: a late sign of life may yet end the silence before `at_ms`.
+                self.levels.post(old, self.closed_ms(), EXCUSE);
+                self.levels.post(group, self.closed_ms(), MISS);
             }
             Life::Away => {}
         }

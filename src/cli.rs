@@ -1,0 +1,244 @@
+//! The command line: raw flags here, the work in `verbs/`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+use humantime::Duration;
+
+use crate::failure::{Failure, Outcome};
+use crate::output::Format;
+use crate::{log, verbs};
+
+/// Watches staged changes roll through rings of devices and says, with evidence, when one does
+/// harm.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "Examples:\n  ringwatch demo\n  ringwatch check --config ringwatch.toml --connect\n  \
+                  ringwatch run --config ringwatch.toml\n\nExit codes: 0 fine, 1 failed, 2 usage or \
+                  configuration, 3 an alert is firing (replay, alerts list)"
+)]
+pub struct Cli {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// Flags that every verb takes.
+#[derive(Debug, Args)]
+pub struct Common {
+    /// Configuration file (TOML); without it the defaults
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print the result as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Say less
+    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "verbose")]
+    pub quiet: u8,
+    /// Say more; twice for all
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+}
+
+impl Common {
+    /// How the result is printed.
+    pub fn format(&self) -> Format {
+        if self.json { Format::Json } else { Format::Text }
+    }
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Run the service: consume from Kafka, keep tables, raise alerts
+    #[command(after_help = "Examples:\n  ringwatch run --config ringwatch.toml\n  \
+        RINGWATCH__KAFKA__BROKERS=broker:9092 ringwatch run\n  \
+        ringwatch run --config ringwatch.toml --until-end   # batch: stop at today's end")]
+    Run(RunArgs),
+    /// Show a bad change being caught: broker, fleet and service in one process
+    #[command(after_help = "Examples:\n  ringwatch demo\n  ringwatch demo --duration 30s --headless")]
+    Demo(DemoArgs),
+    /// Run NDJSON files through the same pipeline, as fast as it can
+    #[command(after_help = "Examples:\n  ringwatch replay --input ./incident --data ./out\n  \
+        ringwatch replay --input ./incident --data ./out --json | jq .alerts\n\n\
+        The input folder holds telemetry*.ndjson (each one partition), changes.ndjson and\n\
+        support.ndjson; the last two are optional. A line may carry `_ts`, its arrival in Unix ms.")]
+    Replay(ReplayArgs),
+    /// Write the records of a made-up fleet to NDJSON files or to Kafka
+    #[command(after_help = "Examples:\n  ringwatch simulate --scenario demo --out ./incident\n  \
+        ringwatch simulate --scenario my-fleet.toml --seed 7 --brokers 127.0.0.1:9092\n  \
+        ringwatch simulate --list")]
+    Simulate(SimulateArgs),
+    /// Check the configuration; with --connect also broker, data folder and destinations
+    #[command(after_help = "Examples:\n  ringwatch check --config ringwatch.toml\n  \
+        ringwatch check --config ringwatch.toml --connect --sample 1000")]
+    Check(CheckArgs),
+    /// Prove from the files that every offset is in the tables exactly once
+    #[command(after_help = "Examples:\n  ringwatch verify --data ./data\n  \
+        ringwatch verify --data ./data --json | jq .problems")]
+    Verify(VerifyArgs),
+    /// Look at alerts
+    #[command(after_help = "Examples:\n  ringwatch alerts list --data ./data\n  \
+        ringwatch alerts list --data ./data --all --json | jq '.[].summary'")]
+    Alerts(AlertsArgs),
+    /// Print the JSON Schema of an input or output, or the data dictionary
+    #[command(after_help = "Examples:\n  ringwatch schema\n  ringwatch schema telemetry > telemetry.schema.json\n  \
+        ringwatch schema dictionary")]
+    Schema(SchemaArgs),
+    /// Print completions for a shell
+    #[command(after_help = "Examples:\n  ringwatch completions bash > /etc/bash_completion.d/ringwatch")]
+    Completions(CompletionsArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Stop after everything that is in the topics now is in the tables
+    #[arg(long)]
+    pub until_end: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// How long it may take
+    #[arg(long, default_value = "60s", value_name = "TIME")]
+    pub duration: Duration,
+    /// Print plain lines instead of a live table
+    #[arg(long)]
+    pub headless: bool,
+    /// Where to write; a new folder under the system's temporary folder without it
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// Folder with telemetry*.ndjson, changes.ndjson, support.ndjson
+    #[arg(long, value_name = "DIR")]
+    pub input: PathBuf,
+    /// Data folder to write; one that holds other input is refused
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct SimulateArgs {
+    /// A built-in scenario (see --list) or a file
+    #[arg(long, value_name = "NAME|FILE", required_unless_present = "list")]
+    pub scenario: Option<String>,
+    /// List the built-in scenarios
+    #[arg(long)]
+    pub list: bool,
+    /// Seed of all chance; the scenario's own without it
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Write telemetry-<partition>.ndjson, changes.ndjson and support.ndjson to this new folder
+    #[arg(long, value_name = "DIR", conflicts_with = "brokers", required_unless_present_any = ["brokers", "list"])]
+    pub out: Option<PathBuf>,
+    /// Produce to the configured topics at these brokers instead
+    #[arg(long, value_name = "HOST:PORT")]
+    pub brokers: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Try broker, data folder and destinations too
+    #[arg(long)]
+    pub connect: bool,
+    /// Read this many real records, without joining a group or writing anything
+    #[arg(long, value_name = "N", requires = "connect")]
+    pub sample: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// Data folder; the configured one without it
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Compare with the offsets that the broker holds, too
+    #[arg(long)]
+    pub kafka: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct AlertsArgs {
+    #[command(subcommand)]
+    pub verb: AlertsVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum AlertsVerb {
+    /// List alerts that are open
+    List(AlertsListArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct AlertsListArgs {
+    /// Data folder; the configured one without it
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Resolved ones too
+    #[arg(long)]
+    pub all: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct SchemaArgs {
+    /// Which one; without it a list
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// bash, zsh, fish, elvish or powershell
+    pub shell: clap_complete::Shell,
+}
+
+/// Parses the process's arguments, runs the verb, and reports.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse_from(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version print to standard output and are no failure.
+            let outcome = if error.use_stderr() { Outcome::Usage } else { Outcome::Fine };
+            error.print().ok();
+            return outcome.into();
+        }
+    };
+    run(&cli).unwrap_or_else(|failure| {
+        report(&failure);
+        failure.outcome
+    }).into()
+}
+
+/// Runs what a parsed command line asks for.
+pub fn run(cli: &Cli) -> Result<Outcome, Failure> {
+    let common = &cli.common;
+    let noisy = i8::from(matches!(cli.verb, Verb::Run(_))) - 1;
+    log::start(noisy + common.verbose as i8 - common.quiet as i8, common.format());
+    match &cli.verb {
+        Verb::Run(args) => verbs::run::run(common, args),
+        Verb::Demo(args) => verbs::demo::run(common, args),
+        Verb::Replay(args) => verbs::replay::run(common, args),
+        Verb::Simulate(args) => verbs::simulate::run(common, args),
+        Verb::Check(args) => verbs::check::run(common, args),
+        Verb::Verify(args) => verbs::verify::run(common, args),
+        Verb::Alerts(args) => verbs::alerts::run(common, args),
+        Verb::Schema(args) => verbs::schema::run(common, args),
+        Verb::Completions(args) => verbs::completions::run(args),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the one place where a failure is told to the user")]
+fn report(failure: &Failure) {
+    eprintln!("ringwatch: {}", failure.line());
+}
+
+/// Parses arguments given as a list, for tests.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(arguments)
+}

@@ -1,0 +1,336 @@
+//! The configuration, validated once at the edge: what every other part may rely on.
+//!
+//! In: a TOML file, the environment, the defaults of `config/example.toml`. Out: [`Config`], or
+//! one [`ConfigError`] that says which key is wrong and what to do.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use aggregate::{FoldConfig, FoldLimits};
+use alerts::DetectionConfig;
+use alerts::delivery::DestinationConfig;
+use ingest::{DecodeConfig, KafkaConfig, Topics};
+use schemas::{COHORTS_MAX, KEY_BYTES_MAX, Span, UNMANAGED};
+
+mod keys;
+mod raw;
+mod units;
+
+use raw::Raw;
+
+/// What is wrong with a configuration, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("cannot read the configuration {path}")]
+    Read { path: String, source: std::io::Error },
+    #[error("the configuration is no valid TOML")]
+    Syntax(#[source] toml::de::Error),
+    #[error("unknown key `{key}`; did you mean `{nearest}`?")]
+    UnknownKey { key: String, nearest: String },
+    #[error("the environment variable {name} cannot be used")]
+    Variable { name: String, source: Box<ConfigError> },
+    #[error("`{key}` {reason}")]
+    Value { key: String, reason: String },
+    #[error("`kafka.brokers` is not set; set it in the file or as RINGWATCH__KAFKA__BROKERS")]
+    NoBrokers,
+    #[error("the detector cannot work with this")]
+    Detection(#[source] alerts::ConfigError),
+    #[error("destination `{name}` is not usable")]
+    Destination { name: String, source: alerts::delivery::DestinationError },
+}
+
+/// Everything that can be configured, checked.
+#[derive(Debug)]
+pub struct Config {
+    pub kafka: KafkaConfig,
+    /// `None` where only `run` would need them and none are given.
+    pub brokers: Option<String>,
+    pub connect_timeout: Duration,
+    pub data: PathBuf,
+    pub entry: EntryLimits,
+    pub publish: PublishRule,
+    pub idle: IdleRule,
+    /// `hash_seed` stays zero until the data folder has given its own.
+    pub fold: FoldConfig,
+    pub windows_max: usize,
+    pub decode: DecodeConfig,
+    pub detection: DetectionConfig,
+    pub destinations: Vec<DestinationConfig>,
+    pub deliveries_queued_max: usize,
+    pub http: HttpConfig,
+    /// Whether the pseudonyms are keyed by a secret, not by the group's name.
+    pub pseudonyms: PseudonymKey,
+}
+
+/// When a journal entry is cut.
+#[derive(Clone, Copy, Debug)]
+pub struct EntryLimits {
+    /// `None`: by records and bytes only, so that two runs cut alike (`replay`).
+    pub interval: Option<Duration>,
+    pub records_max: u64,
+    pub bytes_max: usize,
+}
+
+/// When the tables grow.
+#[derive(Clone, Copy, Debug)]
+pub struct PublishRule {
+    /// `None`: by rows only, so that two runs write the same bytes (`replay`).
+    pub interval: Option<Duration>,
+    pub rows_max: usize,
+}
+
+/// When a quiet partition stops holding back the others.
+#[derive(Clone, Copy, Debug)]
+pub struct IdleRule {
+    pub telemetry_after: Duration,
+    pub log_after: Duration,
+}
+
+/// Where the HTTP interface listens.
+#[derive(Clone, Debug)]
+pub struct HttpConfig {
+    pub listen: Option<SocketAddr>,
+    pub hosts: Vec<String>,
+}
+
+/// What keys the device pseudonyms.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PseudonymKey {
+    Secret,
+    GroupName,
+}
+
+impl Config {
+    /// Reads `file` (or only defaults) and the environment.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let text = match file {
+            None => String::new(),
+            Some(path) => std::fs::read_to_string(path)
+                .map_err(|source| ConfigError::Read { path: path.display().to_string(), source })?,
+        };
+        Self::parse(&text, environment)
+    }
+
+    /// Checks the text of a configuration file.
+    pub fn parse(
+        text: &str,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let table = toml::from_str(text).map_err(ConfigError::Syntax)?;
+        let raw: Raw = keys::merged(table, environment)?.try_into().map_err(ConfigError::Syntax)?;
+        Self::validated(raw)
+    }
+
+    /// The brokers, or the error that says how to name them.
+    pub fn require_brokers(&self) -> Result<(), ConfigError> {
+        self.brokers.as_ref().map(|_| ()).ok_or(ConfigError::NoBrokers)
+    }
+
+    fn validated(raw: Raw) -> Result<Self, ConfigError> {
+        check_rings(&raw)?;
+        check_numbers(&raw)?;
+        for name in raw.kafka.properties.keys() {
+            if let Some(reason) = ingest::forbidden_property(name) {
+                return Err(value(&format!("kafka.properties.{name}"), reason));
+            }
+        }
+        for destination in &raw.destination {
+            destination.validate().map_err(|source| ConfigError::Destination {
+                name: destination.name.clone(),
+                source,
+            })?;
+        }
+        let (pseudonym_key, pseudonyms) = pseudonym_key(&raw)?;
+        let listen = match raw.http.listen.as_str() {
+            "" => None,
+            text => Some(text.parse().map_err(|_| {
+                value("http.listen", "is no address; write it as \"127.0.0.1:8080\"")
+            })?),
+        };
+        let detection = detection(&raw);
+        detection.check().map_err(ConfigError::Detection)?;
+        Ok(Self {
+            brokers: raw.kafka.brokers.clone(),
+            connect_timeout: raw.kafka.connect_timeout.0,
+            kafka: kafka(&raw),
+            data: PathBuf::from(&raw.store.data),
+            entry: EntryLimits {
+                interval: Some(raw.store.commit_interval.0),
+                records_max: raw.store.entry_records_max,
+                bytes_max: raw.store.entry_bytes_max.0,
+            },
+            publish: PublishRule {
+                interval: Some(raw.store.publish_interval.0),
+                rows_max: raw.store.publish_rows_max,
+            },
+            idle: IdleRule {
+                telemetry_after: raw.windows.idle_after.0,
+                log_after: raw.windows.log_idle_after.0,
+            },
+            fold: fold(&raw, pseudonym_key),
+            windows_max: raw.limits.windows_max,
+            decode: DecodeConfig { cohorts: raw.detection.cohorts.clone(), ..Default::default() },
+            detection,
+            destinations: raw.destination,
+            deliveries_queued_max: raw.limits.deliveries_queued_max,
+            http: HttpConfig { listen, hosts: raw.http.hosts },
+            pseudonyms,
+        })
+    }
+
+    /// The rings, in rollout order.
+    pub fn rings(&self) -> &[String] {
+        &self.fold.rings
+    }
+}
+
+fn value(key: &str, reason: &str) -> ConfigError {
+    ConfigError::Value { key: key.to_owned(), reason: reason.to_owned() }
+}
+
+fn check_rings(raw: &Raw) -> Result<(), ConfigError> {
+    if raw.ring.is_empty() {
+        return Err(value("ring", "has no entry; name the rings in rollout order"));
+    }
+    for (index, ring) in raw.ring.iter().enumerate() {
+        let name = &ring.name;
+        if name.is_empty() || name.len() > KEY_BYTES_MAX || name.chars().any(char::is_control) {
+            let reason = format!("is {name:?}; use 1 to {KEY_BYTES_MAX} bytes, none a control character");
+            return Err(value("ring.name", &reason));
+        }
+        if name == UNMANAGED {
+            let reason = format!("is `{UNMANAGED}`, which stands for rings that are not configured");
+            return Err(value("ring.name", &reason));
+        }
+        if raw.ring[..index].iter().any(|before| before.name == *name) {
+            return Err(value("ring.name", &format!("`{name}` stands twice; give each ring one name")));
+        }
+    }
+    Ok(())
+}
+
+fn check_numbers(raw: &Raw) -> Result<(), ConfigError> {
+    let detection = &raw.detection;
+    let length = raw.windows.length.span();
+    let checks = [
+        ("detection.cohorts", detection.cohorts.len() <= COHORTS_MAX, "has more than 8 entries"),
+        (
+            "windows.length",
+            length >= Span::seconds(1) && Span::days(1).0 % length.0.max(1) == 0,
+            "must divide a day, and be a second at least",
+        ),
+        ("store.entry_records_max", raw.store.entry_records_max > 0, "must be at least 1"),
+        ("store.publish_rows_max", raw.store.publish_rows_max > 0, "must be at least 1"),
+        ("limits.windows_max", raw.limits.windows_max > 0, "must be at least 1"),
+        ("limits.deliveries_queued_max", raw.limits.deliveries_queued_max > 0, "must be at least 1"),
+        ("store.data", !raw.store.data.is_empty(), "is empty; name a folder"),
+        (
+            "store.data",
+            !raw.store.data.contains("://"),
+            "names an object store, which this version cannot write yet; name a local folder",
+        ),
+    ];
+    match checks.iter().find(|(_, holds, _)| !holds) {
+        Some((key, _, reason)) => Err(value(key, reason)),
+        None => Ok(()),
+    }
+}
+
+fn pseudonym_key(raw: &Raw) -> Result<(Vec<u8>, PseudonymKey), ConfigError> {
+    let path = &raw.privacy.pseudonym_key_file;
+    if path.is_empty() {
+        return Ok((raw.kafka.group.clone().into_bytes(), PseudonymKey::GroupName));
+    }
+    let key = std::fs::read(path)
+        .map_err(|source| ConfigError::Read { path: path.clone(), source })?;
+    if key.is_empty() {
+        return Err(value("privacy.pseudonym_key_file", "names an empty file; put 32 random bytes in it"));
+    }
+    Ok((key, PseudonymKey::Secret))
+}
+
+fn kafka(raw: &Raw) -> KafkaConfig {
+    let topics = &raw.kafka.topics;
+    KafkaConfig {
+        brokers: raw.kafka.brokers.clone().unwrap_or_default(),
+        group: raw.kafka.group.clone(),
+        topics: Topics {
+            telemetry: topics.telemetry.clone(),
+            changes: topics.changes.clone(),
+            support: topics.support.clone(),
+            rejected: Some(topics.rejected.clone()).filter(|name| !name.is_empty()),
+        },
+        properties: raw.kafka.properties.clone(),
+        prefetch_bytes_max: raw.kafka.prefetch_bytes_max.0,
+    }
+}
+
+fn fold(raw: &Raw, pseudonym_key: Vec<u8>) -> FoldConfig {
+    FoldConfig {
+        window_length: raw.windows.length.span(),
+        lateness: raw.windows.lateness.span(),
+        quiet_period: raw.detection.quiet_period.span(),
+        silence_quiet_period: raw.detection.silence_quiet_period.span(),
+        rings: raw.ring.iter().map(|ring| ring.name.clone()).collect(),
+        cohorts: raw.detection.cohorts.clone(),
+        hash_seed: [0, 0],
+        pseudonym_key,
+        limits: FoldLimits {
+            devices_max: raw.limits.devices_max,
+            names_max: raw.limits.names_max,
+            changes_max: raw.limits.changes_max,
+            sets_max: raw.limits.sets_max,
+            ..Default::default()
+        },
+    }
+}
+
+fn detection(raw: &Raw) -> DetectionConfig {
+    DetectionConfig {
+        alpha: raw.detection.alpha,
+        margin: raw.detection.margin,
+        install_failure_bound: raw.detection.install_failure_bound,
+        resolve_after: raw.detection.resolve_after.span(),
+        pending_for: raw.detection.pending_for.span(),
+        ..DetectionConfig::new(raw.ring.iter().map(|ring| ring.name.clone()).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str) -> Result<Config, String> {
+        Config::parse(text, std::iter::empty()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_defaults_are_valid() {
+        let config = check("").expect("valid");
+        assert_eq!(config.rings(), ["test", "first", "fast", "broad", "last"]);
+        assert!(config.brokers.is_none());
+    }
+
+    #[test]
+    fn a_wrong_value_names_its_key_and_what_to_do() {
+        for (text, expected) in [
+            ("[[ring]]\nname = ''", "`ring.name` is \"\"; use 1 to 128 bytes, none a control character"),
+            ("[[ring]]\nname = \"a\\nb\"", "`ring.name` is \"a\\nb\"; use 1 to 128 bytes, none a control character"),
+            ("[[ring]]\nname = 'a'\n[[ring]]\nname = 'a'", "`ring.name` `a` stands twice; give each ring one name"),
+            ("[windows]\nlength = '7s'", "`windows.length` must divide a day, and be a second at least"),
+            ("[http]\nlisten = 'here'", "`http.listen` is no address; write it as \"127.0.0.1:8080\""),
+        ] {
+            assert_eq!(check(text).expect_err(text), expected);
+        }
+    }
+
+    #[test]
+    fn a_property_we_depend_on_is_refused() {
+        let error = check("[kafka.properties]\n'check.crcs' = 'false'").expect_err("forbidden");
+        assert!(error.starts_with("`kafka.properties.check.crcs` "), "{error}");
+    }
+}

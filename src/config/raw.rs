@@ -1,0 +1,99 @@
+//! The configuration as written: every key with its default, nothing checked beyond its type.
+//!
+//! The defaults stand once, in `config/example.toml`: a file is read as that example with the
+//! given keys laid over it, so example and defaults cannot differ.
+
+use std::collections::BTreeMap;
+
+use alerts::delivery::DestinationConfig;
+use serde::Deserialize;
+
+use super::units::{BytesText, DurationText};
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Raw {
+    pub kafka: RawKafka,
+    pub store: RawStore,
+    pub windows: RawWindows,
+    pub ring: Vec<RawRing>,
+    pub detection: RawDetection,
+    pub limits: RawLimits,
+    pub privacy: RawPrivacy,
+    pub http: RawHttp,
+    #[serde(default)]
+    pub destination: Vec<DestinationConfig>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct RawKafka {
+    pub brokers: Option<String>,
+    pub group: String,
+    pub topics: RawTopics,
+    pub prefetch_bytes_max: BytesText,
+    pub connect_timeout: DurationText,
+    pub properties: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct RawTopics {
+    pub telemetry: String,
+    pub changes: String,
+    pub support: String,
+    pub rejected: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct RawStore {
+    pub data: String,
+    pub commit_interval: DurationText,
+    pub publish_interval: DurationText,
+    pub entry_records_max: u64,
+    pub entry_bytes_max: BytesText,
+    pub publish_rows_max: usize,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct RawWindows {
+    pub length: DurationText,
+    pub lateness: DurationText,
+    pub idle_after: DurationText,
+    pub log_idle_after: DurationText,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct RawRing {
+    pub name: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct RawDetection {
+    pub alpha: f64,
+    pub margin: f64,
+    pub quiet_period: DurationText,
+    pub silence_quiet_period: DurationText,
+    pub install_failure_bound: f64,
+    pub resolve_after: DurationText,
+    pub pending_for: DurationText,
+    pub cohorts: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct RawLimits {
+    pub devices_max: u32,
+    pub names_max: u16,
+    pub changes_max: u16,
+    pub sets_max: u16,
+    pub windows_max: usize,
+    pub deliveries_queued_max: usize,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct RawPrivacy {
+    pub pseudonym_key_file: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct RawHttp {
+    pub listen: String,
+    pub hosts: Vec<String>,
+}

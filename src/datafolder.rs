@@ -1,0 +1,58 @@
+//! A data folder and the one world it belongs to: its input, its settings, where it goes on.
+
+use std::sync::Arc;
+
+use aggregate::FoldConfig;
+use ingest::{Start, Topics};
+use schemas::{Stream, StreamKind};
+use store::{Blobs, Journal, TopicNames, World};
+
+use crate::config::Config;
+use crate::failure::Failure;
+
+/// Claims the folder for this input and these settings, or refuses by name.
+///
+/// The hash seed of the folder goes into `config`: whoever wrote first has chosen it.
+pub fn claim(store: &dyn Blobs, world: World, config: &mut Config) -> Result<World, Failure> {
+    let world = World::claim(store, world)?;
+    config.fold.hash_seed = world.hash_seed;
+    store::claim_config(store, &settings(&config.fold)?)?;
+    Ok(world)
+}
+
+/// The settings that shape the fold; of the secret among them only a fingerprint.
+fn settings(fold: &FoldConfig) -> Result<serde_json::Value, Failure> {
+    let mut settings = serde_json::to_value(fold)?;
+    if let Some(object) = settings.as_object_mut() {
+        // It stands in the folder's identity.
+        object.remove("hash_seed");
+    }
+    Ok(settings)
+}
+
+/// Where a partition is read from: the first offset of its journal, or the earliest there is.
+///
+/// `changes` and `support` go on at the end of theirs: the journal carries their records whole.
+pub fn resume(store: Arc<dyn Blobs>) -> Box<dyn Fn(Stream) -> Start + Send + Sync> {
+    Box::new(move |stream| {
+        let Ok(journal) = Journal::open(Arc::clone(&store), stream, String::new()) else {
+            // The worker opens the same journal and reports what is wrong with it.
+            return Start::Earliest;
+        };
+        let headers = journal.headers();
+        let offset = match stream.kind {
+            StreamKind::Telemetry => headers.first().map(|first| first.start),
+            StreamKind::Changes | StreamKind::Support => headers.last().map(|last| last.end),
+        };
+        offset.map_or(Start::Earliest, Start::At)
+    })
+}
+
+/// The names that tables show for the streams.
+pub fn topic_names(topics: &Topics) -> TopicNames {
+    TopicNames {
+        telemetry: topics.telemetry.clone(),
+        changes: topics.changes.clone(),
+        support: topics.support.clone(),
+    }
+}

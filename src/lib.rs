@@ -1,0 +1,24 @@
+//! The shell of ringwatch: command line, configuration, clock, threads, HTTP.
+//!
+//! Start with [`pipeline`]: the whole flow, top to bottom.
+
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod datafolder;
+pub mod deliveries;
+pub mod failure;
+pub mod http;
+pub mod log;
+pub mod nonce;
+pub mod output;
+pub mod pipeline;
+pub mod produce;
+pub mod progress;
+pub mod publisher;
+pub mod scenarios;
+pub mod shutdown;
+pub mod summary;
+pub mod verbs;
+pub mod view;
+pub mod worker;

@@ -1,0 +1,11 @@
+//! One file per verb of the command line.
+
+pub mod alerts;
+pub mod check;
+pub mod completions;
+pub mod demo;
+pub mod replay;
+pub mod run;
+pub mod schema;
+pub mod simulate;
+pub mod verify;

@@ -1,0 +1,165 @@
+//! `ringwatch demo`: the main job with nothing else installed.
+//!
+//! ```text
+//! scenario ─► Fleet (thread) ─► embedded broker ─► the pipeline of `run` ─► new data folder
+//!                  ▲                                        │
+//!                  └── bounded by what was consumed ◄── View ──► Screen
+//! ```
+//! The broker is librdkafka's mock cluster. It keeps 5 MiB by partition and then drops the oldest
+//! without a word, so the fleet never runs further ahead than `fleet::AHEAD_BYTES_MAX`, and the
+//! counts are compared at the end.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::DefaultProducerContext;
+use schemas::Alert;
+
+mod closing;
+mod fleet;
+mod screen;
+
+use fleet::{Fleet, Told};
+use screen::Screen;
+
+use crate::cli::{Common, DemoArgs};
+use crate::config::Config;
+use crate::failure::{Failure, Outcome};
+use crate::output::{self, Format};
+use crate::pipeline::Until;
+use crate::scenarios;
+use crate::shutdown::Stop;
+use crate::summary::Summary;
+use crate::view::SharedView;
+
+/// How often the screen is drawn.
+const REDRAW: Duration = Duration::from_millis(250);
+
+/// What the end needs of the duration: the last commit, the tables, the proof.
+const CLOSING: Duration = Duration::from_secs(8);
+
+/// Runs the demo and ends by itself.
+pub fn run(common: &Common, args: &DemoArgs) -> Result<Outcome, Failure> {
+    let scenario = scenarios::load("demo")?;
+    let mut config = Config::load(common.config.as_deref(), std::env::vars())?;
+    let cluster = MockCluster::new(1).map_err(Failure::failed)?;
+    prepare(&mut config, &cluster, args)?;
+    let topics = &config.kafka.topics;
+    for (topic, partitions) in
+        [(&topics.telemetry, scenario.partitions), (&topics.changes, 1), (&topics.support, 1)]
+    {
+        cluster.create_topic(topic, partitions, 1).map_err(Failure::failed)?;
+    }
+    let stop = Stop::default();
+    stop.on_signals()?;
+    let plain = args.headless || common.json || !std::io::stdout().is_terminal();
+    let mut screen = Screen::start(&scenario, &config, plain, common)?;
+    let view = SharedView::default();
+    let deadline = Instant::now() + Duration::from(args.duration).saturating_sub(CLOSING);
+    let fleet = Fleet::start(scenario, &config, &view, &stop, deadline)?;
+    let summary = thread::scope(|scope| {
+        let served = scope.spawn(|| {
+            let served = super::run::serve(&mut config, Until::Stopped, &stop, &view);
+            // Whatever ended the service ends the fleet and the screen, too.
+            stop.ask();
+            served
+        });
+        watch(&mut screen, &view, &stop, &fleet)?;
+        stop.ask();
+        served.join().map_err(|_| Failure::failed("the service broke an invariant"))?
+    })?;
+    let told = fleet.finish()?;
+    screen.last(&view)?;
+    close(common, &config, &summary, told)
+}
+
+/// A new folder, the embedded broker, a free port; quick commits, so that there is much to see.
+fn prepare(
+    config: &mut Config,
+    cluster: &MockCluster<'_, DefaultProducerContext>,
+    args: &DemoArgs,
+) -> Result<(), Failure> {
+    config.kafka.brokers = cluster.bootstrap_servers();
+    config.brokers = Some(cluster.bootstrap_servers());
+    config.kafka.topics.rejected = None;
+    config.kafka.properties.clear();
+    config.data = data_folder(args)?;
+    config.entry.interval = Some(Duration::from_millis(500));
+    config.publish.interval = Some(Duration::from_secs(5));
+    // The registry is written before the first heartbeat, and nothing follows.
+    config.idle.log_after = Duration::from_millis(500);
+    if let Some(listen) = &mut config.http.listen {
+        listen.set_port(0);
+    }
+    Ok(())
+}
+
+fn data_folder(args: &DemoArgs) -> Result<PathBuf, Failure> {
+    let folder = match &args.data {
+        Some(folder) => folder.clone(),
+        None => std::env::temp_dir().join(format!("ringwatch-demo-{}", &crate::nonce::fresh()[..8])),
+    };
+    if folder.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(Failure::usage(format!("{} is not empty; name a new folder", folder.display())));
+    }
+    Ok(folder)
+}
+
+/// Draws until the fleet has told everything and the pipeline has taken it in.
+fn watch(
+    screen: &mut Screen,
+    view: &SharedView,
+    stop: &Stop,
+    fleet: &Fleet,
+) -> Result<(), Failure> {
+    while !stop.is_asked() {
+        thread::sleep(REDRAW);
+        screen.draw(view)?;
+        if fleet.has_told_all() && view.lock().counts.received >= fleet.told().telemetry {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The folder, the proof, a query to paste and its result.
+fn close(common: &Common, config: &Config, summary: &Summary, told: Told) -> Result<Outcome, Failure> {
+    if summary.records != told.telemetry {
+        return Err(Failure::failed(format!(
+            "the embedded broker lost records: {} sent, {} received",
+            told.telemetry, summary.records
+        )));
+    }
+    match common.format() {
+        Format::Json => output::json(summary)?,
+        Format::Text => closing::print(config, summary)?,
+    }
+    Ok(Outcome::Fine)
+}
+
+/// The alert's evidence as a person would read it out.
+fn evidence(alert: &Alert) -> Vec<String> {
+    let found = &alert.evidence;
+    let hours = |seconds: i64| seconds as f64 / 3_600.0;
+    let arm = |name: &str, arm: &schemas::alert::ArmEvidence| {
+        format!(
+            "{name}: {} of {} devices hit in {:.0} device-hours",
+            arm.affected,
+            arm.devices,
+            hours(arm.device_seconds)
+        )
+    };
+    let mut lines = vec![arm("treated", &found.treated), arm("control", &found.control)];
+    if let (Some(ratio), Some(low), Some(high)) = (found.ratio, found.ratio_low, found.ratio_high) {
+        lines.push(format!("ratio {ratio:.1}, between {low:.1} and {high:.1} at any time"));
+    }
+    lines.push(format!(
+        "log E {:.1} crossed its line {:.1} (alpha {})",
+        found.log_e, found.line, found.alpha
+    ));
+    lines.push(format!("action: {}", output::printable(&alert.action.what)));
+    lines
+}

@@ -1,0 +1,234 @@
+//! What the demo shows while it runs: a live table in a terminal, plain lines elsewhere.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use alerts::{Verdict, VerdictRow};
+use schemas::{Alert, AlertState, Timestamp};
+use sim::Scenario;
+
+use super::evidence;
+use crate::cli::Common;
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::output::{self, printable};
+use crate::view::{SharedView, View};
+
+/// How often a plain line is printed.
+const PLAIN_EVERY: Duration = Duration::from_secs(5);
+
+/// Width of a ring's column.
+const COLUMN: usize = 14;
+
+/// The demo's output.
+pub(super) struct Screen {
+    rings: Vec<String>,
+    changes: Vec<String>,
+    start: Timestamp,
+    end: Timestamp,
+    style: Style,
+    began: Instant,
+    printed: Option<Instant>,
+    /// Lines of the live table that stand on the screen.
+    drawn: usize,
+    /// Transitions told so far.
+    told: BTreeSet<(String, u32)>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Style {
+    Live { color: bool },
+    Plain,
+    Silent,
+}
+
+impl Screen {
+    pub(super) fn start(
+        scenario: &Scenario,
+        config: &Config,
+        plain: bool,
+        common: &Common,
+    ) -> Result<Self, Failure> {
+        let style = if common.json || common.quiet > 0 {
+            Style::Silent
+        } else if plain {
+            Style::Plain
+        } else {
+            Style::Live { color: std::env::var_os("NO_COLOR").is_none() }
+        };
+        let screen = Self {
+            rings: config.rings().to_vec(),
+            changes: scenario.changes.iter().map(|change| change.id.clone()).collect(),
+            start: scenario.start,
+            end: scenario.end(),
+            style,
+            began: Instant::now(),
+            printed: None,
+            drawn: 0,
+            told: BTreeSet::new(),
+        };
+        screen.say(&format!(
+            "ringwatch demo: {} devices in {} rings, {} changes, {:.0} h of their life in under a minute",
+            scenario.devices,
+            scenario.rings.len(),
+            scenario.changes.len(),
+            (screen.end - screen.start).as_secs_f64() / 3_600.0,
+        ))?;
+        for change in &scenario.changes {
+            screen.say(&format!("  {:<12} {}", change.id, change.title))?;
+        }
+        Ok(screen)
+    }
+
+    /// Shows how things stand, and tells every alert once.
+    pub(super) fn draw(&mut self, view: &SharedView) -> Result<(), Failure> {
+        let view = view.lock().clone();
+        self.tell_alerts(&view)?;
+        match self.style {
+            Style::Live { color } => self.draw_table(&view, color),
+            Style::Plain if self.printed.is_none_or(|at| at.elapsed() >= PLAIN_EVERY) => {
+                self.printed = Some(Instant::now());
+                self.say(&self.progress(&view))
+            }
+            Style::Plain | Style::Silent => Ok(()),
+        }
+    }
+
+    /// The state at the end, which stays on the screen.
+    pub(super) fn last(&mut self, view: &SharedView) -> Result<(), Failure> {
+        self.printed = None;
+        self.draw(view)?;
+        if self.style == Style::Plain {
+            let view = view.lock().clone();
+            for line in self.table(&view, false) {
+                self.say(&line)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn say(&self, line: &str) -> Result<(), Failure> {
+        if self.style == Style::Silent {
+            return Ok(());
+        }
+        Ok(output::line(line)?)
+    }
+
+    fn tell_alerts(&mut self, view: &View) -> Result<(), Failure> {
+        for alert in &view.alerts {
+            if !self.told.insert((alert.id.clone(), alert.transition)) {
+                continue;
+            }
+            self.erase()?;
+            self.say("")?;
+            let state = alert.state.name().to_uppercase();
+            let decision = alert.decision.name();
+            self.say(&format!("{state} {decision}: {}", printable(&alert.summary)))?;
+            self.say(&format!("  {} after {:.0} s", alert.updated_at, self.began.elapsed().as_secs_f64()))?;
+            for line in evidence(alert) {
+                self.say(&format!("  {line}"))?;
+            }
+            self.say("")?;
+        }
+        Ok(())
+    }
+
+    fn progress(&self, view: &View) -> String {
+        let Some(until) = view.evaluated_until else {
+            return format!("{:>3.0} s  starting", self.began.elapsed().as_secs_f64());
+        };
+        let told = (until - self.start).as_secs_f64() / (self.end - self.start).as_secs_f64();
+        let records = view.counts.received;
+        let rate = records as f64 / self.began.elapsed().as_secs_f64().max(0.001);
+        format!(
+            "{:>3.0} s  {:>3.0} %  evaluated until {until}  {records} records ({rate:.0}/s)  {} rejected",
+            self.began.elapsed().as_secs_f64(),
+            (told * 100.0).clamp(0.0, 100.0),
+            view.counts.rejected,
+        )
+    }
+
+    /// Takes the live table off the screen.
+    fn erase(&mut self) -> Result<(), Failure> {
+        if self.drawn > 0 {
+            output::text(&format!("\x1b[{}A\x1b[J", self.drawn))?;
+            self.drawn = 0;
+        }
+        Ok(())
+    }
+
+    fn draw_table(&mut self, view: &View, color: bool) -> Result<(), Failure> {
+        self.erase()?;
+        let mut lines = vec![self.progress(view)];
+        lines.extend(self.table(view, color));
+        self.drawn = lines.len();
+        Ok(output::text(&(lines.join("\n") + "\n"))?)
+    }
+
+    fn table(&self, view: &View, color: bool) -> Vec<String> {
+        let mut head = format!("  {:<14}", "");
+        for ring in &self.rings {
+            write!(head, "{ring:<COLUMN$}").ok();
+        }
+        let mut lines = vec![head];
+        for change in &self.changes {
+            let mut line = format!("  {change:<14}");
+            for ring in &self.rings {
+                let cell = Cell::of(change, ring, view);
+                line.push_str(&cell.text(color));
+            }
+            lines.push(line);
+        }
+        lines
+    }
+}
+
+/// How one change stands in one ring, in a word.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cell {
+    NotStarted,
+    Verdict(Verdict, usize, usize),
+    Alert(&'static str),
+    Resolved,
+}
+
+impl Cell {
+    fn of(change: &str, ring: &str, view: &View) -> Self {
+        let here = |alert: &&Alert| alert.change == change && alert.ring == ring;
+        let open = |alert: &&Alert| alert.state != AlertState::Resolved;
+        if let Some(alert) = view.alerts.iter().filter(here).find(open) {
+            return Self::Alert(alert.decision.name());
+        }
+        if view.alerts.iter().any(|alert| here(&alert)) {
+            return Self::Resolved;
+        }
+        let rows: Vec<&VerdictRow> = view
+            .verdicts
+            .iter()
+            .filter(|row| *row.change == *change && *row.ring == *ring)
+            .collect();
+        let count = |verdict| rows.iter().filter(|row| row.verdict == verdict).count();
+        for verdict in [Verdict::Healthy, Verdict::Insufficient, Verdict::NoData] {
+            if count(verdict) > 0 {
+                return Self::Verdict(verdict, count(verdict), rows.len());
+            }
+        }
+        Self::NotStarted
+    }
+
+    /// Padded to a column; the word says it all, colour only helps.
+    fn text(self, color: bool) -> String {
+        let (mark, word, paint) = match self {
+            Self::NotStarted => ('·', String::new(), ""),
+            Self::Verdict(Verdict::Healthy, healthy, all) => {
+                ('✓', format!("healthy {healthy}/{all}"), "\x1b[32m")
+            }
+            Self::Verdict(verdict, ..) => ('…', verdict.name().to_owned(), "\x1b[2m"),
+            Self::Alert(decision) => ('✗', decision.to_uppercase(), "\x1b[1;31m"),
+            Self::Resolved => ('○', "resolved".to_owned(), "\x1b[33m"),
+        };
+        let plain = format!("{:<COLUMN$}", format!("{mark} {word}"));
+        if color && !paint.is_empty() { format!("{paint}{plain}\x1b[0m") } else { plain }
+    }
+}

@@ -1,0 +1,88 @@
+//! `ringwatch run`: the service.
+
+use std::sync::Arc;
+
+use ingest::{KafkaSource, RejectedTopic};
+use store::{Blobs, LocalStore, World, WorldInput, world::LAYOUT};
+
+use crate::cli::{Common, RunArgs};
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Config, PseudonymKey};
+use crate::deliveries::Deliveries;
+use crate::failure::{Failure, Outcome};
+use crate::output::{self, Format};
+use crate::pipeline::{Parts, Until, run as run_pipeline};
+use crate::shutdown::Stop;
+use crate::summary::Summary;
+use crate::view::SharedView;
+use crate::{datafolder, http};
+
+/// Runs until told to stop, or with `--until-end` until today's end is in the tables.
+pub fn run(common: &Common, args: &RunArgs) -> Result<Outcome, Failure> {
+    http::metrics::install().map_err(Failure::failed)?;
+    let mut config = Config::load(common.config.as_deref(), std::env::vars())?;
+    config.require_brokers()?;
+    if config.pseudonyms == PseudonymKey::GroupName {
+        tracing::warn!("privacy.pseudonym_key_file is not set; pseudonyms are keyed by the group name");
+    }
+    let until = if args.until_end { Until::End } else { Until::Stopped };
+    let stop = Stop::default();
+    stop.on_signals()?;
+    let summary = serve(&mut config, until, &stop, &SharedView::default())?;
+    report(&summary, common.format(), until)?;
+    Ok(Outcome::Fine)
+}
+
+/// Connects everything and runs the pipeline; also the heart of `demo`.
+pub fn serve(
+    config: &mut Config,
+    until: Until,
+    stop: &Stop,
+    view: &SharedView,
+) -> Result<Summary, Failure> {
+    let store: Arc<dyn Blobs> = Arc::new(LocalStore::open(&config.data)?);
+    let resume = datafolder::resume(Arc::clone(&store));
+    let source = KafkaSource::connect_within(config.kafka.clone(), resume, config.connect_timeout)?;
+    let world = World {
+        layout: LAYOUT,
+        input: WorldInput::Kafka {
+            cluster: ingest::Source::identity(&source),
+            group: config.kafka.group.clone(),
+        },
+        topics: datafolder::topic_names(&config.kafka.topics),
+        partition_count: source.telemetry_partitions(),
+        window_length: config.fold.window_length,
+        hash_seed: crate::nonce::seed(),
+    };
+    let world = datafolder::claim(&*store, world, config)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    let rejected = RejectedTopic::open(&config.kafka)?;
+    let serving = http::start(&config.http, view.clone(), stop)?;
+    let deliveries = Deliveries::start(config, &store, &clock)?;
+    let summary = run_pipeline(Parts {
+        streams: source.streams(),
+        source,
+        store: Arc::clone(&store),
+        clock,
+        config,
+        world,
+        until,
+        view: view.clone(),
+        stop: stop.clone(),
+        rejected,
+        deliveries: deliveries.outboxes(),
+    });
+    deliveries.finish();
+    if let Some(serving) = serving {
+        serving.finish();
+    }
+    Ok(summary?)
+}
+
+fn report(summary: &Summary, format: Format, until: Until) -> Result<(), Failure> {
+    match format {
+        Format::Json => output::json(summary),
+        Format::Text if until == Until::End => super::replay::print(summary),
+        Format::Text => Ok(()),
+    }
+}

@@ -1,0 +1,167 @@
+//! What a partition's records are folded into: device state, or the log of a small topic.
+
+use std::time::Duration;
+
+use aggregate::{Applied, Arrived, FoldConfig, Partition, RecordLog};
+use ingest::{Arrival, Decoder, Record};
+use schemas::entry::{Counts, EntryHeader, Input, StreamKind};
+use schemas::reject::RejectedRow;
+use schemas::{Delta, Rejection, Stream, Timestamp};
+
+use crate::config::IdleRule;
+
+/// The pure state behind one partition.
+#[derive(Debug)]
+pub enum Fold {
+    Telemetry(Box<Partition>),
+    /// `changes` or `support`: the journal carries their records whole.
+    Log(Box<RecordLog>, StreamKind),
+}
+
+/// What became of one record.
+#[derive(Debug)]
+pub struct Folded {
+    /// When it arrived; `None` where nothing says so.
+    pub arrival: Option<Timestamp>,
+    pub event_time: Option<Timestamp>,
+    pub rejection: Option<Rejection>,
+}
+
+impl Fold {
+    /// The state of a partition of `stream` before its first record, or where its records are not
+    /// needed again.
+    ///
+    /// `last` is the last entry of its journal: a small topic goes on from there.
+    pub fn new(stream: Stream, config: &FoldConfig, last: Option<&EntryHeader>) -> Self {
+        let log = || last.map_or_else(|| RecordLog::new(config), |last| RecordLog::resume(config, last));
+        match stream.kind {
+            StreamKind::Telemetry => Self::Telemetry(Box::new(Partition::new(config))),
+            kind => Self::Log(Box::new(log()), kind),
+        }
+    }
+
+    /// Whether recovery has to read the records again.
+    pub const fn needs_records(&self) -> bool {
+        matches!(self, Self::Telemetry(_))
+    }
+
+    /// Frames, decodes and applies one record; a refused one becomes a row.
+    pub fn record(
+        &mut self,
+        decoder: &mut Decoder,
+        record: &Record<'_>,
+        clock: Option<Timestamp>,
+    ) -> Folded {
+        let arrival = match (record.timestamp, clock) {
+            (Some(stamp), Some(clock)) => Arrival::At(stamp.min(clock)),
+            (None, Some(clock)) => Arrival::At(clock),
+            (Some(stamp), None) => Arrival::At(stamp),
+            (None, None) => Arrival::InRecord,
+        };
+        let outcome = self.apply(decoder, record, arrival);
+        outcome.unwrap_or_else(|rejection| {
+            let row = record.rejected(&rejection, decoder.last_ts());
+            let time = row.time;
+            self.reject(row, time);
+            Folded { arrival: time, event_time: None, rejection: Some(rejection) }
+        })
+    }
+
+    fn apply(
+        &mut self,
+        decoder: &mut Decoder,
+        record: &Record<'_>,
+        arrival: Arrival,
+    ) -> Result<Folded, Rejection> {
+        match self {
+            Self::Telemetry(partition) => {
+                let value = ingest::unframe(record.value, &record.headers)?;
+                let decoded = decoder.telemetry(&value, arrival)?;
+                let arrived = Arrived { at: decoded.arrival, key: record.key };
+                let _: Applied = partition.apply(&decoded.event, arrived);
+                let event_time = Some(decoded.event.time);
+                Ok(Folded { arrival: Some(decoded.arrival), event_time, rejection: None })
+            }
+            Self::Log(log, StreamKind::Changes) => {
+                // A null value is a tombstone there, not a missing record.
+                let value = match record.value {
+                    None => None,
+                    some => Some(ingest::unframe(some, &record.headers)?),
+                };
+                let message = decoder.change(record.key, value.as_deref(), arrival)?;
+                let at = message.arrival;
+                log.change(record.offset, message.change, message.record.as_ref(), at);
+                Ok(Folded { arrival: at, event_time: None, rejection: None })
+            }
+            Self::Log(log, ..) => {
+                let value = ingest::unframe(record.value, &record.headers)?;
+                let message = decoder.support(&value, arrival)?;
+                log.support(record.offset, &message.record, Some(message.arrival));
+                Ok(Folded { arrival: Some(message.arrival), event_time: None, rejection: None })
+            }
+        }
+    }
+
+    fn reject(&mut self, row: RejectedRow, arrival: Option<Timestamp>) {
+        match self {
+            Self::Telemetry(partition) => partition.reject(row, arrival),
+            Self::Log(log, ..) => log.reject(row, arrival),
+        }
+    }
+
+    /// Takes one input that is no record.
+    pub fn input(&mut self, input: &Input) {
+        match self {
+            Self::Telemetry(partition) => partition.input(input),
+            Self::Log(log, ..) => log.input(input),
+        }
+    }
+
+    /// What has gathered since the last call.
+    pub fn take(&mut self) -> (Delta, Counts) {
+        match self {
+            Self::Telemetry(partition) => partition.take(),
+            Self::Log(log, ..) => log.take(),
+        }
+    }
+
+    /// See [`EntryHeader::watermark`].
+    pub fn watermark(&self) -> Option<Timestamp> {
+        match self {
+            Self::Telemetry(partition) => partition.watermark(),
+            Self::Log(log, ..) => log.watermark(),
+        }
+    }
+
+    /// See [`EntryHeader::closed_until`].
+    pub fn closed_until(&self) -> Timestamp {
+        match self {
+            Self::Telemetry(partition) => partition.closed_until(),
+            Self::Log(log, ..) => log.closed_until(),
+        }
+    }
+
+    /// See [`EntryHeader::ended`].
+    pub fn ended(&self) -> bool {
+        match self {
+            Self::Telemetry(partition) => partition.ended(),
+            Self::Log(log, ..) => log.ended(),
+        }
+    }
+
+    /// Whether moving the watermark to `at` would close a window.
+    pub fn idle_would_close(&self, at: Timestamp) -> bool {
+        match self {
+            Self::Telemetry(partition) => partition.idle_would_close(at),
+            Self::Log(log, ..) => log.idle_would_close(at),
+        }
+    }
+
+    /// How long the partition must be quiet before its watermark moves by itself.
+    pub const fn idle_after(&self, rule: &IdleRule) -> Duration {
+        match self {
+            Self::Telemetry(_) => rule.telemetry_after,
+            Self::Log(..) => rule.log_after,
+        }
+    }
+}

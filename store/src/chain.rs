@@ -1,0 +1,198 @@
+//! Log 2: the chain of commits, one object each.
+//!
+//! ```text
+//! Commit ─► one line of JSON, one line with its SHA-256 ─► put-if-absent at the next sequence
+//! ```
+//! Dense from 0. What a commit says has happened: entries merged, alerts raised, files that exist.
+
+use std::sync::Arc;
+
+use metrics::counter;
+use schemas::Commit;
+
+use crate::blobs::{Blobs, Claim, claim};
+use crate::error::StoreError;
+use crate::hash::sha256;
+use crate::{key, metrics as names};
+
+/// The chain, as its publisher or a reader of it sees it.
+#[derive(Debug)]
+pub struct Chain {
+    blobs: Arc<dyn Blobs>,
+    next_sequence: u64,
+}
+
+impl Chain {
+    /// Finds the end of the chain and checks that no commit is missing before it.
+    pub fn open(blobs: Arc<dyn Blobs>) -> Result<Self, StoreError> {
+        blobs.sync(key::CHAIN)?;
+        let mut next_sequence = 0;
+        for found in blobs.list(key::CHAIN)? {
+            let expected = key::commit(next_sequence);
+            if found != expected {
+                let what = format!("it is missing before `{found}`");
+                return Err(StoreError::damaged(&expected, what));
+            }
+            next_sequence += 1;
+        }
+        Ok(Self { blobs, next_sequence })
+    }
+
+    /// The sequence of the next commit.
+    pub const fn next_sequence(&self) -> u64 {
+        self.next_sequence
+    }
+
+    /// Reads one commit.
+    pub fn read(&self, sequence: u64) -> Result<Commit, StoreError> {
+        read(&*self.blobs, sequence)
+    }
+
+    /// Reads every commit from `sequence` on, in order.
+    pub fn read_from(&self, sequence: u64) -> Result<Vec<Commit>, StoreError> {
+        (sequence..self.next_sequence).map(|sequence| self.read(sequence)).collect()
+    }
+
+    /// Reads every commit, in order.
+    pub fn read_all(&self) -> Result<Vec<Commit>, StoreError> {
+        self.read_from(0)
+    }
+
+    /// Writes the next commit; durable when this returns. Errors as for `Journal::append`.
+    pub fn append(&mut self, commit: &Commit) -> Result<(), StoreError> {
+        assert_eq!(commit.sequence, self.next_sequence, "commits are dense");
+        let key = key::commit(commit.sequence);
+        let bytes = encode(commit)?;
+        // One that cannot be read would stop every later start: a NaN does that, and is a bug.
+        assert_eq!(decode(&bytes).as_ref(), Ok(commit), "a commit reads back as it was written");
+        if let Claim::Other(standing) = claim(&*self.blobs, &key, &bytes)? {
+            let other = decode(&standing).map_err(|what| StoreError::damaged(&key, what))?;
+            counter!(names::LOST).increment(1);
+            let (number, writer) = (commit.sequence, other.publisher);
+            return Err(StoreError::Lost { key, number, writer });
+        }
+        counter!(names::COMMITS).increment(1);
+        self.next_sequence += 1;
+        Ok(())
+    }
+}
+
+/// Reads the commit of that sequence; it must be there.
+pub(crate) fn read(blobs: &dyn Blobs, sequence: u64) -> Result<Commit, StoreError> {
+    let key = key::commit(sequence);
+    let Some(bytes) = blobs.get(&key)? else {
+        return Err(StoreError::Missing { key });
+    };
+    let commit = decode(&bytes).map_err(|what| StoreError::damaged(&key, what))?;
+    if commit.sequence == sequence {
+        Ok(commit)
+    } else {
+        Err(StoreError::damaged(&key, format!("it is commit {}", commit.sequence)))
+    }
+}
+
+fn encode(commit: &Commit) -> Result<Vec<u8>, StoreError> {
+    let json =
+        serde_json::to_vec(commit).map_err(|error| StoreError::encode("a commit")(error.into()))?;
+    Ok(with_checksum(json))
+}
+
+fn with_checksum(mut json: Vec<u8>) -> Vec<u8> {
+    json.push(b'\n');
+    let checksum = sha256(&json);
+    json.extend(checksum.as_bytes());
+    json.push(b'\n');
+    json
+}
+
+fn decode(bytes: &[u8]) -> Result<Commit, String> {
+    let json = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    if with_checksum(json.to_owned()) != bytes {
+        return Err("it does not match its checksum".to_owned());
+    }
+    serde_json::from_slice(json).map_err(|error| format!("it cannot be read: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use schemas::commit::MergedRange;
+    use schemas::{Counts, FileRecord, Stream, StreamKind, Timestamp};
+
+    use super::*;
+    use crate::blobs::MemoryStore;
+
+    fn commit(sequence: u64, publisher: &str) -> Commit {
+        let stream = Stream { kind: StreamKind::Telemetry, partition: 0 };
+        let counts = Counts { received: 3, applied: 3, ..Counts::default() };
+        Commit {
+            v: 1,
+            sequence,
+            publisher: publisher.to_owned(),
+            merged: vec![MergedRange { stream, first: 0, last: 0, start: 0, end: 3, counts }],
+            evaluated_until: Some(Timestamp(60_000_000)),
+            alerts: Vec::new(),
+            files: vec![FileRecord {
+                dataset: "ring_health".to_owned(),
+                path: "tables/ring_health/date=1970-01-01/x.parquet".to_owned(),
+                bytes: 1,
+                rows: 1,
+                sha256: "00".repeat(32),
+            }],
+        }
+    }
+
+    fn chain_of(length: u64) -> Arc<MemoryStore> {
+        let blobs = Arc::new(MemoryStore::new());
+        let mut chain = Chain::open(Arc::<MemoryStore>::clone(&blobs)).unwrap();
+        for sequence in 0..length {
+            chain.append(&commit(sequence, "a")).unwrap();
+        }
+        blobs
+    }
+
+    fn open(blobs: &Arc<MemoryStore>) -> Result<Chain, StoreError> {
+        Chain::open(Arc::<MemoryStore>::clone(blobs))
+    }
+
+    #[test]
+    fn a_chain_is_read_back_as_it_was_written() {
+        let chain = open(&chain_of(3)).unwrap();
+        assert_eq!(chain.next_sequence(), 3);
+        let expected: Vec<_> = (0..3).map(|sequence| commit(sequence, "a")).collect();
+        assert_eq!(chain.read_all().unwrap(), expected);
+        assert_eq!(chain.read_from(2).unwrap(), expected[2..]);
+    }
+
+    #[test]
+    fn a_sequence_taken_by_another_is_lost_and_one_of_ours_is_not() {
+        let blobs = chain_of(1);
+        let (mut one, mut again) = (open(&blobs).unwrap(), open(&blobs).unwrap());
+        let mut other = open(&blobs).unwrap();
+        one.append(&commit(1, "a")).unwrap();
+        again.append(&commit(1, "a")).unwrap();
+        let lost = other.append(&commit(1, "b")).unwrap_err();
+        assert!(
+            matches!(&lost, StoreError::Lost { number: 1, writer, .. } if writer == "a"),
+            "{lost}"
+        );
+    }
+
+    #[test]
+    fn a_missing_commit_is_named() {
+        let blobs = chain_of(3);
+        blobs.delete(&key::commit(1)).unwrap();
+        let error = open(&blobs).unwrap_err().to_string();
+        assert!(error.contains("chain/00000000000000000001` is damaged: it is missing"), "{error}");
+    }
+
+    #[test]
+    fn every_flipped_byte_and_every_cut_is_noticed() {
+        let sound = encode(&commit(0, "a")).unwrap();
+        for at in 0..sound.len() {
+            let mut flipped = sound.clone();
+            flipped[at] ^= 1 << (at % 8);
+            assert!(decode(&flipped).is_err(), "byte {at} flipped");
+            assert!(decode(&sound[..at]).is_err(), "cut to {at} bytes");
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The names of objects below the data folder, and what may stand in one.
+//!
+//! Only kinds of streams, numbers, dataset names, dates and escaped destination names become part
+//! of a key (A10): no string that a device or a change controls ever does.
+
+use std::fmt::Write;
+
+use schemas::{Dataset, Stream, StreamKind};
+
+pub(crate) const JOURNAL: &str = "system/journal";
+pub(crate) const CHAIN: &str = "system/chain";
+pub(crate) const STAGING: &str = "system/staging";
+pub(crate) const TABLES: &str = "tables";
+pub(crate) const IDENTITY: &str = "system/identity.json";
+pub(crate) const CONFIG: &str = "system/config/0";
+
+/// Digits of a number in a key: all of `u64`, so that names sort as numbers do.
+const DIGITS: usize = 20;
+
+/// Digits of the content hash in a staged name: 64 bits, against a mix-up, not an attacker.
+const STAGED_HASH_DIGITS: usize = 16;
+
+/// The folder of one partition's journal.
+pub(crate) fn journal_folder(stream: Stream) -> String {
+    format!("{JOURNAL}/{stream}")
+}
+
+pub(crate) fn journal_entry(stream: Stream, number: u64) -> String {
+    format!("{JOURNAL}/{stream}/{number:020}")
+}
+
+pub(crate) fn commit(sequence: u64) -> String {
+    format!("{CHAIN}/{sequence:020}")
+}
+
+/// Where a table file stands for readers.
+pub(crate) fn table_file(dataset: Dataset, date: &str, sequence: u64, n: u32) -> String {
+    format!("{TABLES}/{}/date={date}/{sequence:020}-{n}.parquet", dataset.name())
+}
+
+/// Where the same file waits for its commit. It is named by its content as well, so that two
+/// publishers at one sequence, of whom one will lose, cannot overwrite each other.
+pub(crate) fn staged_file(sequence: u64, n: u32, sha256: &str) -> String {
+    format!("{STAGING}/{sequence:020}-{n}-{}.parquet", &sha256[..STAGED_HASH_DIGITS])
+}
+
+pub(crate) fn cursor(destination: &str) -> String {
+    format!("system/cursors/{}", escape(destination))
+}
+
+/// The number that a 20-digit name says.
+pub(crate) fn number(name: &str) -> Option<u64> {
+    let all_digits = name.len() == DIGITS && name.bytes().all(|byte| byte.is_ascii_digit());
+    if all_digits { name.parse().ok() } else { None }
+}
+
+/// The stream and the number of a journal key.
+pub(crate) fn parse_journal_entry(key: &str) -> Option<(Stream, u64)> {
+    let mut parts = key.strip_prefix(JOURNAL)?.strip_prefix('/')?.split('/');
+    let kind = StreamKind::from_name(parts.next()?)?;
+    let partition: i32 = parts.next()?.parse().ok()?;
+    let number = number(parts.next()?)?;
+    let stream = Stream { kind, partition };
+    (journal_entry(stream, number) == key).then_some((stream, number))
+}
+
+/// The sequence and the `n` of a file `<sequence>-<n>.parquet` or `<sequence>-<n>-<hash>.parquet`.
+pub(crate) fn parse_file(key: &str) -> Option<(u64, u32)> {
+    let name = key.rsplit('/').next()?.strip_suffix(".parquet")?;
+    let mut parts = name.split('-');
+    Some((number(parts.next()?)?, parts.next()?.parse().ok()?))
+}
+
+/// Whether a key stays inside the data folder and is the same on every file system.
+pub(crate) fn is_sound(key: &str) -> bool {
+    key.split('/')
+        .all(|part| !part.is_empty() && !part.starts_with('.') && part.bytes().all(is_plain_in_key))
+}
+
+const fn is_plain_in_key(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'=' | b'%')
+}
+
+/// A name with every byte but letters, digits, `-` and `_` as `%XX`: never two for one.
+fn escape(name: &str) -> String {
+    let mut escaped = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') {
+            escaped.push(char::from(byte));
+        } else {
+            write!(escaped, "%{byte:02X}").unwrap_or_default();
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_journal_key_says_its_stream_and_number_and_nothing_else_does() {
+        let stream = Stream { kind: StreamKind::Telemetry, partition: 12 };
+        let key = journal_entry(stream, 7);
+        assert_eq!(key, "system/journal/telemetry/12/00000000000000000007");
+        assert_eq!(parse_journal_entry(&key), Some((stream, 7)));
+        for foreign in [
+            "system/journal/telemetry/12/7",
+            "system/journal/telemetry/012/00000000000000000007",
+            "system/journal/telemetry/12/00000000000000000007/x",
+            "system/journal/other/12/00000000000000000007",
+            "system/journal/telemetry/12/0000000000000000000x",
+        ] {
+            assert_eq!(parse_journal_entry(foreign), None, "{foreign}");
+        }
+    }
+
+    #[test]
+    fn keys_that_leave_the_folder_are_unsound() {
+        for key in ["", "/a", "a//b", "a/../b", "a/.hidden", "a\\b", "a b", "a\0", "ä", "a/"] {
+            assert!(!is_sound(key), "{key:?}");
+        }
+        assert!(is_sound(&table_file(Dataset::RingHealth, "2026-07-19", 3, 0)));
+        assert!(is_sound(&staged_file(3, 0, &"ab".repeat(32))));
+    }
+
+    proptest! {
+        #[test]
+        fn any_destination_name_gives_a_sound_key_of_its_own(one in ".{1,40}", two in ".{1,40}") {
+            prop_assert!(is_sound(&cursor(&one)));
+            prop_assert_eq!(cursor(&one) == cursor(&two), one == two);
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! The metrics of this crate, each declared once.
+
+use metrics::{Unit, describe_counter};
+
+pub(crate) const ENTRIES: &str = "ringwatch_journal_entries_total";
+pub(crate) const ENTRY_BYTES: &str = "ringwatch_journal_bytes_total";
+pub(crate) const COMMITS: &str = "ringwatch_chain_commits_total";
+pub(crate) const LOST: &str = "ringwatch_store_lost_total";
+pub(crate) const FILES: &str = "ringwatch_table_files_total";
+pub(crate) const FILE_BYTES: &str = "ringwatch_table_bytes_total";
+pub(crate) const FILE_ROWS: &str = "ringwatch_table_rows_total";
+pub(crate) const SYNC_FAILURES: &str = "ringwatch_store_sync_failures_total";
+pub(crate) const LEFTOVERS: &str = "ringwatch_store_leftovers_removed_total";
+
+/// Tells the installed recorder what each metric means.
+pub fn describe() {
+    describe_counter!(ENTRIES, "journal entries written");
+    describe_counter!(ENTRY_BYTES, Unit::Bytes, "bytes of journal entries written");
+    describe_counter!(COMMITS, "commits written to the chain");
+    describe_counter!(LOST, "numbers of a log found taken by another writer");
+    describe_counter!(FILES, "table files encoded and staged");
+    describe_counter!(FILE_BYTES, Unit::Bytes, "bytes of table files staged");
+    describe_counter!(FILE_ROWS, "rows of table files staged");
+    describe_counter!(SYNC_FAILURES, "syncs to disk that failed; nothing is written after one");
+    describe_counter!(LEFTOVERS, "temporary and staged files of a crash, removed");
+}

@@ -1,0 +1,223 @@
+//! Which input a data folder belongs to, fixed by the first process that opens it.
+//!
+//! A second group, a recreated cluster or another folder of files must not continue someone
+//! else's journals: sums would be wrong without a word. So each start compares.
+
+use schemas::{Span, StreamKind};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::blobs::{Blobs, Put};
+use crate::error::StoreError;
+use crate::key;
+
+/// The layout of `system/` that this version reads and writes.
+pub const LAYOUT: u32 = 1;
+
+/// What must be the same each time a data folder is opened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct World {
+    /// [`LAYOUT`] of the version that made the folder.
+    pub layout: u32,
+    pub input: WorldInput,
+    pub topics: TopicNames,
+    /// Partitions of the topic `telemetry`.
+    pub partition_count: i32,
+    pub window_length: Span,
+    /// Seeds the identities of devices. Drawn once: that of the folder wins.
+    pub hash_seed: [u64; 2],
+}
+
+/// Where the records come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum WorldInput {
+    Kafka {
+        /// The id that the cluster gives itself.
+        cluster: String,
+        group: String,
+    },
+    Replay {
+        /// Names the files (`Source::identity`).
+        files: String,
+    },
+}
+
+/// What the three input topics are called; in replay their own names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopicNames {
+    pub telemetry: String,
+    pub changes: String,
+    pub support: String,
+}
+
+impl Default for TopicNames {
+    fn default() -> Self {
+        let name = |kind: StreamKind| kind.name().to_owned();
+        Self {
+            telemetry: name(StreamKind::Telemetry),
+            changes: name(StreamKind::Changes),
+            support: name(StreamKind::Support),
+        }
+    }
+}
+
+impl TopicNames {
+    /// The name of one topic.
+    pub fn of(&self, kind: StreamKind) -> &str {
+        match kind {
+            StreamKind::Telemetry => &self.telemetry,
+            StreamKind::Changes => &self.changes,
+            StreamKind::Support => &self.support,
+        }
+    }
+}
+
+impl World {
+    /// Makes the folder this world's, or finds it so; the result has the folder's hash seed.
+    pub fn claim(blobs: &dyn Blobs, world: Self) -> Result<Self, StoreError> {
+        let Some(standing) = claim_json(blobs, key::IDENTITY, &to_value(&world)?)? else {
+            return Ok(world);
+        };
+        // Compared as JSON, so that what a later layout adds has a name in the error too.
+        let mut expected = to_value(&world)?;
+        expected["hash_seed"] = standing["hash_seed"].clone();
+        let what = differences(&standing, &expected).join(", ");
+        if !what.is_empty() {
+            return Err(StoreError::OtherWorld { what });
+        }
+        from_value(standing)
+    }
+
+    /// The world of a folder; `None` where nothing has been written yet.
+    pub fn read(blobs: &dyn Blobs) -> Result<Option<Self>, StoreError> {
+        let Some(bytes) = blobs.get(key::IDENTITY)? else {
+            return Ok(None);
+        };
+        from_value(parse(key::IDENTITY, &bytes)?).map(Some)
+    }
+}
+
+/// Fixes the settings that shape the fold, or refuses others by name.
+///
+/// The settings stand in the folder as given: a secret among them must be a fingerprint.
+pub fn claim_config(blobs: &dyn Blobs, settings: &Value) -> Result<(), StoreError> {
+    let Some(standing) = claim_json(blobs, key::CONFIG, settings)? else {
+        return Ok(());
+    };
+    let what = differences(&standing, settings).join(", ");
+    if what.is_empty() { Ok(()) } else { Err(StoreError::OtherSettings { what }) }
+}
+
+/// Writes the object if there is none, else says what stands there.
+fn claim_json(blobs: &dyn Blobs, key: &str, value: &Value) -> Result<Option<Value>, StoreError> {
+    let mut bytes = serde_json::to_vec_pretty(value)
+        .map_err(|error| StoreError::encode("settings")(error.into()))?;
+    bytes.push(b'\n');
+    if blobs.put_if_absent(key, &bytes)? == Put::Written {
+        return Ok(None);
+    }
+    let missing = || StoreError::Missing { key: key.to_owned() };
+    parse(key, &blobs.get(key)?.ok_or_else(missing)?).map(Some)
+}
+
+fn parse(key: &str, bytes: &[u8]) -> Result<Value, StoreError> {
+    serde_json::from_slice(bytes).map_err(|error| StoreError::damaged(key, error.to_string()))
+}
+
+fn to_value(world: &World) -> Result<Value, StoreError> {
+    serde_json::to_value(world).map_err(|error| StoreError::encode("the identity")(error.into()))
+}
+
+fn from_value(value: Value) -> Result<World, StoreError> {
+    serde_json::from_value(value)
+        .map_err(|error| StoreError::damaged(key::IDENTITY, error.to_string()))
+}
+
+/// One clause for each leaf that differs: `input.group is "a" there and "b" here`.
+fn differences(there: &Value, here: &Value) -> Vec<String> {
+    let mut clauses = Vec::new();
+    compare("", there, here, &mut clauses);
+    clauses
+}
+
+fn compare(path: &str, there: &Value, here: &Value, clauses: &mut Vec<String>) {
+    let (Value::Object(one), Value::Object(other)) = (there, here) else {
+        if there != here {
+            clauses.push(format!("{path} is {there} there and {here} here"));
+        }
+        return;
+    };
+    let added = other.keys().filter(|name| !one.contains_key(*name));
+    for name in one.keys().chain(added) {
+        let below = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        compare(&below, &there[name], &here[name], clauses);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::blobs::MemoryStore;
+
+    fn kafka(cluster: &str, group: &str, seed: u64) -> World {
+        World {
+            layout: LAYOUT,
+            input: WorldInput::Kafka { cluster: cluster.to_owned(), group: group.to_owned() },
+            topics: TopicNames::default(),
+            partition_count: 12,
+            window_length: Span::seconds(60),
+            hash_seed: [seed, 2],
+        }
+    }
+
+    fn check_refused(world: World, expected: &str) {
+        let blobs = MemoryStore::new();
+        World::claim(&blobs, kafka("c", "ringwatch", 1)).unwrap();
+        match World::claim(&blobs, world) {
+            Err(StoreError::OtherWorld { what }) => assert_eq!(what, expected),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_seed_of_the_folder_wins() {
+        let blobs = MemoryStore::new();
+        assert_eq!(World::read(&blobs).unwrap(), None);
+        let first = World::claim(&blobs, kafka("c", "g", 1)).unwrap();
+        assert_eq!(World::claim(&blobs, kafka("c", "g", 9)).unwrap(), first);
+        assert_eq!(World::read(&blobs).unwrap(), Some(first));
+    }
+
+    #[test]
+    fn another_world_is_refused_with_both_values() {
+        check_refused(kafka("c", "g", 1), r#"input.group is "ringwatch" there and "g" here"#);
+        check_refused(kafka("d", "ringwatch", 1), r#"input.cluster is "c" there and "d" here"#);
+        let more = World { partition_count: 13, ..kafka("c", "ringwatch", 1) };
+        check_refused(more, "partition_count is 12 there and 13 here");
+        let longer = World { window_length: Span::seconds(90), ..kafka("c", "ringwatch", 1) };
+        check_refused(longer, "window_length is 60000000 there and 90000000 here");
+        let replay = WorldInput::Replay { files: "f".to_owned() };
+        check_refused(
+            World { input: replay, ..kafka("c", "ringwatch", 1) },
+            "input.cluster is \"c\" there and null here, input.group is \"ringwatch\" there and \
+             null here, input.kind is \"kafka\" there and \"replay\" here, input.files is null \
+             there and \"f\" here",
+        );
+    }
+
+    #[test]
+    fn other_settings_are_refused_by_the_name_of_each_key() {
+        let blobs = MemoryStore::new();
+        let settings = json!({ "windows": { "lateness": 10, "length": 60 }, "rings": ["test"] });
+        claim_config(&blobs, &settings).unwrap();
+        claim_config(&blobs, &settings).unwrap();
+        let other = json!({ "windows": { "lateness": 20, "length": 60 }, "rings": ["test", "x"] });
+        let refused = claim_config(&blobs, &other).unwrap_err().to_string();
+        assert!(refused.contains(r#"rings is ["test"] there and ["test","x"] here"#), "{refused}");
+        assert!(refused.contains("windows.lateness is 10 there and 20 here"), "{refused}");
+        assert!(!refused.contains("length"), "{refused}");
+    }
+}
