@@ -109,7 +109,7 @@ pub fn oracle<A: AsRef<OsStr>>(script: &str, arguments: impl IntoIterator<Item =
 
 impl Finished {
     /// The same, if it ended with that code.
-    #[must_use]
+    #[expect(clippy::return_self_not_must_use, reason = "the check is often all that is wanted")]
     #[track_caller]
     pub fn with_code(self, code: i32) -> Self {
         assert_eq!(self.status.code(), Some(code), "unexpected exit code\n{self}");
