@@ -11,6 +11,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// Microseconds in one second.
 pub const SECOND_US: i64 = 1_000_000;
 
+/// How [`Timestamp::MIN`] is stored, which RFC 3339 cannot say: as SQL databases spell it.
+const BEFORE_ALL: &str = "-infinity";
+
 /// A point in time: microseconds since 1970-01-01T00:00:00Z, leap seconds not counted.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(pub i64);
@@ -247,6 +250,9 @@ impl Sub for Timestamp {
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if *self == Self::MIN {
+            return serializer.serialize_str(BEFORE_ALL);
+        }
         serializer.collect_str(self)
     }
 }
@@ -254,6 +260,9 @@ impl Serialize for Timestamp {
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        if text == BEFORE_ALL {
+            return Ok(Self::MIN);
+        }
         Self::parse_rfc3339(text.as_bytes())
             .ok_or_else(|| serde::de::Error::custom("not an RFC 3339 time"))
     }
@@ -306,6 +315,13 @@ mod tests {
         assert_eq!(Timestamp(-1).window_start(minute), Timestamp(-60_000_000));
         assert_eq!(Timestamp(60_000_000).window_start(minute), Timestamp(60_000_000));
         assert_eq!(Timestamp(59_999_999).window_start(minute), Timestamp(0));
+    }
+
+    #[test]
+    fn the_moment_before_all_is_stored_and_read_back() {
+        let text = serde_json::to_string(&Timestamp::MIN).unwrap();
+        assert_eq!(text, "\"-infinity\"");
+        assert_eq!(serde_json::from_str::<Timestamp>(&text).unwrap(), Timestamp::MIN);
     }
 
     proptest! {

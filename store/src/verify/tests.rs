@@ -108,7 +108,7 @@ impl Fixture {
         headers.iter().for_each(|header| counts.add(&header.counts));
         let (start, end) = (headers[0].start, headers[headers.len() - 1].end);
         let range = MergedRange { stream, first, last, start, end, counts };
-        self.open.push(range);
+        self.open.push(range.clone());
         range
     }
 

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::shown;
 use crate::error::StoreError;
@@ -15,22 +15,34 @@ pub(super) fn probe(root: &Path) -> Result<(), StoreError> {
     if !nearest.is_dir() {
         return Err(unfit("it is not a folder")(io::ErrorKind::NotADirectory.into()));
     }
-    // Processes that probe at the same time must not meet.
-    let name = format!(".ringwatch-probe-{}", std::process::id());
-    let (file, link) = (nearest.join(&name), nearest.join(format!("{name}-link")));
-    let outcome = write(&file)
-        .map_err(unfit("it is not writable"))
-        .and_then(|()| fs::hard_link(&file, &link).map_err(unfit("it lacks hard links")))
+    let (file, link) = write_new(nearest).map_err(unfit("it is not writable"))?;
+    let outcome = fs::hard_link(&file, &link)
+        .map_err(unfit("it lacks hard links"))
         .and_then(|()| sync(nearest).map_err(unfit("folders there cannot be synced")));
-    let removed = [&link, &file].map(|path| fs::remove_file(path));
+    // The link first, so that a number whose file is gone has no link either.
+    drop(fs::remove_file(&link));
+    let removed = fs::remove_file(&file);
     outcome?;
-    removed.into_iter().collect::<io::Result<()>>().map_err(unfit("files cannot be removed"))
+    removed.map_err(unfit("files cannot be removed"))
 }
 
-fn write(path: &Path) -> io::Result<()> {
-    let mut file = File::create(path)?;
-    file.write_all(b"probe")?;
-    file.sync_all()
+/// Writes a file that no other probe of the same folder uses; with the name for its link.
+fn write_new(folder: &Path) -> io::Result<(PathBuf, PathBuf)> {
+    let mut number = 0_u64;
+    loop {
+        let path = folder.join(format!(".ringwatch-probe-{number}"));
+        match File::create_new(&path) {
+            Ok(mut file) => {
+                if let Err(error) = file.write_all(b"probe").and_then(|()| file.sync_all()) {
+                    drop(fs::remove_file(&path));
+                    return Err(error);
+                }
+                return Ok((path, folder.join(format!(".ringwatch-probe-{number}-link"))));
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 fn sync(folder: &Path) -> io::Result<()> {
