@@ -53,6 +53,25 @@ fn a_file_is_seen_only_after_it_is_published_and_says_where_it_comes_from() {
 }
 
 #[test]
+fn rows_are_read_from_published_files_only_in_the_columns_asked_for() {
+    let blobs = Arc::new(MemoryStore::new());
+    let tables = Tables::new(Arc::<MemoryStore>::clone(&blobs));
+    for (sequence, rows) in [(0, 2), (1, 3)] {
+        tables.publish(&stage(&tables, sequence, rows)).unwrap();
+    }
+    stage(&tables, 2, 9);
+    let mut seen = Vec::new();
+    let mut visit = |row: &crate::Row<'_>| {
+        seen.push((row.count(0), row.text(1).map(str::to_owned), row.text(0).is_none()));
+    };
+    crate::read_rows(&*blobs, Dataset::Rejected, &["offset", "topic"], &mut visit).unwrap();
+    let expected = [0, 1, 0, 1, 2].map(|offset| (offset, Some("telemetry".to_owned()), true));
+    assert_eq!(seen, expected);
+    let unknown = crate::read_rows(&*blobs, Dataset::Rejected, &["nothing"], &mut |_| {});
+    assert!(matches!(unknown, Err(StoreError::Damaged { .. })), "{unknown:?}");
+}
+
+#[test]
 fn the_same_rows_give_the_same_bytes() {
     let tables = Tables::new(Arc::new(MemoryStore::new()));
     assert_eq!(stage(&tables, 7, 300), stage(&tables, 7, 300));

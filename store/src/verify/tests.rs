@@ -21,6 +21,8 @@ use crate::{Chain, EntryParts, Journal, SourceRange, Tables};
 const TELEMETRY: Stream = Stream { kind: StreamKind::Telemetry, partition: 0 };
 const CHANGES: Stream = Stream { kind: StreamKind::Changes, partition: 0 };
 
+const HEALTH_KEY: &str = "tables/ring_health/date=1970-01-01/00000000000000000001-0.parquet";
+
 /// An entry of `[start, end)` of which the first record is a duplicate and the last rejected.
 fn entry(start: i64, end: i64) -> (EntryParts, Delta) {
     let mut parts = parts(start, end);
@@ -105,7 +107,9 @@ impl Fixture {
         let journal = self.journal(stream);
         let headers = &journal.headers()[first as usize..=last as usize];
         let mut counts = Counts::default();
-        headers.iter().for_each(|header| counts.add(&header.counts));
+        for header in headers {
+            counts.add(&header.counts);
+        }
         let (start, end) = (headers[0].start, headers[headers.len() - 1].end);
         let range = MergedRange { stream, first, last, start, end, counts };
         self.open.push(range.clone());
@@ -137,10 +141,6 @@ impl Fixture {
 
     fn verify(&self, extent: Extent) -> VerifyReport {
         verify_with(&*self.blobs, extent, &mut |_| {}).unwrap()
-    }
-
-    fn health_key(&self) -> &'static str {
-        "tables/ring_health/date=1970-01-01/00000000000000000001-0.parquet"
     }
 }
 
@@ -232,10 +232,7 @@ fn damage_anywhere_is_found() {
     check(|fixture| flip_last_byte(&fixture.blobs, entry), "0001` is damaged");
     let commit = "system/chain/00000000000000000001";
     check(|fixture| flip_last_byte(&fixture.blobs, commit), "0001` is damaged");
-    check(
-        |fixture| flip_last_byte(&fixture.blobs, fixture.health_key()),
-        "it has changed since its commit",
-    );
+    check(|fixture| flip_last_byte(&fixture.blobs, HEALTH_KEY), "it has changed since its commit");
 }
 
 #[test]
@@ -248,7 +245,7 @@ fn what_is_missing_is_found() {
     let last = "system/journal/changes/0/00000000000000000000";
     check(delete(last), "entries 0 to 0 of changes/0, which the journal lacks");
     check(delete("system/chain/00000000000000000000"), "chain/00000000000000000000` is missing");
-    check(|fixture| fixture.blobs.delete(fixture.health_key()).unwrap(), "it is missing");
+    check(|fixture| fixture.blobs.delete(HEALTH_KEY).unwrap(), "it is missing");
 }
 
 #[test]
