@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 use schemas::StreamKind;
+use schemas::reject::{RejectedRow, Stage};
 
 use super::*;
 use crate::blobs::MemoryStore;
@@ -157,6 +158,24 @@ fn a_flipped_byte_of_the_header_is_noticed_at_the_opening() {
         let noticed = open(&blobs, "b");
         assert!(matches!(noticed, Err(StoreError::Damaged { .. })), "byte {at}: {noticed:?}");
     }
+}
+
+#[test]
+fn a_checksum_tells_where_a_value_is_missing() {
+    let rows = |fields: [Option<&str>; 2]| {
+        let row = |field: Option<&str>| RejectedRow {
+            offset: 0,
+            time: None,
+            stage: Stage::Decode,
+            error: String::new(),
+            field: field.map(str::to_owned),
+            value: Vec::new(),
+            size: 0,
+        };
+        Delta { rejected: fields.map(row).to_vec(), ..Delta::default() }
+    };
+    let (first, second) = (rows([Some("a"), None]), rows([None, Some("a")]));
+    assert_ne!(delta_checksum(&first), delta_checksum(&second));
 }
 
 proptest! {
