@@ -11,6 +11,7 @@ import json
 import sys
 from collections import defaultdict
 from pathlib import Path
+from typing import NamedTuple
 
 from records import FAULT_KINDS, Rejected, check, micros
 
@@ -18,6 +19,7 @@ RINGS = ("test", "first", "fast", "broad", "last")
 COHORTS = ("model", "build", "driver", "region")
 WINDOW_US = 60_000_000
 QUIET_US = 7 * 86_400_000_000
+LATENESS_US = 10_000_000
 BOOT_LOOP_US = 30 * 60_000_000
 INTERVAL_S = 3_600
 RISK_INTERVALS = 3
@@ -32,6 +34,16 @@ BY_STATE = {
     "installing": STARTED, "installed": SUCCEEDED, "failed": FAILED, "rolled_back": ROLLBACKS,
 }
 NONE = frozenset()
+
+
+class Mark(NamedTuple):
+    """Something in a device's life that bears on its time at risk."""
+
+    time: int
+    ring: str = None  # None: as before
+    changes: frozenset = None  # None: as before
+    risk_end: int = 0  # 0: as before; None: the risk ends here
+    is_newest: bool = True
 
 
 class Device:
@@ -52,7 +64,7 @@ class Device:
         self.seen = set()
         self.boots = []
         self.hits = {}
-        self.marks = []  # (time, ring, changes, end of risk) of each sign of life
+        self.marks = []  # Mark
 
 
 class Model:
@@ -65,6 +77,7 @@ class Model:
         self.hits = defaultdict(lambda: [0, 0])  # (window, ring, scope, signal, cohort)
         self.risk = defaultdict(int)  # (window, ring, changes) -> device-microseconds
         self.rejects = defaultdict(int)  # (stage, field)
+        self.closed_until = 0  # of the partition being read
         self.lines = 0
         self.tracked = self.registry(Path(folder) / "changes.ndjson")
         for path in sorted(Path(folder).glob("telemetry*.ndjson")):
@@ -84,7 +97,7 @@ class Model:
 
     def partition(self, path):
         devices, past = {}, []
-        newest = 0
+        newest = watermark = 0
         with open(path, "rb") as lines:
             for line in lines:
                 self.lines += 1
@@ -93,8 +106,11 @@ class Model:
                 except Rejected as why:
                     self.rejects[why.args] += 1
                     continue
-                if record["time"] > newest:
-                    newest = record["time"]
+                time = record["time"]
+                newest = max(newest, time)
+                arrival = record["_ts"] * 1_000 if "_ts" in record else time
+                watermark = max(watermark, min(time, arrival) - LATENESS_US)
+                self.closed_until = watermark // self.window_us * self.window_us
                 self.record(record, devices, past)
         end = (newest // self.window_us + 1) * self.window_us
         covered = defaultdict(lambda: defaultdict(int))  # (ring, changes) -> window -> +-devices
@@ -128,7 +144,7 @@ class Model:
             past.append(device.marks)
             device = devices[name] = Device()
             device.seen.add(seq)
-        is_newest = time >= device.newest
+        is_newest, before = time >= device.newest, device.changes
         cohorts = self.cohorts_of(record, device, is_newest)
         is_move = kind == "lifecycle" and record["state"] == "moved"
         if is_newest:
@@ -157,13 +173,14 @@ class Model:
             return
         interval = record.get("interval_s", device.interval)
         risk_end = time + RISK_INTERVALS * interval * 1_000_000
-        device.marks.append((time, ring, device.changes, risk_end))
+        device.marks.append(Mark(time, ring, None, risk_end, is_newest))
+        if device.changes is not before:
+            # Reported late: exposure changes no window that is closed.
+            device.marks.append(Mark(max(time, self.closed_until), None, device.changes))
 
     @staticmethod
     def end_risk(device, time):
-        if device.marks:
-            _, ring, changes, _ = max(device.marks, key=lambda mark: mark[0])
-            device.marks.append((time, ring, changes, None))
+        device.marks.append(Mark(time, risk_end=None))
 
     @staticmethod
     def cohorts_of(record, device, is_newest):
@@ -225,14 +242,17 @@ class Model:
 
     def at_risk(self, marks, end, covered):
         """Adds the union of the times at risk of one device, cut at `end`."""
-        until, since, owner = 0, 0, None
-        for time, ring, changes, risk_end in sorted(marks, key=lambda mark: mark[0]):
-            if owner:
-                self.add_span(since, min(until, time, end), owner, covered)
-            until = time if risk_end is None else max(until, risk_end)
-            since, owner = time, (ring, changes)
-        if owner:
-            self.add_span(since, min(until, end), owner, covered)
+        until, since, ring, changes = 0, 0, None, NONE
+        for mark in sorted(marks, key=lambda mark: mark.time):
+            if ring:
+                self.add_span(since, min(until, mark.time, end), (ring, changes), covered)
+            since = mark.time
+            until = since if mark.risk_end is None else max(until, mark.risk_end)
+            if mark.is_newest or not ring:
+                ring = mark.ring or ring
+            changes = changes if mark.changes is None else mark.changes
+        if ring:
+            self.add_span(since, min(until, end), (ring, changes), covered)
 
     def add_span(self, since, until, owner, covered):
         """Whole windows go to `covered` as differences, the ends straight to the sums."""
@@ -253,10 +273,8 @@ class Model:
     def expand_health(self):
         """(window start, change, ring, arm) -> counts and device-seconds."""
         health = defaultdict(lambda: [0] * 10)
-        for (window, ring, change), counts in self.by_change.items():
-            if any(counts):
-                first = self.tracked.get(change, window)
-                self.tracked[change] = min(first, window)
+        for window, _, change in self.by_change:
+            self.tracked[change] = min(window, self.tracked.get(change, window))
         whole = defaultdict(lambda: [0] * 10)
         for key in {*self.by_set, *self.risk}:
             counts = [*self.by_set.get(key, [0] * 9), self.risk.get(key, 0) / 1e6]

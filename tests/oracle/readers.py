@@ -20,7 +20,7 @@ DATASETS = "ring_health ring_signals device_updates alerts rejected".split()
 
 def duckdb_sums(glob, counts):
     sums = ", ".join(f"coalesce(sum({name}), 0)::BIGINT" for name in counts)
-    return list(duckdb.sql(f"select {sums} from read_parquet('{glob}')").fetchone())
+    return list(duckdb.sql(f"select {sums} from read_parquet('{glob}')").fetchall()[0])
 
 
 def check(data, dataset):

@@ -17,7 +17,7 @@ pub fn registry(config: &CanonicalConfig) -> Vec<SimRecord> {
     let record = |(change, change_type)| {
         let record = ChangeRecord {
             change: String::from(change),
-            title: None,
+            title: Some(format!("canonical change {change}")),
             change_type,
             reversible: true,
             status: ChangeStatus::Deploying,
