@@ -83,7 +83,8 @@ impl Exposure {
         device.note(at_ms, Sign::OfLife);
         let end_ms = at_ms + reach_ms;
         match device.life {
-            Life::AtRisk => device.until_ms = end_ms.max(self.closed_ms()),
+            // A shorter interval takes back neither closed windows nor time in a group before.
+            Life::AtRisk => device.until_ms = end_ms.max(self.closed_ms()).max(device.from_ms),
             Life::Silent | Life::Away => self.begin((device, at), at_ms, end_ms, rows),
         }
         self.settle(device, at);
@@ -200,7 +201,8 @@ impl Exposure {
                 self.levels.post(old, self.closed_ms(), EXCUSE);
                 self.levels.post(group, self.closed_ms(), MISS);
             }
-            Life::Away => {}
+            // The gap before was the other group's.
+            Life::Away => device.set_from(device.from_ms, device.from_ms, Gap::Shut),
         }
     }
 
