@@ -221,7 +221,9 @@ proptest! {
 
     #[test]
     fn where_deltas_are_taken_and_how_ids_are_hashed_changes_no_sum(
-        steps in steps(kind()), cuts in prop::collection::btree_set(0_usize..40, 0..8), idle in 0_usize..40
+        steps in steps(kind()),
+        cuts in prop::collection::btree_set(0_usize..40, 0..8),
+        idle in 0_usize..40,
     ) {
         let run = |config: &FoldConfig, cuts: &dyn Fn(usize) -> bool| {
             let mut partition = Partition::new(config);
