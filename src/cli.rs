@@ -60,7 +60,9 @@ pub enum Verb {
         ringwatch run --config ringwatch.toml --until-end   # batch: stop at today's end")]
     Run(RunArgs),
     /// Show a bad change being caught: broker, fleet and service in one process
-    #[command(after_help = "Examples:\n  ringwatch demo\n  ringwatch demo --duration 30s --headless")]
+    #[command(
+        after_help = "Examples:\n  ringwatch demo\n  ringwatch demo --duration 30s --headless"
+    )]
     Demo(DemoArgs),
     /// Run NDJSON files through the same pipeline, as fast as it can
     #[command(after_help = "Examples:\n  ringwatch replay --input ./incident --data ./out\n  \
@@ -86,11 +88,15 @@ pub enum Verb {
         ringwatch alerts list --data ./data --all --json | jq '.[].summary'")]
     Alerts(AlertsArgs),
     /// Print the JSON Schema of an input or output, or the data dictionary
-    #[command(after_help = "Examples:\n  ringwatch schema\n  ringwatch schema telemetry > telemetry.schema.json\n  \
-        ringwatch schema dictionary")]
+    #[command(
+        after_help = "Examples:\n  ringwatch schema\n  ringwatch schema telemetry > telemetry.schema.json\n  \
+        ringwatch schema dictionary"
+    )]
     Schema(SchemaArgs),
     /// Print completions for a shell
-    #[command(after_help = "Examples:\n  ringwatch completions bash > /etc/bash_completion.d/ringwatch")]
+    #[command(
+        after_help = "Examples:\n  ringwatch completions bash > /etc/bash_completion.d/ringwatch"
+    )]
     Completions(CompletionsArgs),
 }
 
@@ -135,7 +141,7 @@ pub struct SimulateArgs {
     /// Seed of all chance; the scenario's own without it
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
-    /// Write telemetry-<partition>.ndjson, changes.ndjson and support.ndjson to this new folder
+    /// Write telemetry-NNN.ndjson, changes.ndjson and support.ndjson to this new folder
     #[arg(long, value_name = "DIR", conflicts_with = "brokers", required_unless_present_any = ["brokers", "list"])]
     pub out: Option<PathBuf>,
     /// Produce to the configured topics at these brokers instead
@@ -209,10 +215,12 @@ pub fn main() -> ExitCode {
             return outcome.into();
         }
     };
-    run(&cli).unwrap_or_else(|failure| {
-        report(&failure);
-        failure.outcome
-    }).into()
+    run(&cli)
+        .unwrap_or_else(|failure| {
+            report(&failure);
+            failure.outcome
+        })
+        .into()
 }
 
 /// Runs what a parsed command line asks for.

@@ -77,8 +77,13 @@ pub struct EntryLimits {
 pub struct PublishRule {
     /// `None`: by rows only, so that two runs write the same bytes (`replay`).
     pub interval: Option<Duration>,
+    /// At least one commit in this time, also without news; `None` as above.
+    pub lease: Option<Duration>,
     pub rows_max: usize,
 }
+
+/// A successor waits for twice this before it takes a publisher for dead (architecture 2).
+const LEASE: Duration = Duration::from_secs(30);
 
 /// When a quiet partition stops holding back the others.
 #[derive(Clone, Copy, Debug)]
@@ -165,6 +170,7 @@ impl Config {
             },
             publish: PublishRule {
                 interval: Some(raw.store.publish_interval.0),
+                lease: Some(LEASE),
                 rows_max: raw.store.publish_rows_max,
             },
             idle: IdleRule {
@@ -199,15 +205,20 @@ fn check_rings(raw: &Raw) -> Result<(), ConfigError> {
     for (index, ring) in raw.ring.iter().enumerate() {
         let name = &ring.name;
         if name.is_empty() || name.len() > KEY_BYTES_MAX || name.chars().any(char::is_control) {
-            let reason = format!("is {name:?}; use 1 to {KEY_BYTES_MAX} bytes, none a control character");
+            let reason =
+                format!("is {name:?}; use 1 to {KEY_BYTES_MAX} bytes, none a control character");
             return Err(value("ring.name", &reason));
         }
         if name == UNMANAGED {
-            let reason = format!("is `{UNMANAGED}`, which stands for rings that are not configured");
+            let reason =
+                format!("is `{UNMANAGED}`, which stands for rings that are not configured");
             return Err(value("ring.name", &reason));
         }
         if raw.ring[..index].iter().any(|before| before.name == *name) {
-            return Err(value("ring.name", &format!("`{name}` stands twice; give each ring one name")));
+            return Err(value(
+                "ring.name",
+                &format!("`{name}` stands twice; give each ring one name"),
+            ));
         }
     }
     Ok(())
@@ -226,7 +237,11 @@ fn check_numbers(raw: &Raw) -> Result<(), ConfigError> {
         ("store.entry_records_max", raw.store.entry_records_max > 0, "must be at least 1"),
         ("store.publish_rows_max", raw.store.publish_rows_max > 0, "must be at least 1"),
         ("limits.windows_max", raw.limits.windows_max > 0, "must be at least 1"),
-        ("limits.deliveries_queued_max", raw.limits.deliveries_queued_max > 0, "must be at least 1"),
+        (
+            "limits.deliveries_queued_max",
+            raw.limits.deliveries_queued_max > 0,
+            "must be at least 1",
+        ),
         ("store.data", !raw.store.data.is_empty(), "is empty; name a folder"),
         (
             "store.data",
@@ -245,10 +260,13 @@ fn pseudonym_key(raw: &Raw) -> Result<(Vec<u8>, PseudonymKey), ConfigError> {
     if path.is_empty() {
         return Ok((raw.kafka.group.clone().into_bytes(), PseudonymKey::GroupName));
     }
-    let key = std::fs::read(path)
-        .map_err(|source| ConfigError::Read { path: path.clone(), source })?;
+    let key =
+        std::fs::read(path).map_err(|source| ConfigError::Read { path: path.clone(), source })?;
     if key.is_empty() {
-        return Err(value("privacy.pseudonym_key_file", "names an empty file; put 32 random bytes in it"));
+        return Err(value(
+            "privacy.pseudonym_key_file",
+            "names an empty file; put 32 random bytes in it",
+        ));
     }
     Ok((key, PseudonymKey::Secret))
 }
@@ -318,11 +336,26 @@ mod tests {
     #[test]
     fn a_wrong_value_names_its_key_and_what_to_do() {
         for (text, expected) in [
-            ("[[ring]]\nname = ''", "`ring.name` is \"\"; use 1 to 128 bytes, none a control character"),
-            ("[[ring]]\nname = \"a\\nb\"", "`ring.name` is \"a\\nb\"; use 1 to 128 bytes, none a control character"),
-            ("[[ring]]\nname = 'a'\n[[ring]]\nname = 'a'", "`ring.name` `a` stands twice; give each ring one name"),
-            ("[windows]\nlength = '7s'", "`windows.length` must divide a day, and be a second at least"),
-            ("[http]\nlisten = 'here'", "`http.listen` is no address; write it as \"127.0.0.1:8080\""),
+            (
+                "[[ring]]\nname = ''",
+                "`ring.name` is \"\"; use 1 to 128 bytes, none a control character",
+            ),
+            (
+                "[[ring]]\nname = \"a\\nb\"",
+                "`ring.name` is \"a\\nb\"; use 1 to 128 bytes, none a control character",
+            ),
+            (
+                "[[ring]]\nname = 'a'\n[[ring]]\nname = 'a'",
+                "`ring.name` `a` stands twice; give each ring one name",
+            ),
+            (
+                "[windows]\nlength = '7s'",
+                "`windows.length` must divide a day, and be a second at least",
+            ),
+            (
+                "[http]\nlisten = 'here'",
+                "`http.listen` is no address; write it as \"127.0.0.1:8080\"",
+            ),
         ] {
             assert_eq!(check(text).expect_err(text), expected);
         }

@@ -86,7 +86,9 @@ impl Deliveries {
         self.0.iter().for_each(Running::ask_to_stop);
         for running in self.0 {
             if running.wait() == Stopped::Abandoned {
-                tracing::warn!("a destination did not answer; what it lacks is sent at the next start");
+                tracing::warn!(
+                    "a destination did not answer; what it lacks is sent at the next start"
+                );
             }
         }
     }
@@ -126,9 +128,8 @@ impl CatchUp for ChainReader {
     fn open(&self) -> Result<Vec<Arc<Alert>>, ReadError> {
         let commits = Chain::open(Arc::clone(&self.0))?.read_all()?;
         let transitions = commits.iter().flat_map(|commit| &commit.alerts);
-        let stands = |alert: &Alert| {
-            matches!(alert.state, AlertState::Firing | AlertState::Acknowledged)
-        };
+        let stands =
+            |alert: &Alert| matches!(alert.state, AlertState::Firing | AlertState::Acknowledged);
         Ok(last_states(transitions).into_iter().filter(stands).map(Arc::new).collect())
     }
 }

@@ -19,6 +19,7 @@ pub fn seed() -> [u64; 2] {
         let words = [RandomState::new().hash_one(0), RandomState::new().hash_one(1)];
         return words;
     }
-    let word = |at: usize| bytes[at..at + 8].iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
+    let word =
+        |at: usize| bytes[at..at + 8].iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
     [word(0), word(8)]
 }

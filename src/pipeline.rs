@@ -72,8 +72,10 @@ pub enum PipelineError {
 /// When the pipeline stops by itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Until {
-    /// Only when told to.
+    /// Only when told to; what is open then goes on at the next start.
     Stopped,
+    /// When told to, and then as if the input ended there: open windows are closed.
+    Finished,
     /// When everything that was there at the start is in the tables.
     End,
     /// When every partition has been read to its end once: files.
@@ -81,6 +83,7 @@ pub enum Until {
 }
 
 /// Everything a pipeline is made of.
+#[expect(missing_debug_implementations, reason = "made of parts that have none")]
 pub struct Parts<'a, S> {
     pub source: S,
     pub store: Arc<dyn Blobs>,
@@ -117,7 +120,7 @@ pub fn run<S: Source>(parts: Parts<'_, S>) -> Result<Summary, PipelineError> {
         .map_err(PipelineError::Thread)?;
     let mut reader = Reader {
         targets: match parts.until {
-            Until::Stopped => BTreeMap::new(),
+            Until::Stopped | Until::Finished => BTreeMap::new(),
             Until::End => at_offsets(parts.source.end_offsets()?),
             Until::InputEnds => {
                 parts.streams.iter().map(|stream| (*stream, Target::FirstEnd)).collect()
@@ -137,17 +140,17 @@ pub fn run<S: Source>(parts: Parts<'_, S>) -> Result<Summary, PipelineError> {
         writer,
         out,
         rejected: parts.rejected,
+        until: parts.until,
         stop: parts.stop,
         view: parts.view,
     };
     let read = reader.read();
     drop(reader);
-    let published = publishing.join().map_err(|_| PipelineError::PublisherPanicked)?;
+    let outcome = publishing.join().map_err(|_| PipelineError::PublisherPanicked)?;
     match read {
-        // The publisher's own error says why the channel was closed.
-        Err(PipelineError::PublisherGone) => published,
+        // Then the publisher's own error says why.
+        Ok(()) | Err(PipelineError::PublisherGone) => outcome,
         Err(error) => Err(error),
-        Ok(()) => published,
     }
 }
 
@@ -165,6 +168,7 @@ struct Reader<'a, S> {
     rejected: Option<RejectedTopic>,
     /// Where to stop, by partition; empty = never.
     targets: BTreeMap<Stream, Target>,
+    until: Until,
     stop: Stop,
     view: SharedView,
 }
@@ -185,7 +189,10 @@ impl<S: Source> Reader<'_, S> {
         }
         self.flush_rejected()?;
         for worker in self.workers.iter_mut() {
-            worker.cut()?;
+            match self.until {
+                Until::Finished if worker.is_live() => worker.end(now(&*self.clock))?,
+                _ => worker.cut()?,
+            }
         }
         self.source.commit(&self.workers.durable_ends());
         Ok(())

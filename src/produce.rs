@@ -29,6 +29,7 @@ pub enum ProduceError {
 }
 
 /// A producer that keeps the order of each partition.
+#[expect(missing_debug_implementations, reason = "made of parts that have none")]
 pub struct Producer {
     client: BaseProducer,
     topics: Topics,
@@ -47,10 +48,9 @@ impl Producer {
             .set("compression.type", "lz4")
             .set("linger.ms", "20")
             .set("enable.idempotence", "true");
-        let client = client.create().map_err(|source| ProduceError::Start {
-            brokers: brokers.to_owned(),
-            source,
-        })?;
+        let client = client
+            .create()
+            .map_err(|source| ProduceError::Start { brokers: brokers.to_owned(), source })?;
         Ok(Self { client, topics: config.kafka.topics.clone() })
     }
 

@@ -8,6 +8,7 @@
 //! same steps give the same windows, alerts and revisions again, or we stop (`ChainDiverged`).
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as Slot;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
@@ -29,13 +30,11 @@ use crate::pipeline::PipelineError;
 use crate::summary::{Summary, last_states};
 use crate::view::SharedView;
 
-/// At least one commit in this time: the publisher's lease (architecture 2).
-const LEASE: Duration = Duration::from_secs(30);
-
 /// How long one wait for entries may last, so that the lease and the interval are kept.
 const WAIT: Duration = Duration::from_millis(200);
 
 /// What a publisher is made of.
+#[expect(missing_debug_implementations, reason = "made of parts that have none")]
 pub struct PublisherParts<'a> {
     pub store: Arc<dyn Blobs>,
     pub streams: Vec<Stream>,
@@ -47,6 +46,7 @@ pub struct PublisherParts<'a> {
 }
 
 /// Follows every journal and writes the chain and the tables.
+#[expect(missing_debug_implementations, reason = "made of parts that have none")]
 pub struct Publisher {
     store: Arc<dyn Blobs>,
     chain: Chain,
@@ -141,7 +141,8 @@ impl Publisher {
             if self.is_publishing_due(now, &last) {
                 self.commit(Publishing::Tables)?;
                 last = Last { commit: now, publish: now };
-            } else if self.rule.interval.is_some() && now.saturating_sub(last.commit) >= LEASE {
+            } else if self.rule.lease.is_some_and(|lease| now.saturating_sub(last.commit) >= lease)
+            {
                 self.commit(Publishing::Nothing)?;
                 last.commit = now;
             }
@@ -168,10 +169,8 @@ impl Publisher {
     }
 
     fn is_publishing_due(&self, now: Duration, last: &Last) -> bool {
-        let interval_over = self
-            .rule
-            .interval
-            .is_some_and(|interval| now.saturating_sub(last.publish) >= interval);
+        let interval_over =
+            self.rule.interval.is_some_and(|interval| now.saturating_sub(last.publish) >= interval);
         self.has_rows() && (interval_over || self.merge.rows_pending() >= self.rule.rows_max)
     }
 
@@ -321,14 +320,15 @@ impl Publisher {
         range: &MergedRange,
         journals: &mut BTreeMap<Stream, Journal>,
     ) -> Result<(), PipelineError> {
-        if !journals.contains_key(&range.stream) {
-            let store = Arc::clone(&self.store);
-            let journal = Journal::open(store, range.stream, self.writer.clone())?;
-            journals.insert(range.stream, journal);
-        }
+        let journal = match journals.entry(range.stream) {
+            Slot::Occupied(journal) => journal.into_mut(),
+            Slot::Vacant(slot) => {
+                let store = Arc::clone(&self.store);
+                slot.insert(Journal::open(store, range.stream, self.writer.clone())?)
+            }
+        };
         for number in range.first..=range.last {
-            let entry = journals[&range.stream].read(number)?;
-            self.take_in(&entry);
+            self.take_in(&journal.read(number)?);
         }
         Ok(())
     }

@@ -91,6 +91,8 @@ struct OpenEntry {
 #[derive(Clone, Copy, Debug, Default)]
 struct Quiet {
     at_end: Option<Duration>,
+    /// When the watermark was last moved for it.
+    idle_at: Option<Duration>,
     newest_arrival: Option<(Timestamp, Duration)>,
 }
 
@@ -165,7 +167,8 @@ impl Worker {
         self.open.bytes += record.value.map_or(0, <[u8]>::len);
         self.quiet.at_end = None;
         if let (Some(arrival), Some(since)) = (folded.arrival, self.open.since) {
-            let newest = self.quiet.newest_arrival.map_or(arrival, |(newest, _)| newest.max(arrival));
+            let newest =
+                self.quiet.newest_arrival.map_or(arrival, |(newest, _)| newest.max(arrival));
             self.quiet.newest_arrival = Some((newest, since));
         }
         Ok(folded)
@@ -267,7 +270,10 @@ impl Worker {
     fn fall_idle(&mut self, now: Now) -> Result<(), PipelineError> {
         let after = self.fold.idle_after(&self.rules.idle);
         let (Some(at_end), Some(wall)) = (self.quiet.at_end, now.wall) else { return Ok(()) };
-        if now.monotonic.saturating_sub(at_end) < after {
+        let spacing = self.rules.idle.log_after;
+        let moved_lately =
+            self.quiet.idle_at.is_some_and(|at| now.monotonic.saturating_sub(at) < spacing);
+        if now.monotonic.saturating_sub(at_end) < after || moved_lately {
             return Ok(());
         }
         let moved = match self.quiet.newest_arrival {
@@ -283,6 +289,7 @@ impl Worker {
             self.begin_entry(now);
             self.input(Input::Idle(to));
             self.cut()?;
+            self.quiet.idle_at = Some(now.monotonic);
         }
         Ok(())
     }

@@ -25,7 +25,8 @@ fn check_refused(verb: &[&str], text: &str, code: i32, expected: &str) {
     let mut arguments: Vec<_> = verb.iter().map(std::ffi::OsString::from).collect();
     arguments.extend(["--config".into(), config.into_os_string()]);
     let finished: Finished = ringwatch().run(arguments).with_code(code);
-    let lines: Vec<&str> = finished.stderr.lines().filter(|line| line.starts_with("ringwatch:")).collect();
+    let lines: Vec<&str> =
+        finished.stderr.lines().filter(|line| line.starts_with("ringwatch:")).collect();
     assert_eq!(lines.len(), 1, "{finished}");
     assert!(lines[0].contains(expected), "expected {expected:?}\n{finished}");
 }
@@ -67,7 +68,10 @@ fn every_verb_has_help_with_an_example() {
         ["run", "demo", "replay", "simulate", "check", "verify", "alerts", "schema", "completions"]
     {
         let help = ringwatch().run([verb, "--help"]).with_code(0).stdout;
-        assert!(help.contains("Examples:") && help.contains(&format!("ringwatch {verb}")), "{help}");
+        assert!(
+            help.contains("Examples:") && help.contains(&format!("ringwatch {verb}")),
+            "{help}"
+        );
     }
 }
 

@@ -15,11 +15,24 @@ fn alerts(scenario: &str, seed: u64) -> Vec<Value> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (input, data) = (folder.path().join("input"), folder.path().join("data"));
     let seed = seed.to_string();
-    let simulate =
-        ["simulate".as_ref(), "--scenario".as_ref(), scenario.as_ref(), "--seed".as_ref(), seed.as_ref(), "--out".as_ref(), input.as_os_str()];
+    let simulate = [
+        "simulate".as_ref(),
+        "--scenario".as_ref(),
+        scenario.as_ref(),
+        "--seed".as_ref(),
+        seed.as_ref(),
+        "--out".as_ref(),
+        input.as_os_str(),
+    ];
     ringwatch.run(simulate).with_code(0);
-    let replay =
-        ["replay".as_ref(), "--json".as_ref(), "--input".as_ref(), input.as_os_str(), "--data".as_ref(), data.as_os_str()];
+    let replay = [
+        "replay".as_ref(),
+        "--json".as_ref(),
+        "--input".as_ref(),
+        input.as_os_str(),
+        "--data".as_ref(),
+        data.as_os_str(),
+    ];
     let summary = ringwatch.run(replay).json();
     summary["alerts"].as_array().expect("a list of alerts").clone()
 }
@@ -33,7 +46,8 @@ fn ten_times_as_many_crashes_are_found_within_ten_hours() {
     let mut delays_h: Vec<f64> = Vec::new();
     for seed in 1..=SEEDS {
         let alerts = alerts("os-crash-10x", seed);
-        let found: Vec<&Value> = alerts.iter().filter(|alert| alert["signal"] == "os_crash").collect();
+        let found: Vec<&Value> =
+            alerts.iter().filter(|alert| alert["signal"] == "os_crash").collect();
         assert!(alerts.iter().all(|alert| alert["ring"] == "first"), "seed {seed}: {alerts:?}");
         let Some(alert) = found.first() else {
             delays_h.push(f64::INFINITY);
@@ -64,7 +78,8 @@ fn check_evidence(alert: &Value) {
     let number = |value: &Value| value.as_f64().expect("a number");
     assert!(number(&found["log_e"]) >= number(&found["line"]), "{found}");
     let rate = |arm: &str| number(&found[arm]["affected"]) / number(&found[arm]["device_seconds"]);
-    let (ratio, low, high) = (number(&found["ratio"]), number(&found["ratio_low"]), number(&found["ratio_high"]));
+    let (ratio, low, high) =
+        (number(&found["ratio"]), number(&found["ratio_low"]), number(&found["ratio_high"]));
     assert!((ratio / (rate("treated") / rate("control")) - 1.0).abs() < 1e-3, "{found}");
     assert!(low <= ratio && ratio <= high, "{found}");
     assert!(low > number(&found["r0"]), "{found}");

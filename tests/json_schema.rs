@@ -169,11 +169,12 @@ fn schema(name: &str) -> Value {
 
 /// What the independent validator says of each record: `true`, or its fault.
 fn validated<'a>(records: impl Iterator<Item = (&'static str, &'a Value)>) -> Vec<String> {
-    let lines: String = records
+    let lines: Vec<String> = records
         .map(|(name, record)| {
-            format!("{}\n", json!({"schema": schema(name), "record": record.to_string()}))
+            json!({"schema": schema(name), "record": record.to_string()}).to_string()
         })
         .collect();
+    let lines = lines.join("\n") + "\n";
     let mut child = Command::new(xtask::fixture::python())
         .arg(xtask::repository().join("tests/oracle/json_schema.py"))
         .stdin(Stdio::piped())

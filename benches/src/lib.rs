@@ -4,3 +4,4 @@
 //! benchmarks in `benches/` measure the parts, `cargo xtask bench` the whole.
 
 pub mod canonical;
+pub mod folder;

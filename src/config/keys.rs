@@ -82,13 +82,15 @@ fn refuse_unknown(given: &Table, known: &Table, path: &str) -> Result<(), Config
 }
 
 fn refuse_unknown_in_destinations(value: &Value) -> Result<(), ConfigError> {
-    for table in value.as_array().into_iter().flatten().filter_map(Value::as_table) {
-        for key in table.keys().filter(|key| !DESTINATION_KEYS.contains(&key.as_str())) {
+    let tables = value.as_array().into_iter().flatten().filter_map(Value::as_table);
+    let is_unknown = |key: &&String| !DESTINATION_KEYS.contains(&key.as_str());
+    match tables.flat_map(|table| table.keys()).find(is_unknown) {
+        None => Ok(()),
+        Some(key) => {
             let here = format!("destination.{key}");
-            return Err(unknown(&here, key, "destination", DESTINATION_KEYS.iter().copied()));
+            Err(unknown(&here, key, "destination", DESTINATION_KEYS.iter().copied()))
         }
     }
-    Ok(())
 }
 
 fn unknown<'a>(
@@ -98,8 +100,7 @@ fn unknown<'a>(
     known: impl Iterator<Item = &'a str>,
 ) -> ConfigError {
     let nearest = known.min_by_key(|name| strsim::osa_distance(name, key)).unwrap_or_default();
-    let nearest =
-        if path.is_empty() { nearest.to_owned() } else { format!("{path}.{nearest}") };
+    let nearest = if path.is_empty() { nearest.to_owned() } else { format!("{path}.{nearest}") };
     ConfigError::UnknownKey { key: here.to_owned(), nearest }
 }
 

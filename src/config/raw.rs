@@ -78,6 +78,7 @@ pub(super) struct RawDetection {
 }
 
 #[derive(Debug, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "keys of the file, named as every limit is")]
 pub(super) struct RawLimits {
     pub devices_max: u32,
     pub names_max: u16,

@@ -7,15 +7,15 @@ use serde::{Deserialize, Deserializer, de::Error};
 
 /// A duration written as `"15m"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DurationText(pub Duration);
+pub(super) struct DurationText(pub(super) Duration);
 
 /// A number of bytes written as `"64 MiB"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BytesText(pub usize);
+pub(super) struct BytesText(pub(super) usize);
 
 impl DurationText {
     /// The same as a span of event time.
-    pub fn span(self) -> Span {
+    pub(super) fn span(self) -> Span {
         Span(i64::try_from(self.0.as_micros()).unwrap_or(i64::MAX))
     }
 }
@@ -39,7 +39,8 @@ impl<'de> Deserialize<'de> for BytesText {
 }
 
 fn parse_bytes(text: &str) -> Option<usize> {
-    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic() || letter == ' ');
+    let digits =
+        text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic() || letter == ' ');
     let unit = match text[digits.len()..].trim() {
         "B" => 1,
         "KiB" => 1 << 10,

@@ -42,7 +42,8 @@ fn list(common: &Common, args: &AlertsListArgs) -> Result<Outcome, Failure> {
 
 fn print(alerts: &[Alert], args: &AlertsListArgs) -> Result<(), Failure> {
     if alerts.is_empty() {
-        let which = if args.all { "no alerts" } else { "no open alerts; --all shows resolved ones" };
+        let which =
+            if args.all { "no alerts" } else { "no open alerts; --all shows resolved ones" };
         return Ok(output::line(which)?);
     }
     for alert in alerts {

@@ -26,9 +26,15 @@ pub fn run(common: &Common, args: &CheckArgs) -> Result<Outcome, Failure> {
         Format::Text if common.quiet == 0 => output::line(line),
         _ => Ok(()),
     };
-    say(&format!("configuration  ok: {} rings, {} destinations", config.rings().len(), config.destinations.len()))?;
+    say(&format!(
+        "configuration  ok: {} rings, {} destinations",
+        config.rings().len(),
+        config.destinations.len()
+    ))?;
     if config.pseudonyms == PseudonymKey::GroupName {
-        say("               note: privacy.pseudonym_key_file is not set; pseudonyms are keyed by the group name")?;
+        say(
+            "               note: privacy.pseudonym_key_file is not set; pseudonyms are keyed by the group name",
+        )?;
     }
     if !args.connect {
         if common.format() == Format::Json {
@@ -38,7 +44,10 @@ pub fn run(common: &Common, args: &CheckArgs) -> Result<Outcome, Failure> {
     }
     config.require_brokers()?;
     LocalStore::probe(&config.data)?;
-    say(&format!("data folder    ok: {} can be written, and has hard links", config.data.display()))?;
+    say(&format!(
+        "data folder    ok: {} can be written, and has hard links",
+        config.data.display()
+    ))?;
     for destination in &config.destinations {
         destination.open()?.reach()?;
         say(&format!("destination    ok: {} answers", printable(&destination.name)))?;
@@ -48,7 +57,11 @@ pub fn run(common: &Common, args: &CheckArgs) -> Result<Outcome, Failure> {
         .iter()
         .map(|(kind, count)| format!("{} {count}", printable(config.kafka.topics.name(*kind))))
         .collect();
-    say(&format!("broker         ok: {}; partitions: {}", config.kafka.brokers, counts.join(", ")))?;
+    say(&format!(
+        "broker         ok: {}; partitions: {}",
+        config.kafka.brokers,
+        counts.join(", ")
+    ))?;
     let seen = match args.sample {
         Some(count) => Some(Seen::sample(&config, count)?),
         None => None,
@@ -61,7 +74,8 @@ pub fn run(common: &Common, args: &CheckArgs) -> Result<Outcome, Failure> {
         (Format::Text, Some(seen)) => seen.print(&config)?,
         (Format::Text, None) => {}
     }
-    let file = common.config.as_deref().map_or("ringwatch.toml".into(), |path| path.to_string_lossy());
+    let file =
+        common.config.as_deref().map_or("ringwatch.toml".into(), |path| path.to_string_lossy());
     say(&format!("next: ringwatch run --config {file}"))?;
     Ok(Outcome::Fine)
 }
@@ -82,24 +96,35 @@ impl Seen {
     fn sample(config: &Config, count: usize) -> Result<Self, Failure> {
         let mut seen = Self::default();
         let mut decoder = Decoder::new(config.decode.clone());
-        ingest::sample(&config.kafka, StreamKind::Telemetry, count, SAMPLE_TIMEOUT, &mut |record| {
-            seen.look_at(&mut decoder, record);
-        })?;
+        ingest::sample(
+            &config.kafka,
+            StreamKind::Telemetry,
+            count,
+            SAMPLE_TIMEOUT,
+            &mut |record| {
+                seen.look_at(&mut decoder, record);
+            },
+        )?;
         Ok(seen)
     }
 
     fn look_at(&mut self, decoder: &mut Decoder, record: &Record<'_>) {
         self.records += 1;
         let arrival = record.timestamp.map_or(Arrival::InRecord, Arrival::At);
-        let decoded = ingest::unframe(record.value, &record.headers)
+        let noted = ingest::unframe(record.value, &record.headers)
             .and_then(|value| self.note(decoder, &value, arrival));
-        if let Err(rejection) = decoded {
+        if let Err(rejection) = noted {
             let place = (rejection.stage, rejection.field.unwrap_or(""));
             self.rejected.entry(place).or_insert_with(|| (0, rejection.error)).0 += 1;
         }
     }
 
-    fn note(&mut self, decoder: &mut Decoder, value: &[u8], arrival: Arrival) -> Result<(), Rejection> {
+    fn note(
+        &mut self,
+        decoder: &mut Decoder,
+        value: &[u8],
+        arrival: Arrival,
+    ) -> Result<(), Rejection> {
         let event = decoder.telemetry(value, arrival)?.event;
         self.accepted += 1;
         if self.rings.len() < NAMES_SHOWN_MAX {
@@ -138,17 +163,11 @@ impl Seen {
             let field = if field.is_empty() { "(whole record)" } else { field };
             output::line(&format!("  rejected {count:>4}  {:<8} {field}: {error}", stage.name()))?;
         }
-        let rings: Vec<String> = self.rings.iter().map(|ring| self.mark(config, ring)).collect();
+        let rings: Vec<String> = self.rings.iter().map(|ring| mark(config, ring)).collect();
         output::line(&format!("rings seen     {}", listed(&rings)))?;
         let changes: Vec<String> = self.changes.iter().map(|change| printable(change)).collect();
         output::line(&format!("changes seen   {}", listed(&changes)))?;
         Ok(())
-    }
-
-    fn mark(&self, config: &Config, ring: &str) -> String {
-        let known = config.rings().iter().any(|configured| configured == ring);
-        let ring = printable(ring);
-        if known { ring } else { format!("{ring} (not configured: counted as {UNMANAGED})") }
     }
 
     fn to_json(&self) -> serde_json::Value {
@@ -164,6 +183,13 @@ impl Seen {
             "rejected": rejected, "rings": self.rings, "changes": self.changes,
         })
     }
+}
+
+/// The ring's name, and what becomes of it if it is not configured.
+fn mark(config: &Config, ring: &str) -> String {
+    let known = config.rings().iter().any(|configured| configured == ring);
+    let ring = printable(ring);
+    if known { ring } else { format!("{ring} (not configured: counted as {UNMANAGED})") }
 }
 
 fn listed(names: &[String]) -> String {

@@ -11,6 +11,7 @@
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,10 +19,12 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use schemas::Alert;
 
+mod clock;
 mod closing;
 mod fleet;
 mod screen;
 
+use clock::StoryClock;
 use fleet::{Fleet, Told};
 use screen::Screen;
 
@@ -38,13 +41,17 @@ use crate::view::SharedView;
 /// How often the screen is drawn.
 const REDRAW: Duration = Duration::from_millis(250);
 
+/// How long after the fleet's end its last records may take.
+const STRAGGLE: Duration = Duration::from_secs(20);
+
 /// What the end needs of the duration: the last commit, the tables, the proof.
 const CLOSING: Duration = Duration::from_secs(8);
 
 /// Runs the demo and ends by itself.
 pub fn run(common: &Common, args: &DemoArgs) -> Result<Outcome, Failure> {
     let scenario = scenarios::load("demo")?;
-    let mut config = Config::load(common.config.as_deref(), std::env::vars())?;
+    // The story needs the default rings: whatever is configured here is for `run`.
+    let mut config = Config::parse("", std::iter::empty())?;
     let cluster = MockCluster::new(1).map_err(Failure::failed)?;
     prepare(&mut config, &cluster, args)?;
     let topics = &config.kafka.topics;
@@ -59,17 +66,21 @@ pub fn run(common: &Common, args: &DemoArgs) -> Result<Outcome, Failure> {
     let mut screen = Screen::start(&scenario, &config, plain, common)?;
     let view = SharedView::default();
     let deadline = Instant::now() + Duration::from(args.duration).saturating_sub(CLOSING);
-    let fleet = Fleet::start(scenario, &config, &view, &stop, deadline)?;
+    let clock = StoryClock::new(scenario.start);
+    let fleet = Fleet::start(scenario, &config, &clock, &view, &stop, deadline)?;
     let summary = thread::scope(|scope| {
         let served = scope.spawn(|| {
-            let served = super::run::serve(&mut config, Until::Stopped, &stop, &view);
+            let served =
+                super::run::serve(&mut config, Until::Finished, Arc::new(clock), &stop, &view);
             // Whatever ended the service ends the fleet and the screen, too.
             stop.ask();
             served
         });
-        watch(&mut screen, &view, &stop, &fleet)?;
+        let watched = watch(&mut screen, &view, &stop, &fleet, deadline);
         stop.ask();
-        served.join().map_err(|_| Failure::failed("the service broke an invariant"))?
+        let served =
+            served.join().map_err(|_| Failure::failed("the service broke an invariant"))?;
+        watched.and(served)
     })?;
     let told = fleet.finish()?;
     screen.last(&view)?;
@@ -87,10 +98,11 @@ fn prepare(
     config.kafka.topics.rejected = None;
     config.kafka.properties.clear();
     config.data = data_folder(args)?;
-    config.entry.interval = Some(Duration::from_millis(500));
-    config.publish.interval = Some(Duration::from_secs(5));
-    // The registry is written before the first heartbeat, and nothing follows.
-    config.idle.log_after = Duration::from_millis(500);
+    // In the story's time, of which an hour passes in less than a second.
+    config.entry.interval = Some(Duration::from_mins(20));
+    config.publish.interval = Some(Duration::from_hours(6));
+    config.publish.lease = None;
+    config.idle.log_after = Duration::from_mins(20);
     if let Some(listen) = &mut config.http.listen {
         listen.set_port(0);
     }
@@ -100,10 +112,15 @@ fn prepare(
 fn data_folder(args: &DemoArgs) -> Result<PathBuf, Failure> {
     let folder = match &args.data {
         Some(folder) => folder.clone(),
-        None => std::env::temp_dir().join(format!("ringwatch-demo-{}", &crate::nonce::fresh()[..8])),
+        None => {
+            std::env::temp_dir().join(format!("ringwatch-demo-{}", &crate::nonce::fresh()[..8]))
+        }
     };
     if folder.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
-        return Err(Failure::usage(format!("{} is not empty; name a new folder", folder.display())));
+        return Err(Failure::usage(format!(
+            "{} is not empty; name a new folder",
+            folder.display()
+        )));
     }
     Ok(folder)
 }
@@ -114,30 +131,42 @@ fn watch(
     view: &SharedView,
     stop: &Stop,
     fleet: &Fleet,
+    deadline: Instant,
 ) -> Result<(), Failure> {
     while !stop.is_asked() {
         thread::sleep(REDRAW);
         screen.draw(view)?;
-        if fleet.has_told_all() && view.lock().counts.received >= fleet.told().telemetry {
+        let received = view.lock().counts.received;
+        if fleet.has_told_all() && received >= fleet.told().telemetry {
             break;
+        }
+        if Instant::now() >= deadline + STRAGGLE {
+            return Err(lost(fleet.told(), received));
         }
     }
     Ok(())
 }
 
 /// The folder, the proof, a query to paste and its result.
-fn close(common: &Common, config: &Config, summary: &Summary, told: Told) -> Result<Outcome, Failure> {
+fn close(
+    common: &Common,
+    config: &Config,
+    summary: &Summary,
+    told: Told,
+) -> Result<Outcome, Failure> {
     if summary.records != told.telemetry {
-        return Err(Failure::failed(format!(
-            "the embedded broker lost records: {} sent, {} received",
-            told.telemetry, summary.records
-        )));
+        return Err(lost(told, summary.records));
     }
     match common.format() {
         Format::Json => output::json(summary)?,
         Format::Text => closing::print(config, summary)?,
     }
     Ok(Outcome::Fine)
+}
+
+fn lost(told: Told, received: u64) -> Failure {
+    let sent = told.telemetry;
+    Failure::failed(format!("the embedded broker lost records: {sent} sent, {received} received"))
 }
 
 /// The alert's evidence as a person would read it out.

@@ -23,6 +23,7 @@ pub fn run(common: &Common, args: &ReplayArgs) -> Result<Outcome, Failure> {
     // Bounds cut entries and files, not the clock: two runs give the same bytes.
     config.entry.interval = None;
     config.publish.interval = None;
+    config.publish.lease = None;
     let stop = Stop::default();
     stop.on_signals()?;
     let store: Arc<dyn Blobs> = Arc::new(LocalStore::open(&args.data)?);

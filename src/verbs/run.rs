@@ -23,12 +23,15 @@ pub fn run(common: &Common, args: &RunArgs) -> Result<Outcome, Failure> {
     let mut config = Config::load(common.config.as_deref(), std::env::vars())?;
     config.require_brokers()?;
     if config.pseudonyms == PseudonymKey::GroupName {
-        tracing::warn!("privacy.pseudonym_key_file is not set; pseudonyms are keyed by the group name");
+        tracing::warn!(
+            "privacy.pseudonym_key_file is not set; pseudonyms are keyed by the group name"
+        );
     }
     let until = if args.until_end { Until::End } else { Until::Stopped };
     let stop = Stop::default();
     stop.on_signals()?;
-    let summary = serve(&mut config, until, &stop, &SharedView::default())?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    let summary = serve(&mut config, until, clock, &stop, &SharedView::default())?;
     report(&summary, common.format(), until)?;
     Ok(Outcome::Fine)
 }
@@ -37,6 +40,7 @@ pub fn run(common: &Common, args: &RunArgs) -> Result<Outcome, Failure> {
 pub fn serve(
     config: &mut Config,
     until: Until,
+    clock: Arc<dyn Clock>,
     stop: &Stop,
     view: &SharedView,
 ) -> Result<Summary, Failure> {
@@ -55,7 +59,6 @@ pub fn serve(
         hash_seed: crate::nonce::seed(),
     };
     let world = datafolder::claim(&*store, world, config)?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let rejected = RejectedTopic::open(&config.kafka)?;
     let serving = http::start(&config.http, view.clone(), stop)?;
     let deliveries = Deliveries::start(config, &store, &clock)?;

@@ -73,7 +73,8 @@ fn to_files(scenario: &Scenario, folder: &Path, common: &Common) -> Result<u64, 
     let telemetry = (0..scenario.partitions).map(|partition| (StreamKind::Telemetry, partition));
     for (kind, partition) in telemetry.chain([(StreamKind::Changes, 0), (StreamKind::Support, 0)]) {
         let name = match kind {
-            StreamKind::Telemetry => format!("telemetry-{partition}.ndjson"),
+            // Three digits: the order of names is that of partitions.
+            StreamKind::Telemetry => format!("telemetry-{partition:03}.ndjson"),
             kind => format!("{}.ndjson", kind.name()),
         };
         let file = BufWriter::new(File::create(folder.join(name))?);

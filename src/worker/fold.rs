@@ -33,7 +33,8 @@ impl Fold {
     ///
     /// `last` is the last entry of its journal: a small topic goes on from there.
     pub fn new(stream: Stream, config: &FoldConfig, last: Option<&EntryHeader>) -> Self {
-        let log = || last.map_or_else(|| RecordLog::new(config), |last| RecordLog::resume(config, last));
+        let log =
+            || last.map_or_else(|| RecordLog::new(config), |last| RecordLog::resume(config, last));
         match stream.kind {
             StreamKind::Telemetry => Self::Telemetry(Box::new(Partition::new(config))),
             kind => Self::Log(Box::new(log()), kind),
@@ -76,11 +77,11 @@ impl Fold {
         match self {
             Self::Telemetry(partition) => {
                 let value = ingest::unframe(record.value, &record.headers)?;
-                let decoded = decoder.telemetry(&value, arrival)?;
-                let arrived = Arrived { at: decoded.arrival, key: record.key };
-                let _: Applied = partition.apply(&decoded.event, arrived);
-                let event_time = Some(decoded.event.time);
-                Ok(Folded { arrival: Some(decoded.arrival), event_time, rejection: None })
+                let valid = decoder.telemetry(&value, arrival)?;
+                let arrived = Arrived { at: valid.arrival, key: record.key };
+                let _: Applied = partition.apply(&valid.event, arrived);
+                let event_time = Some(valid.event.time);
+                Ok(Folded { arrival: Some(valid.arrival), event_time, rejection: None })
             }
             Self::Log(log, StreamKind::Changes) => {
                 // A null value is a tombstone there, not a missing record.

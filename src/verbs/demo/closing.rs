@@ -19,7 +19,8 @@ pub(super) fn print(config: &Config, summary: &Summary) -> Result<(), Failure> {
         summary.records, summary.applied, summary.duplicates, summary.rejected, summary.windows
     ))?;
     let report = store::verify(&store)?;
-    let proof = if report.is_clean() { "every offset is in the tables exactly once" } else { "PROBLEMS" };
+    let proof =
+        if report.is_clean() { "every offset is in the tables exactly once" } else { "PROBLEMS" };
     output::line(&format!("ringwatch verify: {proof}"))?;
     let tables = config.data.join("tables");
     output::line(&format!("data folder: {}", config.data.display()))?;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use schemas::StreamKind;
 use sim::{Scenario, Simulation};
 
+use super::clock::StoryClock;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::produce::Producer;
@@ -39,6 +40,7 @@ impl Fleet {
     pub(super) fn start(
         scenario: Scenario,
         config: &Config,
+        clock: &StoryClock,
         view: &SharedView,
         stop: &Stop,
         deadline: Instant,
@@ -47,6 +49,7 @@ impl Fleet {
         let (telemetry, all) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
         let sender = Sender {
             producer,
+            clock: clock.clone(),
             view: view.clone(),
             stop: stop.clone(),
             deadline,
@@ -80,6 +83,7 @@ impl Fleet {
 
 struct Sender {
     producer: Producer,
+    clock: StoryClock,
     view: SharedView,
     stop: Stop,
     deadline: Instant,
@@ -97,6 +101,7 @@ impl Sender {
                 }
                 self.bytes += record.value.len() as u64;
                 self.producer.send(&record)?;
+                self.clock.tell(record.arrival);
                 self.telemetry.store(sent + 1, Ordering::Release);
             } else {
                 self.producer.send(&record)?;

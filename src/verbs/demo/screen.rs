@@ -19,7 +19,7 @@ use crate::view::{SharedView, View};
 const PLAIN_EVERY: Duration = Duration::from_secs(5);
 
 /// Width of a ring's column.
-const COLUMN: usize = 14;
+const COLUMN: usize = 16;
 
 /// The demo's output.
 pub(super) struct Screen {
@@ -125,7 +125,11 @@ impl Screen {
             let state = alert.state.name().to_uppercase();
             let decision = alert.decision.name();
             self.say(&format!("{state} {decision}: {}", printable(&alert.summary)))?;
-            self.say(&format!("  {} after {:.0} s", alert.updated_at, self.began.elapsed().as_secs_f64()))?;
+            self.say(&format!(
+                "  {} after {:.0} s",
+                alert.updated_at,
+                self.began.elapsed().as_secs_f64()
+            ))?;
             for line in evidence(alert) {
                 self.say(&format!("  {line}"))?;
             }
