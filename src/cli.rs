@@ -16,8 +16,9 @@ use crate::{log, verbs};
 #[derive(Debug, Parser)]
 #[command(
     version,
-    after_help = "Examples:\n  ringwatch demo\n  ringwatch check --config ringwatch.toml --connect\n  \
-                  ringwatch run --config ringwatch.toml\n\nExit codes: 0 fine, 1 failed, 2 usage or \
+    after_help = "Examples:\n  ringwatch demo\n  ringwatch check --config ringwatch.toml \
+                  --connect\n  ringwatch run --config ringwatch.toml\n\n\
+                  Exit codes: 0 fine, 1 failed, 2 usage or \
                   configuration, 3 an alert is firing (replay, alerts list)"
 )]
 pub struct Cli {
@@ -68,7 +69,8 @@ pub enum Verb {
     #[command(after_help = "Examples:\n  ringwatch replay --input ./incident --data ./out\n  \
         ringwatch replay --input ./incident --data ./out --json | jq .alerts\n\n\
         The input folder holds telemetry*.ndjson (each one partition), changes.ndjson and\n\
-        support.ndjson; the last two are optional. A line may carry `_ts`, its arrival in Unix ms.")]
+        support.ndjson; the last two are optional. A line may carry `_ts`, its arrival\n\
+        in Unix ms.")]
     Replay(ReplayArgs),
     /// Write the records of a made-up fleet to NDJSON files or to Kafka
     #[command(after_help = "Examples:\n  ringwatch simulate --scenario demo --out ./incident\n  \
@@ -88,10 +90,9 @@ pub enum Verb {
         ringwatch alerts list --data ./data --all --json | jq '.[].summary'")]
     Alerts(AlertsArgs),
     /// Print the JSON Schema of an input or output, or the data dictionary
-    #[command(
-        after_help = "Examples:\n  ringwatch schema\n  ringwatch schema telemetry > telemetry.schema.json\n  \
-        ringwatch schema dictionary"
-    )]
+    #[command(after_help = "Examples:\n  ringwatch schema\n  \
+            ringwatch schema telemetry > telemetry.schema.json\n  \
+        ringwatch schema dictionary")]
     Schema(SchemaArgs),
     /// Print completions for a shell
     #[command(
@@ -142,7 +143,12 @@ pub struct SimulateArgs {
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
     /// Write telemetry-NNN.ndjson, changes.ndjson and support.ndjson to this new folder
-    #[arg(long, value_name = "DIR", conflicts_with = "brokers", required_unless_present_any = ["brokers", "list"])]
+    #[arg(
+        long,
+        value_name = "DIR",
+        conflicts_with = "brokers",
+        required_unless_present_any = ["brokers", "list"]
+    )]
     pub out: Option<PathBuf>,
     /// Produce to the configured topics at these brokers instead
     #[arg(long, value_name = "HOST:PORT")]

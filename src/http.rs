@@ -3,7 +3,7 @@
 //! ```text
 //! connection ─► Bounded (slots, idle time) ─► Host header ─► /metrics  the recorder
 //!                                                            /livez /readyz
-//!                                                            /api/v1/alerts, rings, changes ◄─ View
+//!                                                       /api/v1/alerts, rings, changes ◄─ View
 //! ```
 //! In: a [`SharedView`] that the pipeline writes. Out: text and JSON; nothing can be changed here.
 //! It has a thread and a runtime of its own, so that a slow reader slows nothing else.

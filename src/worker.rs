@@ -3,7 +3,7 @@
 //! ```text
 //!            ┌ Recovering: the entries of the journal say where each ends; the fold must give
 //! records ──►│             the same rows again, or the worlds differ and we stop
-//!            └ Live: rows gather until the interval or a bound; then one entry, durable, is sent on
+//!            └ Live: rows gather until the interval or a bound; then one durable entry goes on
 //! ```
 //! A worker owns its partition alone: it holds no lock, and its time comes as an argument.
 

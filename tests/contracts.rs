@@ -151,7 +151,8 @@ fn after_a_factory_reset_nothing_joins_to_the_device_before() {
     assert_eq!((&summary["duplicates"], &summary["applied"]), (&json!(0), &json!(5)), "{summary}");
     let devices = ask(
         &folder,
-        "SELECT device, count(*)::INT AS n FROM device_updates GROUP BY ALL ORDER BY min(event_time)",
+        "SELECT device, count(*)::INT AS n FROM device_updates GROUP BY ALL \
+         ORDER BY min(event_time)",
     );
     let devices = devices.as_array().expect("rows");
     let counts: Vec<&Value> = devices.iter().map(|row| &row["n"]).collect();

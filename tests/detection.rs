@@ -80,7 +80,10 @@ fn check_evidence(alert: &Value) {
     let rate = |arm: &str| number(&found[arm]["affected"]) / number(&found[arm]["device_seconds"]);
     let (ratio, low, high) =
         (number(&found["ratio"]), number(&found["ratio_low"]), number(&found["ratio_high"]));
-    assert!((ratio / (rate("treated") / rate("control")) - 1.0).abs() < 1e-3, "{found}");
+    // The ratio is the likelihood's, window by window; that of the sums differs a little from it
+    // while the treated arm grows.
+    let of_sums = rate("treated") / rate("control");
+    assert!((ratio / of_sums).ln().abs() < 0.25, "{found}");
     assert!(low <= ratio && ratio <= high, "{found}");
     assert!(low > number(&found["r0"]), "{found}");
 }

@@ -62,7 +62,8 @@ impl World {
     fn config(&self, name: &str, more: &str) -> PathBuf {
         let path = self.folder.path().join(format!("{name}.toml"));
         let text = format!(
-            "[kafka]\nbrokers = \"{}\"\ngroup = \"{name}\"\n[store]\ndata = \"{}\"\n{more}\n[http]\nlisten = \"\"\n",
+            "[kafka]\nbrokers = \"{}\"\ngroup = \"{name}\"\n[store]\ndata = \"{}\"\n{more}\n\
+             [http]\nlisten = \"\"\n",
             self.broker.bootstrap(),
             self.data(name).display()
         );

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! publisher ─ offer ─► Feed (bounded) ─┐
-//!                                      ├─► DestinationLoop ─► State::step ─► webhook | alertmanager ─► HTTP
-//! chain ─ CatchUp::since ──────────────┘        ▲                                                       │
-//!                                               └───────────── State::decide ◄── Outcome ◄──────────────┘
+//!                                      ├─► DestinationLoop ─► State::step ─► webhook | … ─► HTTP
+//! chain ─ CatchUp::since ──────────────┘        ▲                                         │
+//!                                               └──── State::decide ◄── Outcome ◄─────────┘
 //! ```
 //! In: the alert transitions of each commit. Out: requests, at least once each, in the order of
 //! the chain, with the same id whenever one is repeated. A destination that is down delays no

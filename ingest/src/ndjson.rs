@@ -1,4 +1,4 @@
-//! Records from a folder of NDJSON files, for `replay`: every file a partition, every line a record.
+//! Records from a folder of NDJSON files, for `replay`: a file is a partition, a line a record.
 //!
 //! ```text
 //! changes.ndjson ─► support.ndjson ─► telemetry*.ndjson, in runs, the one furthest behind first

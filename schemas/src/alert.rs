@@ -9,14 +9,16 @@ use crate::time::Timestamp;
 names! {
     /// Where an alert stands in its life.
     AlertState {
-        Pending = "pending", Firing = "firing", Acknowledged = "acknowledged", Resolved = "resolved",
+        Pending = "pending", Firing = "firing", Acknowledged = "acknowledged",
+        Resolved = "resolved",
     }
 }
 
 names! {
     /// What the policy makes of a verdict.
     Decision {
-        Clear = "clear", Watch = "watch", Hold = "hold", Rollback = "rollback", Escalate = "escalate",
+        Clear = "clear", Watch = "watch", Hold = "hold", Rollback = "rollback",
+        Escalate = "escalate",
     }
 }
 

@@ -113,7 +113,8 @@ names! {
 names! {
     /// What was used or changed that only the service may.
     AuditKind {
-        ServiceAccount = "service_account", GroupChange = "group_change", PolicyEdit = "policy_edit",
+        ServiceAccount = "service_account", GroupChange = "group_change",
+        PolicyEdit = "policy_edit",
     }
 }
 

@@ -80,7 +80,8 @@ impl Dataset {
         match self {
             Self::RingHealth => "window x change x ring x arm; change NULL = the whole ring",
             Self::RingSignals => {
-                "window x change x ring x arm x signal x cohort (NULL = all), where something happened"
+                "window x change x ring x arm x signal x cohort (NULL = all), where something \
+                 happened"
             }
             Self::RingDevices => "hour x change x ring x arm x cohort (NULL = all)",
             Self::DeviceUpdates => "one device x change transition",

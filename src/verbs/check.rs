@@ -32,9 +32,8 @@ pub fn run(common: &Common, args: &CheckArgs) -> Result<Outcome, Failure> {
         config.destinations.len()
     ))?;
     if config.pseudonyms == PseudonymKey::GroupName {
-        say(
-            "               note: privacy.pseudonym_key_file is not set; pseudonyms are keyed by the group name",
-        )?;
+        say("               note: privacy.pseudonym_key_file is not set; \
+             pseudonyms are keyed by the group name")?;
     }
     if !args.connect {
         if common.format() == Format::Json {

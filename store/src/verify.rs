@@ -2,7 +2,7 @@
 //! promise 1).
 //!
 //! ```text
-//! chain ──► ranges merged, files named ─┬─► journal: dense, contiguous, sums of each range (A5, A6)
+//! chain ──► ranges merged, files named ─┬─► journal: dense, contiguous, sums agree (A5, A6)
 //!                                       └─► tables: each file whole, where it should be, and its
 //!                                           sums those of the entries that its commit covers
 //! ```

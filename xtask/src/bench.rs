@@ -1,7 +1,7 @@
 //! The canonical workload through a real broker (docs/benchmarks.md): prints two numbers.
 //!
 //! ```text
-//! canonical (benches) ─► NDJSON ─► broker on core 0 ─┬─► ringwatch run --until-end on core 1 ─► verify, oracle
+//! canonical (benches) ─► NDJSON ─► broker on core 0 ─┬─► ringwatch on core 1 ─► verify, oracle
 //!                                                    └─► count on core 1
 //! ```
 //! Messages per second of one core's time, and the CPU of ringwatch as a multiple of that of a
@@ -132,7 +132,8 @@ fn report(options: &Options, whole: &Usage, baseline: &Usage) -> Result<(), Fail
     say(&format!("{ratio:.1} x the CPU of consuming and counting"));
     let memory_mib = whole.memory_bytes_max / (1 << 20);
     let detail = format!(
-        "{} messages: {:.2} CPU-s in {:.1} s, peak {memory_mib} MiB; counting {:.2} CPU-s in {:.1} s",
+        "{} messages: {:.2} CPU-s in {:.1} s, peak {memory_mib} MiB; counting {:.2} CPU-s in \
+         {:.1} s",
         options.messages,
         whole.cpu.as_secs_f64(),
         whole.wall.as_secs_f64(),

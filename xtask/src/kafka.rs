@@ -1,7 +1,7 @@
 //! An Apache Kafka broker of its own: fetched once, formatted, started on free ports, stopped.
 //!
 //! ```text
-//! jars (Maven, cached) ─► server.properties ─► StorageTool format ─► kafka.Kafka ─► ready ─► Broker
+//! jars (Maven, cached) ─► server.properties ─► StorageTool format ─► kafka.Kafka ─► Broker
 //! ```
 //! One node, broker and controller in one; everything lies in a temporary folder that goes with
 //! the [`Broker`]. Retention is off and event times are unbounded: tests replay days long past.

@@ -41,8 +41,8 @@ const REVISION: Column = key(
      SUM over all revisions is the answer",
 );
 
-const HISTOGRAM_BOUNDS: &str = "upper bounds of the buckets that are not empty: exact to 16, then 16 \
-     equal buckets per power of two; pairs with the column of counts; NULL in this version";
+const HISTOGRAM_BOUNDS: &str = "upper bounds of the buckets that are not empty: exact to 16, \
+     then 16 equal buckets per power of two; pairs with the column of counts; NULL in this version";
 const HISTOGRAM_COUNTS: &str = "records in each bucket; NULL in this version";
 
 pub(super) const RING_HEALTH: &[Column] = &[

@@ -69,7 +69,8 @@ impl Screen {
             told: BTreeSet::new(),
         };
         screen.say(&format!(
-            "ringwatch demo: {} devices in {} rings, {} changes, {:.0} h of their life in under a minute",
+            "ringwatch demo: {} devices in {} rings, {} changes, {:.0} h of their life in under a \
+             minute",
             scenario.devices,
             scenario.rings.len(),
             scenario.changes.len(),
@@ -146,7 +147,8 @@ impl Screen {
         let records = view.counts.received;
         let rate = records as f64 / self.began.elapsed().as_secs_f64().max(0.001);
         format!(
-            "{:>3.0} s  {:>3.0} %  evaluated until {until}  {records} records ({rate:.0}/s)  {} rejected",
+            "{:>3.0} s  {:>3.0} %  evaluated until {until}  {records} records ({rate:.0}/s)  \
+             {} rejected",
             self.began.elapsed().as_secs_f64(),
             (told * 100.0).clamp(0.0, 100.0),
             view.counts.rejected,

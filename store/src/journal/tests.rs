@@ -180,7 +180,9 @@ fn a_checksum_tells_where_a_value_is_missing() {
 
 proptest! {
     #[test]
-    fn entries_are_read_back_as_they_were_written(rows in delta(), end in 0_i64..9, writer in "[0-9a-f]{32}") {
+    fn entries_are_read_back_as_they_were_written(
+        rows in delta(), end in 0_i64..9, writer in "[0-9a-f]{32}",
+    ) {
         let blobs = Arc::new(MemoryStore::new());
         let mut header = parts(0, end);
         header.closed_until = Timestamp::MIN;
