@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use aggregate::FoldConfig;
 use ingest::{Start, Topics};
 use schemas::{Stream, StreamKind};
+use serde_json::json;
 use store::{Blobs, Journal, TopicNames, World};
 
 use crate::config::Config;
@@ -16,18 +16,19 @@ use crate::failure::Failure;
 pub fn claim(store: &dyn Blobs, world: World, config: &mut Config) -> Result<World, Failure> {
     let world = World::claim(store, world)?;
     config.fold.hash_seed = world.hash_seed;
-    store::claim_config(store, &settings(&config.fold)?)?;
+    store::claim_config(store, &settings(config)?)?;
     Ok(world)
 }
 
-/// The settings that shape the fold; of the secret among them only a fingerprint.
-fn settings(fold: &FoldConfig) -> Result<serde_json::Value, Failure> {
-    let mut settings = serde_json::to_value(fold)?;
-    if let Some(object) = settings.as_object_mut() {
+/// The settings that shape sums, revisions and alerts; of the secret among them a fingerprint.
+fn settings(config: &Config) -> Result<serde_json::Value, Failure> {
+    let mut fold = serde_json::to_value(&config.fold)?;
+    if let Some(object) = fold.as_object_mut() {
         // It stands in the folder's identity.
         object.remove("hash_seed");
     }
-    Ok(settings)
+    let detection = serde_json::to_value(&config.detection)?;
+    Ok(json!({ "fold": fold, "windows_max": config.windows_max, "detection": detection }))
 }
 
 /// Where a partition is read from: the first offset of its journal, or the earliest there is.

@@ -50,7 +50,7 @@ impl Deliveries {
         for destination in &config.destinations {
             let destination = destination.open()?;
             let (name, folder) = (destination.name().to_owned(), Arc::clone(store));
-            let saved = cursor::read(&*folder, &name)?.unwrap_or(0);
+            let saved = start(store, &name)?;
             let clock = Arc::clone(clock);
             let wiring = Wiring {
                 http: Box::new(UreqClient::new(&destination)),
@@ -92,6 +92,16 @@ impl Deliveries {
             }
         }
     }
+}
+
+/// Where a destination goes on; a new one at the end of the chain, not with years of old alerts.
+fn start(store: &Arc<dyn Blobs>, name: &str) -> Result<u64, Failure> {
+    if let Some(cursor) = cursor::read(&**store, name)? {
+        return Ok(cursor);
+    }
+    let end = Chain::open(Arc::clone(store))?.next_sequence();
+    cursor::write(&**store, name, end)?;
+    Ok(end)
 }
 
 /// A stream of random words for the jitter of retries: splitmix64 from the system's randomness.

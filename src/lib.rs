@@ -16,6 +16,7 @@ pub mod pipeline;
 pub mod produce;
 pub mod progress;
 pub mod publisher;
+pub mod reader;
 pub mod scenarios;
 pub mod shutdown;
 pub mod summary;

@@ -11,33 +11,24 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::thread;
-use std::time::Duration;
 
-use ingest::{Decoder, RejectedTopic, Source, SourceEvent};
-use schemas::{Entry, Stream};
-use store::{Blobs, Journal, World};
+use ingest::{Decoder, RejectedTopic, Source};
+use schemas::Stream;
+use store::{Blobs, World};
 
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::publisher::{Publisher, PublisherParts};
+use crate::reader::Reader;
 use crate::shutdown::Stop;
 use crate::summary::Summary;
 use crate::view::SharedView;
-use crate::worker::{Fold, Now, Target, Worker, WorkerRules};
+use crate::worker::Target;
 
 /// Entries between the workers and the publisher: beyond it reading waits for publishing.
 const ENTRIES_QUEUED_MAX: usize = 64;
-
-/// Records between two looks at the clock: a look costs 25 ns, a record about 1 us.
-const RECORDS_PER_TICK: u64 = 256;
-
-/// How long one wait for records may last, so that time is noticed when none come.
-const POLL_TIMEOUT: Duration = Duration::from_millis(100);
-
-/// How long the topic of rejected records may hold up the journal before the run ends.
-const REJECTED_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Why a pipeline stopped before its end.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +52,11 @@ pub enum PipelineError {
          it was written by another version or with other settings: use a new data folder"
     )]
     ChainDiverged { sequence: u64 },
+    #[error(
+        "{stream} belongs to another member of the group, and this run needs it; stop the other, \
+         or use another kafka.group and data folder"
+    )]
+    Foreign { stream: Stream },
     #[error("the publisher stopped")]
     PublisherGone,
     #[error("the publisher failed on a broken invariant; see the log")]
@@ -118,7 +114,7 @@ pub fn run<S: Source>(parts: Parts<'_, S>) -> Result<Summary, PipelineError> {
         .name("publisher".to_owned())
         .spawn(move || publisher.follow(&entries, &*clock))
         .map_err(PipelineError::Thread)?;
-    let mut reader = Reader {
+    let reader = Reader {
         targets: match parts.until {
             Until::Stopped | Until::Finished => BTreeMap::new(),
             Until::End => at_offsets(parts.source.end_offsets()?),
@@ -130,12 +126,6 @@ pub fn run<S: Source>(parts: Parts<'_, S>) -> Result<Summary, PipelineError> {
         store: parts.store,
         clock: parts.clock,
         decoder: Decoder::new(config.decode.clone()),
-        workers: Workers::default(),
-        rules: WorkerRules {
-            entry: config.entry,
-            idle: config.idle,
-            lateness: config.fold.lateness,
-        },
         config,
         writer,
         out,
@@ -145,7 +135,6 @@ pub fn run<S: Source>(parts: Parts<'_, S>) -> Result<Summary, PipelineError> {
         view: parts.view,
     };
     let read = reader.read();
-    drop(reader);
     let outcome = publishing.join().map_err(|_| PipelineError::PublisherPanicked)?;
     match read {
         // Then the publisher's own error says why.
@@ -154,186 +143,6 @@ pub fn run<S: Source>(parts: Parts<'_, S>) -> Result<Summary, PipelineError> {
     }
 }
 
-/// The reading half: source to journal.
-struct Reader<'a, S> {
-    source: S,
-    store: Arc<dyn Blobs>,
-    clock: Arc<dyn Clock>,
-    decoder: Decoder,
-    workers: Workers,
-    rules: WorkerRules,
-    config: &'a Config,
-    writer: String,
-    out: SyncSender<Arc<Entry>>,
-    rejected: Option<RejectedTopic>,
-    /// Where to stop, by partition; empty = never.
-    targets: BTreeMap<Stream, Target>,
-    until: Until,
-    stop: Stop,
-    view: SharedView,
-}
-
-impl<S: Source> Reader<'_, S> {
-    fn read(&mut self) -> Result<(), PipelineError> {
-        let mut since_tick = 0_u64;
-        while !self.stop.is_asked() && !self.has_reached_targets() {
-            let quiet = self.step()?;
-            since_tick += 1;
-            if quiet || since_tick >= RECORDS_PER_TICK {
-                since_tick = 0;
-                self.tick()?;
-            }
-            if !quiet && since_tick == 0 {
-                self.view.note_up();
-            }
-        }
-        self.flush_rejected()?;
-        for worker in self.workers.iter_mut() {
-            match self.until {
-                Until::Finished if worker.is_live() => worker.end(now(&*self.clock))?,
-                _ => worker.cut()?,
-            }
-        }
-        self.source.commit(&self.workers.durable_ends());
-        Ok(())
-    }
-
-    /// Takes one event of the source; true if there was nothing to do.
-    fn step(&mut self) -> Result<bool, PipelineError> {
-        match self.source.next(POLL_TIMEOUT)? {
-            SourceEvent::Quiet => return Ok(true),
-            SourceEvent::Down(reason) => self.view.note_down(reason),
-            SourceEvent::Assigned(streams) => self.take_over(&streams)?,
-            SourceEvent::Revoked(streams) => self.hand_over(&streams)?,
-            SourceEvent::EndOfPartition { stream, offset } => {
-                if let Some(worker) = self.workers.get_mut(stream) {
-                    worker.at_end(offset, now(&*self.clock))?;
-                    self.cut_if_due(stream)?;
-                }
-            }
-            SourceEvent::Record(record) => {
-                let (stream, clock) = (record.stream, &*self.clock);
-                let Some(worker) = self.workers.get_mut(stream) else { return Ok(false) };
-                if worker.has_reached_target() {
-                    return Ok(false);
-                }
-                let folded = worker.record(&mut self.decoder, &record, || now(clock))?;
-                let due = worker.is_full() || worker.is_at_target();
-                if let (Some(rejection), true) = (&folded.rejection, worker.is_live()) {
-                    tracing::debug!(%stream, offset = record.offset,
-                        stage = rejection.stage.name(), error = rejection.error, "record rejected");
-                    if let Some(topic) = &mut self.rejected {
-                        topic.send(&record, rejection, REJECTED_TIMEOUT)?;
-                    }
-                }
-                if let Some(time) = folded.event_time {
-                    self.source.progress(stream, time);
-                }
-                if due {
-                    self.cut_if_due(stream)?;
-                }
-            }
-        }
-        Ok(false)
-    }
-
-    /// Cuts an entry that has reached a bound, and ends a partition that has reached its target.
-    fn cut_if_due(&mut self, stream: Stream) -> Result<(), PipelineError> {
-        // Refused records reach their topic before the entry that counts them is durable.
-        self.flush_rejected()?;
-        let Some(worker) = self.workers.get_mut(stream) else { return Ok(()) };
-        if worker.is_at_target() {
-            return worker.end(now(&*self.clock));
-        }
-        if worker.is_full() { worker.cut() } else { Ok(()) }
-    }
-
-    fn tick(&mut self) -> Result<(), PipelineError> {
-        let now = now(&*self.clock);
-        self.flush_rejected()?;
-        let before = self.workers.durable_ends();
-        for worker in self.workers.iter_mut() {
-            worker.tick(now)?;
-        }
-        let after = self.workers.durable_ends();
-        if before != after {
-            self.source.commit(&after);
-        }
-        Ok(())
-    }
-
-    fn take_over(&mut self, streams: &[Stream]) -> Result<(), PipelineError> {
-        for &stream in streams {
-            let journal = Journal::open(Arc::clone(&self.store), stream, self.writer.clone())?;
-            let fold = Fold::new(stream, &self.config.fold, journal.headers().last());
-            let entries = journal.headers().len();
-            tracing::info!(%stream, entries, "partition taken over");
-            let target = self.targets.get(&stream).copied().unwrap_or(Target::None);
-            let rules = self.rules.clone();
-            let worker = Worker::open(stream, journal, fold, rules, target, self.out.clone())?;
-            self.workers.insert(stream, worker);
-        }
-        Ok(())
-    }
-
-    fn hand_over(&mut self, streams: &[Stream]) -> Result<(), PipelineError> {
-        self.flush_rejected()?;
-        for &stream in streams {
-            if let Some(mut worker) = self.workers.remove(stream) {
-                worker.cut()?;
-                tracing::info!(%stream, "partition handed over");
-            }
-        }
-        Ok(())
-    }
-
-    fn flush_rejected(&mut self) -> Result<(), PipelineError> {
-        match &mut self.rejected {
-            Some(topic) => Ok(topic.flush(REJECTED_TIMEOUT)?),
-            None => Ok(()),
-        }
-    }
-
-    fn has_reached_targets(&self) -> bool {
-        let reached = |stream| self.workers.get(stream).is_some_and(Worker::has_reached_target);
-        !self.targets.is_empty() && self.targets.keys().all(|stream| reached(*stream))
-    }
-}
-
 fn at_offsets(ends: BTreeMap<Stream, i64>) -> BTreeMap<Stream, Target> {
     ends.into_iter().map(|(stream, end)| (stream, Target::At(end))).collect()
-}
-
-fn now(clock: &dyn Clock) -> Now {
-    Now { wall: clock.wall(), monotonic: clock.monotonic() }
-}
-
-/// The workers of the partitions that this process owns.
-#[derive(Debug, Default)]
-struct Workers(BTreeMap<Stream, Worker>);
-
-impl Workers {
-    fn get(&self, stream: Stream) -> Option<&Worker> {
-        self.0.get(&stream)
-    }
-
-    fn get_mut(&mut self, stream: Stream) -> Option<&mut Worker> {
-        self.0.get_mut(&stream)
-    }
-
-    fn insert(&mut self, stream: Stream, worker: Worker) {
-        self.0.insert(stream, worker);
-    }
-
-    fn remove(&mut self, stream: Stream) -> Option<Worker> {
-        self.0.remove(&stream)
-    }
-
-    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Worker> {
-        self.0.values_mut()
-    }
-
-    fn durable_ends(&self) -> Vec<(Stream, i64)> {
-        self.0.iter().map(|(stream, worker)| (*stream, worker.durable_end())).collect()
-    }
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use aggregate::merge::{Merge, MergeConfig};
+use aggregate::merge::{Merge, MergeConfig, MergeRefused};
 use alerts::Engine;
 use schemas::commit::{Commit, FileRecord, MergedRange};
 use schemas::{Alert, Entry, SCHEMA_VERSION, Stream, StreamKind, Timestamp};
@@ -68,6 +68,10 @@ pub struct Publisher {
     episodes: Vec<Alert>,
     evaluated_until: Option<Timestamp>,
     windows: u64,
+    /// Windows evaluated when the verdicts were last shown.
+    shown_windows: u64,
+    /// What the merge had refused when that was last counted.
+    refused: MergeRefused,
     totals: Summary,
     view: SharedView,
     deliveries: Vec<Outbox>,
@@ -109,6 +113,8 @@ impl Publisher {
             episodes: Vec::new(),
             evaluated_until: None,
             windows: 0,
+            shown_windows: 0,
+            refused: MergeRefused::default(),
             totals: Summary::default(),
             view: parts.view,
             deliveries: parts.deliveries,
@@ -128,12 +134,16 @@ impl Publisher {
     ) -> Result<Summary, PipelineError> {
         let start = clock.monotonic();
         let mut last = Last { commit: start, publish: start };
-        self.commit_if_raised(&mut last, start)?;
+        if !self.uncommitted.is_empty() {
+            // What was evaluated while catching up must be evaluated alike at the next start.
+            self.commit(Publishing::Nothing)?;
+        }
         loop {
             let received = entries.recv_timeout(WAIT);
             if let Ok(entry) = &received {
                 self.merge_entry(entry)?;
                 self.evaluate();
+                self.count_refused();
                 self.show();
             }
             let now = clock.monotonic();
@@ -171,7 +181,8 @@ impl Publisher {
     fn is_publishing_due(&self, now: Duration, last: &Last) -> bool {
         let interval_over =
             self.rule.interval.is_some_and(|interval| now.saturating_sub(last.publish) >= interval);
-        self.has_rows() && (interval_over || self.merge.rows_pending() >= self.rule.rows_max)
+        let is_large = self.merge.rows_pending() >= self.rule.rows_max || self.merge.is_full();
+        self.has_rows() && (interval_over || is_large)
     }
 
     /// Merges an entry, and before it those that came while nobody listened.
@@ -231,6 +242,7 @@ impl Publisher {
             merged: self.uncommitted.take(),
             evaluated_until: self.evaluated_until,
             alerts: std::mem::take(&mut self.raised),
+            cut: publishing == Publishing::Tables,
             files,
         };
         self.chain.append(&commit)?;
@@ -278,11 +290,23 @@ impl Publisher {
         view.rows_published += commit.files.iter().map(|file| file.rows).sum::<u64>();
     }
 
-    fn show(&self) {
+    /// Adds what the merge's bounds refused since the last call to the counters.
+    fn count_refused(&mut self) {
+        let refused = self.merge.refused();
+        refused.publish_since(&self.refused);
+        self.refused = refused;
+    }
+
+    fn show(&mut self) {
+        // Verdicts change with windows only, and making them takes longer than a lock may be held.
+        let verdicts = (self.shown_windows != self.windows).then(|| self.engine.verdicts());
+        self.shown_windows = self.windows;
         let mut view = self.view.lock();
         view.evaluated_until = self.evaluated_until;
         view.windows = self.windows;
-        view.verdicts = self.engine.verdicts();
+        if let Some(verdicts) = verdicts {
+            view.verdicts = verdicts;
+        }
         view.alerts.clone_from(&self.episodes);
         view.recovered = true;
     }
@@ -305,7 +329,7 @@ impl Publisher {
             }
             self.alerts_unpublished.extend(commit.alerts.iter().cloned());
             self.uncommitted.take();
-            if !commit.files.is_empty() {
+            if commit.cut {
                 // The rows are in the files; cutting again moves the revisions on.
                 drop(self.merge.cut());
             }

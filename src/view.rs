@@ -22,8 +22,10 @@ pub struct View {
     pub rows_published: u64,
     /// Why the broker cannot be reached, if so.
     pub down: Option<String>,
-    /// Whether the state of before has been recovered.
+    /// Whether the publisher's state of before has been recovered.
     pub recovered: bool,
+    /// Whether every journal of this process has been folded again.
+    pub is_live: bool,
 }
 
 /// A view that threads share.

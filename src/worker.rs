@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use ingest::{Decoder, Record};
 use schemas::entry::Input;
-use schemas::{Entry, Span, Stream, Timestamp};
+use schemas::{Entry, Span, Stream, StreamKind, Timestamp};
 use store::{EntryParts, Journal};
 
 mod fold;
@@ -38,6 +38,17 @@ pub struct Now {
     pub wall: Option<Timestamp>,
     pub monotonic: Duration,
 }
+
+/// The newest arrival that this process has seen in any partition, and when it saw it.
+#[derive(Clone, Copy, Debug)]
+pub struct Heard {
+    pub arrival: Timestamp,
+    pub at: Duration,
+}
+
+/// Rows gathered for one entry at most: late buffers can touch thousands of windows each, and an
+/// entry is held in memory as a whole; 500,000 rows are some 100 MB.
+const ENTRY_ROWS_MAX: usize = 500_000;
 
 /// One partition of one stream, owned by this process.
 #[derive(Debug)]
@@ -93,7 +104,6 @@ struct Quiet {
     at_end: Option<Duration>,
     /// When the watermark was last moved for it.
     idle_at: Option<Duration>,
-    newest_arrival: Option<(Timestamp, Duration)>,
 }
 
 impl Worker {
@@ -144,7 +154,22 @@ impl Worker {
     /// Whether the open entry has reached a bound and should be cut now.
     pub fn is_full(&self) -> bool {
         let limits = &self.rules.entry;
-        self.open.records >= limits.records_max || self.open.bytes >= limits.bytes_max
+        self.open.records >= limits.records_max
+            || self.open.bytes >= limits.bytes_max
+            || self.fold.rows_pending() >= ENTRY_ROWS_MAX
+    }
+
+    /// Every window that ends at or before this is closed; `None` where it holds nobody back.
+    pub fn event_progress(&self) -> Option<Timestamp> {
+        let waits = self.stream.kind == StreamKind::Telemetry && self.quiet.at_end.is_none();
+        (waits && self.fold.watermark().is_some()).then(|| self.fold.closed_until())
+    }
+
+    /// The broker was out of reach and is back: how long the partition has been quiet is unknown.
+    pub fn restart_idle(&mut self, now: Now) {
+        if let Some(at_end) = &mut self.quiet.at_end {
+            *at_end = now.monotonic;
+        }
     }
 
     /// Folds one record, delivered in offset order.
@@ -166,16 +191,15 @@ impl Worker {
         self.open.records += 1;
         self.open.bytes += record.value.map_or(0, <[u8]>::len);
         self.quiet.at_end = None;
-        if let (Some(arrival), Some(since)) = (folded.arrival, self.open.since) {
-            let newest =
-                self.quiet.newest_arrival.map_or(arrival, |(newest, _)| newest.max(arrival));
-            self.quiet.newest_arrival = Some((newest, since));
-        }
         Ok(folded)
     }
 
     /// The partition has been read to its end at `offset`.
     pub fn at_end(&mut self, offset: i64, now: Now) -> Result<(), PipelineError> {
+        if self.has_reached_target() {
+            // What lies behind the target was skipped: its offsets are not ours to journal.
+            return Ok(());
+        }
         self.recover_to(offset)?;
         self.fix_first_offset(offset);
         self.position = self.position.max(offset);
@@ -197,17 +221,14 @@ impl Worker {
             }
     }
 
-    /// What time alone brings: an entry that is due, a partition that has fallen idle.
-    pub fn tick(&mut self, now: Now) -> Result<(), PipelineError> {
-        if !self.is_live() {
-            return Ok(());
-        }
+    /// Cuts the open entry once its interval is over.
+    pub fn cut_if_old(&mut self, now: Now) -> Result<(), PipelineError> {
         if let (Some(interval), Some(since)) = (self.rules.entry.interval, self.open.since)
             && now.monotonic.saturating_sub(since) >= interval
         {
             self.cut()?;
         }
-        self.fall_idle(now)
+        Ok(())
     }
 
     /// Ends the partition's input: open windows close, and everything becomes durable.
@@ -228,6 +249,7 @@ impl Worker {
             return Ok(());
         }
         let (delta, counts) = self.fold.take();
+        self.fold.publish_refused();
         let parts = EntryParts {
             start: self.open.start,
             end: self.position.max(self.open.start),
@@ -267,7 +289,12 @@ impl Worker {
     }
 
     /// Moves the watermark of a quiet partition, but only if that lets a window close.
-    fn fall_idle(&mut self, now: Now) -> Result<(), PipelineError> {
+    ///
+    /// Not to be called while the broker is out of reach: an outage is no quiet fleet.
+    pub fn fall_idle(&mut self, now: Now, heard: Option<Heard>) -> Result<(), PipelineError> {
+        if !self.is_live() || self.has_reached_target() {
+            return Ok(());
+        }
         let after = self.fold.idle_after(&self.rules.idle);
         let (Some(at_end), Some(wall)) = (self.quiet.at_end, now.wall) else { return Ok(()) };
         let spacing = self.rules.idle.log_after;
@@ -276,13 +303,10 @@ impl Worker {
         if now.monotonic.saturating_sub(at_end) < after || moved_lately {
             return Ok(());
         }
-        let moved = match self.quiet.newest_arrival {
-            Some((newest, since)) => {
-                let passed = now.monotonic.saturating_sub(since);
-                newest.saturating_add(Span(passed.as_micros() as i64)).min(wall)
-            }
-            None => wall,
-        };
+        let moved = heard.map_or(wall, |heard| {
+            let passed = now.monotonic.saturating_sub(heard.at);
+            heard.arrival.saturating_add(Span(passed.as_micros() as i64)).min(wall)
+        });
         let to = moved - self.rules.lateness;
         if self.fold.idle_would_close(to) {
             self.cut()?;

@@ -68,6 +68,16 @@ pub struct MergeRefused {
     pub changes_untracked: u64,
 }
 
+impl MergeRefused {
+    /// Adds what was refused since `before` to the counters.
+    pub fn publish_since(&self, before: &Self) {
+        let windows = self.windows_forgotten - before.windows_forgotten;
+        let changes = self.changes_untracked - before.changes_untracked;
+        crate::metrics::merge_refused("windows_max", windows);
+        crate::metrics::merge_refused("changes_max", changes);
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Merge {

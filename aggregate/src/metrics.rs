@@ -43,10 +43,19 @@ impl Refused {
     }
 }
 
+/// Adds what a bound of the merge refused.
+pub(crate) fn merge_refused(bound: &'static str, count: u64) {
+    counter!("ringwatch_merge_refused_total", "bound" => bound).increment(count);
+}
+
 /// Describes the counters of this crate to the installed recorder.
 pub fn describe() {
     describe_counter!(
         "ringwatch_fold_refused_total",
         "What a bound of the device table or its side tables refused, by bound"
+    );
+    describe_counter!(
+        "ringwatch_merge_refused_total",
+        "Finished windows forgotten and changes left without control, by bound"
     );
 }

@@ -48,6 +48,7 @@ pub struct Partition {
     /// Greatest watermark that records alone have reached: idle input makes nothing certain.
     certain: Timestamp,
     /// Greatest event time.
+    /// Max over records of min(event time, arrival): the END of the input closes through it.
     newest: Option<Timestamp>,
     /// The window last asked for: saves a division for nearly every record.
     window: Timestamp,
@@ -150,8 +151,9 @@ impl Partition {
     }
 
     fn advance(&mut self, time: Timestamp, arrival: Timestamp) {
-        self.newest = self.newest.max(Some(time));
         let at = time.min(arrival);
+        // One fast clock must not close what is still to come.
+        self.newest = self.newest.max(Some(at));
         self.fold.lag.tick(at.as_millis());
         let moved = self.progress.record(at);
         if moved == Moved::Past {

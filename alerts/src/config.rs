@@ -4,9 +4,10 @@
 //! [`DetectionConfig::check`] before anything is built from it.
 
 use schemas::Span;
+use serde::Serialize;
 
 /// Settings of detector, policy and lifecycle.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DetectionConfig {
     /// Ring names in rollout order; at least one, none twice.
     pub rings: Vec<String>,

@@ -35,8 +35,6 @@ use metadata::{partition_count, partition_counts};
 use native::{Event, Failure, Kind, Message, Queue};
 use rebalance::{Context, Moved};
 
-/// How long a start waits for a broker (issue: a wrong address must show within 30 s).
-pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long one question to a broker that has answered before may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -60,13 +58,8 @@ impl std::fmt::Debug for KafkaSource {
 }
 
 impl KafkaSource {
-    /// Connects within [`CONNECT_TIMEOUT`] and joins the group.
-    pub fn connect(config: KafkaConfig, resume: Resume) -> Result<Self, SourceError> {
-        Self::connect_within(config, resume, CONNECT_TIMEOUT)
-    }
-
-    /// As [`KafkaSource::connect`], with another time-out.
-    pub fn connect_within(
+    /// Connects within `timeout` and joins the group.
+    pub fn connect(
         config: KafkaConfig,
         resume: Resume,
         timeout: Duration,
@@ -80,7 +73,12 @@ impl KafkaSource {
         }
         let queue = Queue::of(&consumer)
             .ok_or_else(|| SourceError::Fatal { reason: "the consumer has no queue".to_owned() })?;
-        let cluster = consumer.client().fetch_cluster_id(ANSWER_TIMEOUT).unwrap_or_default();
+        // It becomes part of the data folder's identity: never guessed.
+        let cluster = consumer.client().fetch_cluster_id(timeout).ok_or_else(|| {
+            let detail = " (it does not tell its cluster id)".to_owned();
+            let (brokers, timeout_s) = (config.brokers.clone(), timeout.as_secs());
+            SourceError::Unreachable { brokers, timeout_s, detail }
+        })?;
         let topics: Vec<&str> =
             StreamKind::ALL.iter().map(|&kind| config.topics.name(kind)).collect();
         consumer.subscribe(&topics).map_err(|source| client("subscribe to its topics", source))?;
@@ -169,7 +167,7 @@ impl KafkaSource {
 
 impl Source for KafkaSource {
     fn next(&mut self, timeout: Duration) -> Result<SourceEvent<'_>, SourceError> {
-        let deadline = Instant::now() + timeout;
+        let mut deadline = None;
         self.current = None;
         loop {
             match self.consumer.context().take_moved() {
@@ -178,8 +176,13 @@ impl Source for KafkaSource {
                 Some(Moved::Failed(source)) => return Err(client("take an assignment", source)),
                 None => {}
             }
-            let left = deadline.saturating_duration_since(Instant::now());
-            let Some(event) = self.queue.poll(left) else { return Ok(SourceEvent::Quiet) };
+            // Under load something is always there, and a look at the clock would cost as much.
+            let event = self.queue.poll(Duration::ZERO).or_else(|| {
+                let now = Instant::now();
+                let deadline = *deadline.get_or_insert(now + timeout);
+                self.queue.poll(deadline.saturating_duration_since(now))
+            });
+            let Some(event) = event else { return Ok(SourceEvent::Quiet) };
             match event.kind() {
                 Kind::Fetch => {
                     self.current = Some(event);

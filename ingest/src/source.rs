@@ -34,7 +34,7 @@ impl Record<'_> {
         let value = self.value.unwrap_or_default();
         RejectedRow {
             offset: self.offset,
-            time: self.timestamp.or(last_ts),
+            time: self.timestamp.or(last_ts).filter(|time| DATES.contains(time)),
             stage: rejection.stage,
             error: rejection.error.clone(),
             field: rejection.field.map(str::to_owned),
@@ -43,6 +43,9 @@ impl Record<'_> {
         }
     }
 }
+
+/// The years that a folder `date=` can be named for; any producer can claim any other.
+const DATES: std::ops::Range<Timestamp> = Timestamp::YEAR_2000..Timestamp(253_402_300_800_000_000);
 
 /// The headers of a record.
 #[derive(Clone, Copy, Debug)]
@@ -201,8 +204,12 @@ mod tests {
         };
         let rejection =
             Rejection { stage: Stage::Decode, field: Some("time"), error: "bad".to_owned() };
-        let row = record.rejected(&rejection, Some(Timestamp(7)));
-        assert_eq!((row.offset, row.time, row.size), (41, Some(Timestamp(7)), 2_000_000));
+        let time = Some(Timestamp::YEAR_2000);
+        let row = record.rejected(&rejection, time);
+        assert_eq!((row.offset, row.time, row.size), (41, time, 2_000_000));
+        // A producer can claim any time; no folder is named for the year 10000.
+        let far = Some(Timestamp(i64::MAX));
+        assert_eq!(record.rejected(&rejection, far).time, None);
         assert_eq!((row.value.len(), row.field.as_deref()), (1_024, Some("time")));
     }
 

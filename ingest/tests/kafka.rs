@@ -107,7 +107,7 @@ fn every_partition_is_read_from_where_it_is_resumed_to_its_end() {
         (StreamKind::Telemetry, 0) => Start::At(2),
         _ => Start::Earliest,
     });
-    let mut source = KafkaSource::connect(config(&cluster), resume).expect("connected");
+    let mut source = KafkaSource::connect(config(&cluster), resume, TIMEOUT).expect("connected");
     assert_eq!(source.telemetry_partitions(), 2);
     assert!(source.identity().ends_with("topics telemetry,changes,support"));
     let (records, ends) = read_all(&mut source).expect("readable");
@@ -133,7 +133,7 @@ fn every_partition_is_read_from_where_it_is_resumed_to_its_end() {
 fn a_paused_partition_gives_nothing_until_it_is_resumed() {
     let cluster = cluster();
     let resume: Resume = Box::new(|_| Start::Earliest);
-    let mut source = KafkaSource::connect(config(&cluster), resume).expect("connected");
+    let mut source = KafkaSource::connect(config(&cluster), resume, TIMEOUT).expect("connected");
     read_all(&mut source).expect("readable");
     let paused = [stream(StreamKind::Telemetry, 0)];
     source.pause(&paused).expect("assigned");
@@ -161,7 +161,7 @@ fn offsets_that_are_gone_are_an_error_that_names_them() {
     let resume: Resume = Box::new(|it| {
         if it == stream(StreamKind::Telemetry, 1) { Start::At(7) } else { Start::Earliest }
     });
-    let mut source = KafkaSource::connect(config(&cluster), resume).expect("connected");
+    let mut source = KafkaSource::connect(config(&cluster), resume, TIMEOUT).expect("connected");
     let error = read_all(&mut source).expect_err("beyond the end");
     let SourceError::OffsetGone { stream: gone, wanted, earliest, end, .. } = &error else {
         panic!("{error}")
@@ -178,7 +178,7 @@ fn headers_are_read_and_an_envelope_is_unwrapped() {
     let headers = OwnedHeaders::new().insert(json).insert(Header { key: "x", value: Some("1") });
     produce(&cluster, "telemetry", 0, &[r#"{"id":"1","data":{"a":1}}"#], &headers);
     let resume: Resume = Box::new(|_| Start::Earliest);
-    let mut source = KafkaSource::connect(config(&cluster), resume).expect("connected");
+    let mut source = KafkaSource::connect(config(&cluster), resume, TIMEOUT).expect("connected");
     let deadline = Instant::now() + TIMEOUT;
     while Instant::now() < deadline {
         if let SourceEvent::Record(record) = source.next(Duration::from_millis(200)).expect("up") {
@@ -251,15 +251,15 @@ fn a_missing_topic_and_an_absent_broker_are_named() {
     let resume = || -> Resume { Box::new(|_| Start::Earliest) };
     let mut settings = config(&cluster);
     settings.topics.support = "nowhere".to_owned();
-    let error = KafkaSource::connect(settings, resume()).expect_err("missing").to_string();
+    let error = KafkaSource::connect(settings, resume(), TIMEOUT).expect_err("missing").to_string();
     assert!(error.starts_with("topic nowhere does not exist at "), "{error}");
     let mut settings = config(&cluster);
     settings.topics.rejected = Some("nowhere-either".to_owned());
-    let error = KafkaSource::connect(settings, resume()).expect_err("missing").to_string();
+    let error = KafkaSource::connect(settings, resume(), TIMEOUT).expect_err("missing").to_string();
     assert!(error.starts_with("topic nowhere-either does not exist at "), "{error}");
     let mut settings = config(&cluster);
     settings.brokers = "127.0.0.1:1".to_owned();
-    let error = KafkaSource::connect_within(settings, resume(), Duration::from_secs(2));
+    let error = KafkaSource::connect(settings, resume(), Duration::from_secs(2));
     let error = error.expect_err("nobody listens").to_string();
     let expected = "cannot reach a broker at 127.0.0.1:1 within 2 s; check kafka.brokers";
     assert_eq!(error, expected);

@@ -20,6 +20,8 @@ pub struct Commit {
     pub evaluated_until: Option<Timestamp>,
     /// Alert transitions, in the order in which they were raised.
     pub alerts: Vec<Alert>,
+    /// Whether the rows merged so far were cut for tables, also where no row came of it.
+    pub cut: bool,
     /// Table files that exist from this commit on.
     pub files: Vec<FileRecord>,
 }

@@ -39,7 +39,7 @@ async fn ready(State(shown): State<Shown>) -> Response {
 
 fn reasons(view: &View, stop: &Stop) -> Vec<String> {
     let broker = view.down.as_ref().map(|reason| format!("broker out of reach: {reason}"));
-    let recovering = (!view.recovered).then(|| "recovering".to_owned());
+    let recovering = (!view.recovered || !view.is_live).then(|| "recovering".to_owned());
     let stopping = stop.is_asked().then(|| "stopping".to_owned());
     [broker, recovering, stopping].into_iter().flatten().collect()
 }

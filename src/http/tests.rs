@@ -68,6 +68,7 @@ fn it_is_ready_once_recovered_and_as_long_as_the_broker_is_there() {
     let (status, body) = fixture.json("/readyz");
     assert_eq!((status, &body["reasons"][0]), (503, &json!("recovering")));
     fixture.view.lock().recovered = true;
+    fixture.view.lock().is_live = true;
     assert_eq!(fixture.json("/readyz"), (200, json!({ "ready": true, "reasons": [] })));
     fixture.view.lock().down = Some("connection refused".to_owned());
     fixture.stop.ask();

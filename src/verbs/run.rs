@@ -46,7 +46,7 @@ pub fn serve(
 ) -> Result<Summary, Failure> {
     let store: Arc<dyn Blobs> = Arc::new(LocalStore::open(&config.data)?);
     let resume = datafolder::resume(Arc::clone(&store));
-    let source = KafkaSource::connect_within(config.kafka.clone(), resume, config.connect_timeout)?;
+    let source = KafkaSource::connect(config.kafka.clone(), resume, config.connect_timeout)?;
     let world = World {
         layout: LAYOUT,
         input: WorldInput::Kafka {

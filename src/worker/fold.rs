@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aggregate::{Applied, Arrived, FoldConfig, Partition, RecordLog};
+use aggregate::{Applied, Arrived, FoldConfig, Partition, RecordLog, Refused};
 use ingest::{Arrival, Decoder, Record};
 use schemas::entry::{Counts, EntryHeader, Input, StreamKind};
 use schemas::reject::RejectedRow;
@@ -13,7 +13,8 @@ use crate::config::IdleRule;
 /// The pure state behind one partition.
 #[derive(Debug)]
 pub enum Fold {
-    Telemetry(Box<Partition>),
+    /// With what its bounds had refused when that was last counted.
+    Telemetry(Box<Partition>, Refused),
     /// `changes` or `support`: the journal carries their records whole.
     Log(Box<RecordLog>, StreamKind),
 }
@@ -36,14 +37,16 @@ impl Fold {
         let log =
             || last.map_or_else(|| RecordLog::new(config), |last| RecordLog::resume(config, last));
         match stream.kind {
-            StreamKind::Telemetry => Self::Telemetry(Box::new(Partition::new(config))),
+            StreamKind::Telemetry => {
+                Self::Telemetry(Box::new(Partition::new(config)), Refused::default())
+            }
             kind => Self::Log(Box::new(log()), kind),
         }
     }
 
     /// Whether recovery has to read the records again.
     pub const fn needs_records(&self) -> bool {
-        matches!(self, Self::Telemetry(_))
+        matches!(self, Self::Telemetry(..))
     }
 
     /// Frames, decodes and applies one record; a refused one becomes a row.
@@ -75,7 +78,7 @@ impl Fold {
         arrival: Arrival,
     ) -> Result<Folded, Rejection> {
         match self {
-            Self::Telemetry(partition) => {
+            Self::Telemetry(partition, _) => {
                 let value = ingest::unframe(record.value, &record.headers)?;
                 let valid = decoder.telemetry(&value, arrival)?;
                 let arrived = Arrived { at: valid.arrival, key: record.key };
@@ -105,7 +108,7 @@ impl Fold {
 
     fn reject(&mut self, row: RejectedRow, arrival: Option<Timestamp>) {
         match self {
-            Self::Telemetry(partition) => partition.reject(row, arrival),
+            Self::Telemetry(partition, _) => partition.reject(row, arrival),
             Self::Log(log, ..) => log.reject(row, arrival),
         }
     }
@@ -113,7 +116,7 @@ impl Fold {
     /// Takes one input that is no record.
     pub fn input(&mut self, input: &Input) {
         match self {
-            Self::Telemetry(partition) => partition.input(input),
+            Self::Telemetry(partition, _) => partition.input(input),
             Self::Log(log, ..) => log.input(input),
         }
     }
@@ -121,15 +124,32 @@ impl Fold {
     /// What has gathered since the last call.
     pub fn take(&mut self) -> (Delta, Counts) {
         match self {
-            Self::Telemetry(partition) => partition.take(),
+            Self::Telemetry(partition, _) => partition.take(),
             Self::Log(log, ..) => log.take(),
+        }
+    }
+
+    /// Rows that have gathered.
+    pub fn rows_pending(&self) -> usize {
+        match self {
+            Self::Telemetry(partition, _) => partition.rows_pending(),
+            Self::Log(log, _) => log.rows_pending(),
+        }
+    }
+
+    /// Adds what the bounds refused since the last call to the counters.
+    pub fn publish_refused(&mut self) {
+        if let Self::Telemetry(partition, told) = self {
+            let refused = partition.refused();
+            refused.publish_since(told);
+            *told = refused;
         }
     }
 
     /// See [`EntryHeader::watermark`].
     pub fn watermark(&self) -> Option<Timestamp> {
         match self {
-            Self::Telemetry(partition) => partition.watermark(),
+            Self::Telemetry(partition, _) => partition.watermark(),
             Self::Log(log, ..) => log.watermark(),
         }
     }
@@ -137,7 +157,7 @@ impl Fold {
     /// See [`EntryHeader::closed_until`].
     pub fn closed_until(&self) -> Timestamp {
         match self {
-            Self::Telemetry(partition) => partition.closed_until(),
+            Self::Telemetry(partition, _) => partition.closed_until(),
             Self::Log(log, ..) => log.closed_until(),
         }
     }
@@ -145,7 +165,7 @@ impl Fold {
     /// See [`EntryHeader::ended`].
     pub fn ended(&self) -> bool {
         match self {
-            Self::Telemetry(partition) => partition.ended(),
+            Self::Telemetry(partition, _) => partition.ended(),
             Self::Log(log, ..) => log.ended(),
         }
     }
@@ -153,7 +173,7 @@ impl Fold {
     /// Whether moving the watermark to `at` would close a window.
     pub fn idle_would_close(&self, at: Timestamp) -> bool {
         match self {
-            Self::Telemetry(partition) => partition.idle_would_close(at),
+            Self::Telemetry(partition, _) => partition.idle_would_close(at),
             Self::Log(log, ..) => log.idle_would_close(at),
         }
     }
@@ -161,7 +181,7 @@ impl Fold {
     /// How long the partition must be quiet before its watermark moves by itself.
     pub const fn idle_after(&self, rule: &IdleRule) -> Duration {
         match self {
-            Self::Telemetry(_) => rule.telemetry_after,
+            Self::Telemetry(..) => rule.telemetry_after,
             Self::Log(..) => rule.log_after,
         }
     }

@@ -131,6 +131,7 @@ mod tests {
             merged: vec![MergedRange { stream, first: 0, last: 0, start: 0, end: 3, counts }],
             evaluated_until: Some(Timestamp(60_000_000)),
             alerts: Vec::new(),
+            cut: true,
             files: vec![FileRecord {
                 dataset: "ring_health".to_owned(),
                 path: "tables/ring_health/date=1970-01-01/x.parquet".to_owned(),

@@ -20,12 +20,15 @@ use nix::unistd::Pid;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use tempfile::TempDir;
 
 use crate::Failure;
 
 mod jars;
 
+/// A local broker answers in milliseconds.
+const GROUPS_TIMEOUT: Duration = Duration::from_secs(10);
 /// A start takes 3 s on an idle machine; a busy one with two cores has been seen to need 20 s.
 const START_TIMEOUT: Duration = Duration::from_secs(90);
 /// A clean stop flushes every log; beyond this the broker hangs and is killed.
@@ -183,6 +186,18 @@ impl Broker {
         self.create_topic("telemetry", telemetry_partitions, &[])?;
         self.create_topic("changes", 1, &[("cleanup.policy", "compact")])?;
         self.create_topic("support", 1, &[("cleanup.policy", "compact")])
+    }
+
+    /// The consumer groups that the broker knows of.
+    pub fn groups(&self) -> Result<Vec<String>, Failure> {
+        let doing = "list the consumer groups";
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", &self.bootstrap)
+            .create()
+            .map_err(Failure::kafka("make a Kafka client"))?;
+        let groups =
+            consumer.fetch_group_list(None, GROUPS_TIMEOUT).map_err(Failure::kafka(doing))?;
+        Ok(groups.groups().iter().map(|group| group.name().to_owned()).collect())
     }
 
     fn admin(&self) -> Result<AdminClient<DefaultClientContext>, Failure> {

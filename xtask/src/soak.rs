@@ -22,11 +22,11 @@ impl Soak {
     }
 }
 
-/// Runs the long form, optimised.
+/// Runs the long form, with the build that `./dev test` made.
 pub fn run(soak: Soak) -> Result<(), Failure> {
     let (test, name, value) = soak.test();
     let status = Command::new("cargo")
-        .args(["test", "--release", "--test", test, "--", "--nocapture"])
+        .args(["test", "--workspace", "--test", test, "--", "--nocapture"])
         .env(name, value)
         .current_dir(repository())
         .status()

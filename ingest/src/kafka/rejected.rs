@@ -21,6 +21,8 @@ use crate::source::{Record, SourceError};
 const QUEUED_RECORDS_MAX: &str = "10000";
 /// Most bytes waiting for the broker, KiB.
 const QUEUED_KBYTES_MAX: &str = "32768";
+/// Largest record handed on, bytes: whatever the inputs could hold, larger than their limit too.
+const RECORD_BYTES_MAX: &str = "1000000000";
 /// Wait for room between two attempts.
 const ROOM_WAIT: Duration = Duration::from_millis(50);
 
@@ -38,11 +40,20 @@ impl ProducerContext for Failures {
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         if let Err((error, _)) = result {
+            if error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge) {
+                return too_large();
+            }
             tracing::warn!(%error, "a rejected record was not taken by its topic");
             metrics::rejected_topic_failed();
             self.0.fetch_add(1, Ordering::Relaxed);
         }
     }
+}
+
+/// The broker takes no record of that size: its row in the dataset has to do.
+fn too_large() {
+    tracing::warn!("a rejected record is too large for its topic; its row is in the dataset");
+    metrics::rejected_topic_failed();
 }
 
 /// A producer to the topic of rejected records.
@@ -68,6 +79,9 @@ impl RejectedTopic {
         let mut client = config.producer()?;
         client
             .set("enable.idempotence", "true")
+            .set("message.max.bytes", RECORD_BYTES_MAX)
+            // An outage is waited out by `flush`; nothing is given up meanwhile.
+            .set("message.timeout.ms", "0")
             .set("queue.buffering.max.messages", QUEUED_RECORDS_MAX)
             .set("queue.buffering.max.kbytes", QUEUED_KBYTES_MAX);
         let producer = client
@@ -90,12 +104,17 @@ impl RejectedTopic {
         let mut waited = Duration::ZERO;
         loop {
             let full = KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull);
+            let large = KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge);
             match self.producer.send(queued) {
                 Ok(()) => {
                     self.producer.poll(Duration::ZERO);
                     return Ok(());
                 }
                 Err((error, back)) if error == full && waited < timeout => queued = back,
+                Err((error, _)) if error == large => {
+                    too_large();
+                    return Ok(());
+                }
                 Err((error, _)) if error == full => return Err(self.late(1, timeout)),
                 Err((source, _)) => {
                     let action = "queue a record for the rejected topic";

@@ -26,6 +26,7 @@ fn commit(sequence: u64, files: &[FileRecord]) -> Commit {
         merged: Vec::new(),
         evaluated_until: None,
         alerts: Vec::new(),
+        cut: true,
         files: files.to_vec(),
     }
 }

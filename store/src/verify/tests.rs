@@ -134,6 +134,7 @@ impl Fixture {
             merged,
             evaluated_until: None,
             alerts: Vec::new(),
+            cut: true,
             files,
         };
         self.chain.append(&commit).unwrap();
