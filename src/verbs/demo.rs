@@ -102,6 +102,8 @@ fn prepare(
     config.entry.interval = Some(Duration::from_mins(20));
     config.publish.interval = Some(Duration::from_hours(6));
     config.publish.lease = None;
+    // The fleet sends as fast as it can: a partition that waits for it is not idle.
+    config.idle.telemetry_after = Duration::from_hours(24);
     config.idle.log_after = Duration::from_mins(20);
     if let Some(listen) = &mut config.http.listen {
         listen.set_port(0);

@@ -373,7 +373,7 @@ fn the_lag_of_the_day_before_decides_when_silence_is_certain() {
 }
 
 #[test]
-fn a_device_and_its_index_take_at_most_128_bytes_once_there_are_many() {
+fn a_device_and_its_index_take_at_most_132_bytes_once_there_are_many() {
     let mut rig = Rig::new();
     let empty = rig.partition.memory_bytes();
     let count = 1 << 16;
