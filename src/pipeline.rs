@@ -21,7 +21,7 @@ use store::{Blobs, World};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::publisher::{Publisher, PublisherParts};
-use crate::reader::Reader;
+use crate::reader::{Reached, Reader};
 use crate::shutdown::Stop;
 use crate::summary::Summary;
 use crate::view::SharedView;
@@ -57,6 +57,8 @@ pub enum PipelineError {
          or use another kafka.group and data folder"
     )]
     Foreign { stream: Stream },
+    #[error("stopped before the end of the input; start it again to go on")]
+    StoppedBefore,
     #[error("the publisher stopped")]
     PublisherGone,
     #[error("the publisher failed on a broken invariant; see the log")]
@@ -109,10 +111,14 @@ pub fn run<S: Source>(parts: Parts<'_, S>) -> Result<Summary, PipelineError> {
         view: parts.view.clone(),
         deliveries: parts.deliveries,
     })?;
-    let clock = Arc::clone(&parts.clock);
+    let (clock, stop) = (Arc::clone(&parts.clock), parts.stop.clone());
     let publishing = thread::Builder::new()
         .name("publisher".to_owned())
-        .spawn(move || publisher.follow(&entries, &*clock))
+        .spawn(move || {
+            // However it ends, without a publisher there is nothing to read for.
+            let _told = AskOnDrop(stop);
+            publisher.follow(&entries, &*clock)
+        })
         .map_err(PipelineError::Thread)?;
     let reader = Reader {
         targets: match parts.until {
@@ -138,8 +144,18 @@ pub fn run<S: Source>(parts: Parts<'_, S>) -> Result<Summary, PipelineError> {
     let outcome = publishing.join().map_err(|_| PipelineError::PublisherPanicked)?;
     match read {
         // Then the publisher's own error says why.
-        Ok(()) | Err(PipelineError::PublisherGone) => outcome,
+        Ok(Reached::All) | Err(PipelineError::PublisherGone) => outcome,
+        Ok(Reached::StoppedBefore) => outcome.and(Err(PipelineError::StoppedBefore)),
         Err(error) => Err(error),
+    }
+}
+
+/// Asks everyone to stop when its thread ends, also by a panic.
+struct AskOnDrop(Stop);
+
+impl Drop for AskOnDrop {
+    fn drop(&mut self) {
+        self.0.ask();
     }
 }
 

@@ -54,6 +54,14 @@ pub struct Reader<'a, S> {
     pub view: SharedView,
 }
 
+/// How far a reader came.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reached {
+    All,
+    /// It was told to stop before the targets; the next run goes on from there.
+    StoppedBefore,
+}
+
 /// What the reader knows besides its parts.
 struct State {
     workers: Workers,
@@ -62,11 +70,14 @@ struct State {
     is_down: bool,
     /// Offsets last told to Kafka.
     told: Vec<(Stream, i64)>,
+    /// Since when a partition that this run needs is not ours.
+    foreign_since: Option<Duration>,
+    ticked_at: Duration,
 }
 
 impl<S: Source> Reader<'_, S> {
     /// Reads until the end, a stop, or an error; what was read is durable afterwards.
-    pub fn read(mut self) -> Result<(), PipelineError> {
+    pub fn read(mut self) -> Result<Reached, PipelineError> {
         let start = self.now();
         let mut state = State {
             workers: Workers::new(self.config),
@@ -74,12 +85,14 @@ impl<S: Source> Reader<'_, S> {
             heard: None,
             is_down: false,
             told: Vec::new(),
+            foreign_since: None,
+            ticked_at: start.monotonic,
         };
         while !self.stop.is_asked() && !self.has_reached_targets(&state) {
             let is_quiet = self.step(&mut state)?;
             let clock = &*self.clock;
             if state.pace.is_due(is_quiet, || clock.monotonic()) {
-                self.tick(&mut state, start)?;
+                self.tick(&mut state)?;
             }
         }
         self.flush_rejected()?;
@@ -91,7 +104,8 @@ impl<S: Source> Reader<'_, S> {
             }
         }
         self.source.commit(&state.workers.durable_ends());
-        Ok(())
+        let is_short = !self.targets.is_empty() && !self.has_reached_targets(&state);
+        Ok(if is_short { Reached::StoppedBefore } else { Reached::All })
     }
 
     /// Takes one event of the source; true if there was nothing to do.
@@ -155,15 +169,20 @@ impl<S: Source> Reader<'_, S> {
     }
 
     /// What time alone brings.
-    fn tick(&mut self, state: &mut State, start: Now) -> Result<(), PipelineError> {
+    fn tick(&mut self, state: &mut State) -> Result<(), PipelineError> {
         self.flush_rejected()?;
         let now = self.now();
-        if state.is_down && state.pace.took_events() {
-            // A fetch succeeded again; what came meanwhile follows within moments.
-            state.is_down = false;
-            self.view.note_up();
+        let is_back = state.is_down && state.pace.took_events();
+        let stalled = now.monotonic.saturating_sub(state.ticked_at) >= self.config.idle.log_after;
+        if is_back || stalled {
+            // What came while the broker, or we, were away follows within moments.
             state.workers.iter_mut().for_each(|worker| worker.restart_idle(now));
         }
+        if is_back {
+            state.is_down = false;
+            self.view.note_up();
+        }
+        state.ticked_at = now.monotonic;
         for worker in state.workers.iter_mut() {
             worker.cut_if_old(now)?;
             if !state.is_down {
@@ -177,13 +196,21 @@ impl<S: Source> Reader<'_, S> {
             self.source.commit(&ends);
             state.told = ends;
         }
+        self.miss_foreign(state, now)
+    }
+
+    /// Gives up a run to the end that waits for partitions of another member of the group.
+    fn miss_foreign(&self, state: &mut State, now: Now) -> Result<(), PipelineError> {
         let foreign = self.targets.keys().find(|stream| state.workers.get(**stream).is_none());
-        match foreign {
-            Some(stream) if now.monotonic.saturating_sub(start.monotonic) >= FOREIGN_MAX => {
-                Err(PipelineError::Foreign { stream: *stream })
-            }
-            _ => Ok(()),
+        let Some(&stream) = foreign.filter(|_| !state.is_down) else {
+            state.foreign_since = None;
+            return Ok(());
+        };
+        let since = *state.foreign_since.get_or_insert(now.monotonic);
+        if now.monotonic.saturating_sub(since) >= FOREIGN_MAX {
+            return Err(PipelineError::Foreign { stream });
         }
+        Ok(())
     }
 
     fn take_over(&mut self, state: &mut State, streams: &[Stream]) -> Result<(), PipelineError> {

@@ -27,9 +27,4 @@ impl Stop {
         }
         Ok(())
     }
-
-    /// The flag itself, for code that takes a plain atomic.
-    pub fn flag(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.0)
-    }
 }

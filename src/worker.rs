@@ -161,7 +161,9 @@ impl Worker {
 
     /// Every window that ends at or before this is closed; `None` where it holds nobody back.
     pub fn event_progress(&self) -> Option<Timestamp> {
-        let waits = self.stream.kind == StreamKind::Telemetry && self.quiet.at_end.is_none();
+        let waits = self.stream.kind == StreamKind::Telemetry
+            && self.quiet.at_end.is_none()
+            && !self.has_reached_target();
         (waits && self.fold.watermark().is_some()).then(|| self.fold.closed_until())
     }
 

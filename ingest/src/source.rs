@@ -149,7 +149,8 @@ pub enum SourceError {
     TopicMissing { topic: String, brokers: String },
     #[error(
         "offset {wanted} of {stream} is no longer in topic {topic}, which begins at {earliest} \
-         and ends at {end}; keep records longer, or give up what is gone with --accept-gap"
+         and ends at {end}; keep records longer; to go on without what is gone, use a new data \
+         folder"
     )]
     OffsetGone { stream: Stream, topic: String, wanted: i64, earliest: i64, end: i64 },
     #[error(

@@ -68,7 +68,7 @@ pub fn run(common: &Common, args: &DemoArgs) -> Result<Outcome, Failure> {
     let deadline = Instant::now() + Duration::from(args.duration).saturating_sub(CLOSING);
     let clock = StoryClock::new(scenario.start);
     let fleet = Fleet::start(scenario, &config, &clock, &view, &stop, deadline)?;
-    let summary = thread::scope(|scope| {
+    let (summary, ending) = thread::scope(|scope| {
         let served = scope.spawn(|| {
             let served =
                 super::run::serve(&mut config, Until::Finished, Arc::new(clock), &stop, &view);
@@ -80,9 +80,13 @@ pub fn run(common: &Common, args: &DemoArgs) -> Result<Outcome, Failure> {
         stop.ask();
         let served =
             served.join().map_err(|_| Failure::failed("the service broke an invariant"))?;
-        watched.and(served)
+        let summary = served?;
+        Ok::<_, Failure>((summary, watched?))
     })?;
     let told = fleet.finish()?;
+    if ending == Ending::Stopped {
+        return Err(Failure::failed("stopped before the end of the story"));
+    }
     screen.last(&view)?;
     close(common, &config, &summary, told)
 }
@@ -127,6 +131,14 @@ fn data_folder(args: &DemoArgs) -> Result<PathBuf, Failure> {
     Ok(folder)
 }
 
+/// How the story came to its end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    Told,
+    /// By a signal, or because the service ended.
+    Stopped,
+}
+
 /// Draws until the fleet has told everything and the pipeline has taken it in.
 fn watch(
     screen: &mut Screen,
@@ -134,19 +146,19 @@ fn watch(
     stop: &Stop,
     fleet: &Fleet,
     deadline: Instant,
-) -> Result<(), Failure> {
+) -> Result<Ending, Failure> {
     while !stop.is_asked() {
         thread::sleep(REDRAW);
         screen.draw(view)?;
         let received = view.lock().counts.received;
         if fleet.has_told_all() && received >= fleet.told().telemetry {
-            break;
+            return Ok(Ending::Told);
         }
         if Instant::now() >= deadline + STRAGGLE {
             return Err(lost(fleet.told(), received));
         }
     }
-    Ok(())
+    Ok(Ending::Stopped)
 }
 
 /// The folder, the proof, a query to paste and its result.

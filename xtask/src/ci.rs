@@ -17,7 +17,7 @@ const STEPS: &[Step] = &[
     ("documents are fresh", &["cargo", "xtask", "docs", "--check"]),
     ("lints", &["cargo", "clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
     ("tests", &["cargo", "test", "--workspace", "--no-fail-fast"]),
-    ("benchmarks, once", &["cargo", "test", "--package", "benches", "--benches"]),
+    ("benchmarks, once", &["cargo", "test", "--workspace", "--bench", "parts"]),
 ];
 
 /// Passed and failed checks.

@@ -134,8 +134,12 @@ impl RejectedTopic {
         let failed = self.failed.swap(0, Ordering::Relaxed);
         match (flushed, failed) {
             (Ok(()), 0) => Ok(()),
-            (Ok(()), failed) => Err(self.late(failed, timeout)),
+            // Refused for good: trying again would forget it.
+            (Ok(()), failed) => Err(SourceError::Fatal {
+                reason: format!("topic {} refused {failed} rejected records", self.topic),
+            }),
             (Err(_), failed) => {
+                self.failed.fetch_add(failed, Ordering::Relaxed);
                 let waiting = self.producer.in_flight_count().max(0) as u64;
                 Err(self.late(failed + waiting, timeout))
             }
