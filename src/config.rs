@@ -140,7 +140,8 @@ impl Config {
         check_numbers(&raw)?;
         for name in raw.kafka.properties.keys() {
             if let Some(reason) = ingest::forbidden_property(name) {
-                return Err(value(&format!("kafka.properties.{name}"), reason));
+                let reason = format!("is ringwatch's own to set: {reason}; leave it out");
+                return Err(value(&format!("kafka.properties.{name}"), &reason));
             }
         }
         for destination in &raw.destination {

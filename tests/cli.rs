@@ -38,7 +38,7 @@ fn a_wrong_configuration_says_in_one_line_what_to_do() {
         ("[kafka]\nbrokers = 'x'\n[[ring]]\nname = ''", "`ring.name` is \"\"; use 1 to 128 bytes"),
         (
             "[kafka]\nbrokers = 'x'\n[kafka.properties]\n'group.id' = 'x'",
-            "`kafka.properties.group.id` set kafka.group instead",
+            "`kafka.properties.group.id` is ringwatch's own to set: set kafka.group instead",
         ),
         ("", "`kafka.brokers` is not set; set it in the file or as RINGWATCH__KAFKA__BROKERS"),
         ("[kafka", "the configuration is no valid TOML"),
