@@ -244,6 +244,7 @@ impl Publisher {
             alerts: std::mem::take(&mut self.raised),
             cut: publishing == Publishing::Tables,
             files,
+            ..Commit::default()
         };
         self.chain.append(&commit)?;
         for file in &commit.files {

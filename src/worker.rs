@@ -260,6 +260,7 @@ impl Worker {
             watermark: self.fold.watermark(),
             closed_until: self.fold.closed_until(),
             ended: self.fold.ended(),
+            snapshot: None,
         };
         let end = parts.end;
         let entry = self.journal.append(parts, delta)?;

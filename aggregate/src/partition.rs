@@ -97,7 +97,7 @@ impl Partition {
     /// Takes up an input; a clock reading shapes arrivals only, which come with their records.
     pub fn input(&mut self, input: &Input) {
         match input {
-            Input::Clock(_) => return,
+            Input::Clock(_) | Input::Gap(_) => return,
             Input::Idle(at) => {
                 self.progress.raise(*at);
             }

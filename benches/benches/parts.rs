@@ -117,6 +117,7 @@ impl Feed {
             watermark: self.partition.watermark(),
             closed_until: self.partition.closed_until(),
             ended: false,
+            snapshot: None,
         };
         self.number += 1;
         Entry { header, delta }
@@ -214,6 +215,7 @@ fn journal_entry(criterion: &mut Criterion) {
                     watermark: header.watermark,
                     closed_until: header.closed_until,
                     ended: header.ended,
+                    snapshot: None,
                 };
                 timed(|| journal.append(parts, delta).unwrap())
             })

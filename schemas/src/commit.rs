@@ -7,7 +7,7 @@ use crate::entry::{Counts, Stream};
 use crate::time::Timestamp;
 
 /// One commit, the JSON object `system/chain/<sequence>`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Commit {
     pub v: u32,
     /// Dense from 0.
@@ -16,6 +16,10 @@ pub struct Commit {
     pub publisher: String,
     /// Journal entries merged since the commit before, in stream order.
     pub merged: Vec<MergedRange>,
+    /// The order in which they were merged, as indices into `merged`, one per entry. Windows are
+    /// evaluated after each. Empty in commits of layout 1: stream by stream.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub order: Vec<u32>,
     /// Every window that ends at or before this has been evaluated.
     pub evaluated_until: Option<Timestamp>,
     /// Alert transitions, in the order in which they were raised.
@@ -24,6 +28,38 @@ pub struct Commit {
     pub cut: bool,
     /// Table files that exist from this commit on.
     pub files: Vec<FileRecord>,
+    /// The publisher's state to recover from, as of an earlier commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<Named>,
+    /// Files of finished days that exist below `settled/` from this commit on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub settled: Vec<FileRecord>,
+    /// Days whose files are gone from this commit on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dropped: Vec<DroppedDay>,
+    /// The publisher leaves: a successor need not wait before it delivers.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub released: bool,
+}
+
+/// A state that was written down: it counts once the log names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Named {
+    /// It is the state after this entry or commit.
+    pub after: u64,
+    /// Below the data folder.
+    pub path: String,
+    pub bytes: u64,
+    /// SHA-256 of the whole object, hexadecimal.
+    pub sha256: String,
+}
+
+/// One day of one dataset, dropped by retention.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct DroppedDay {
+    pub dataset: String,
+    /// `YYYY-MM-DD`.
+    pub date: String,
 }
 
 /// The entries `[first, last]` of one stream, and what they held.
@@ -42,7 +78,8 @@ pub struct MergedRange {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileRecord {
     pub dataset: String,
-    /// Below the data folder: `tables/<dataset>/date=YYYY-MM-DD/<sequence>-<n>.parquet`.
+    /// Below the data folder: `tables/<dataset>/date=YYYY-MM-DD/<sequence>-<n>.parquet`, or the
+    /// same below `settled/`.
     pub path: String,
     pub bytes: u64,
     pub rows: u64,

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::commit::Named;
 use crate::delta::Delta;
 use crate::event::names;
 use crate::time::Timestamp;
@@ -36,6 +37,18 @@ pub enum Input {
     Idle(Timestamp),
     /// The input ends here: windows still open are closed; no timer fires, no watermark moves.
     End,
+    /// Records that the operator accepted as lost: the state goes on without them.
+    Gap(Gap),
+}
+
+/// Offsets `[from, to)` that no record will ever come from, and what the state goes on from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    pub from: i64,
+    pub to: i64,
+    /// The entry after which the snapshot was taken that the state goes on from; `None`: from
+    /// nothing. Entries between it and the gap stand as they are.
+    pub state_after: Option<u64>,
 }
 
 /// What became of the records of an entry: received = applied + duplicates + rejected (A6).
@@ -97,6 +110,10 @@ pub struct EntryHeader {
     pub closed_until: Timestamp,
     /// Whether an END input stands in this entry and no record has followed it.
     pub ended: bool,
+    /// The snapshot to recover from. Only an entry with records names one: they are folded
+    /// again after it, so that other records at the same offsets are noticed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<Named>,
 }
 
 /// One journal entry.

@@ -39,6 +39,13 @@ pub trait Blobs: Send + Sync + Debug {
     /// Every key below the folder `prefix`, sorted.
     fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError>;
 
+    /// Every key below the folder `prefix` that sorts after `after`, a full key, sorted.
+    fn list_after(&self, prefix: &str, after: &str) -> Result<Vec<String>, StoreError> {
+        let mut keys = self.list(prefix)?;
+        keys.drain(..keys.partition_point(|key| key.as_str() <= after));
+        Ok(keys)
+    }
+
     /// Writes `bytes` over whatever has the key, in one step for readers.
     fn replace(&self, key: &str, bytes: &[u8]) -> Result<(), StoreError>;
 

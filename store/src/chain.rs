@@ -139,6 +139,7 @@ mod tests {
                 rows: 1,
                 sha256: "00".repeat(32),
             }],
+            ..Commit::default()
         }
     }
 

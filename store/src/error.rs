@@ -10,6 +10,14 @@ pub enum StoreError {
     #[error("cannot {action} `{path}`")]
     Io { action: &'static str, path: String, source: io::Error },
 
+    /// An object store did not answer, or asked to be left alone for a while.
+    #[error("the object store could not {action} `{key}`")]
+    Unavailable {
+        action: &'static str,
+        key: String,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+
     /// What an earlier sync lost cannot be known, so nothing more is written (faults.md).
     #[error("`{path}` was not written: an earlier sync failed; mend the disk, then start again")]
     SyncFailed { path: String },
@@ -47,6 +55,13 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether the same call may succeed later: the store is away, full or slow.
+    ///
+    /// After such an error of a write it is not known whether it took effect.
+    pub const fn is_transient(&self) -> bool {
+        matches!(self, Self::Io { .. } | Self::Unavailable { .. })
+    }
+
     pub(crate) fn damaged(key: &str, what: impl Into<String>) -> Self {
         Self::Damaged { key: key.to_owned(), what: what.into() }
     }

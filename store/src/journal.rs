@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use metrics::counter;
 use schemas::entry::EntryHeader;
-use schemas::{Counts, Delta, Entry, Input, Stream, Timestamp};
+use schemas::{Counts, Delta, Entry, Input, Named, Stream, Timestamp};
 
 mod columns;
 mod entry;
@@ -36,6 +36,8 @@ pub struct EntryParts {
     pub watermark: Option<Timestamp>,
     pub closed_until: Timestamp,
     pub ended: bool,
+    /// See [`EntryHeader::snapshot`].
+    pub snapshot: Option<Named>,
 }
 
 /// The journal of one partition, as one writer sees it.
@@ -135,7 +137,8 @@ impl Journal {
     }
 
     fn header(&self, parts: EntryParts) -> EntryHeader {
-        let EntryParts { start, end, counts, inputs, watermark, closed_until, ended } = parts;
+        let EntryParts { start, end, counts, inputs, watermark, closed_until, ended, snapshot } =
+            parts;
         assert!(start <= end, "A5: offsets {start} to {end}");
         assert_eq!(start, self.next_offset.unwrap_or(start), "A5: the entry leaves a gap");
         assert!(counts.balance(), "A6: {counts:?}");
@@ -150,6 +153,7 @@ impl Journal {
             watermark,
             closed_until,
             ended,
+            snapshot,
         }
     }
 }

@@ -28,6 +28,7 @@ fn commit(sequence: u64, files: &[FileRecord]) -> Commit {
         alerts: Vec::new(),
         cut: true,
         files: files.to_vec(),
+        ..Commit::default()
     }
 }
 

@@ -136,6 +136,7 @@ impl Fixture {
             alerts: Vec::new(),
             cut: true,
             files,
+            ..Commit::default()
         };
         self.chain.append(&commit).unwrap();
     }
