@@ -129,6 +129,22 @@ impl Fold {
         }
     }
 
+    /// Devices remembered.
+    pub fn device_count(&self) -> usize {
+        match self {
+            Self::Telemetry(partition, _) => partition.device_count(),
+            Self::Log(..) => 0,
+        }
+    }
+
+    /// A copy of the device state; `None` where the journal carries all there is.
+    pub fn state(&self) -> Option<Box<Partition>> {
+        match self {
+            Self::Telemetry(partition, _) => Some(partition.clone()),
+            Self::Log(..) => None,
+        }
+    }
+
     /// Rows that have gathered.
     pub fn rows_pending(&self) -> usize {
         match self {

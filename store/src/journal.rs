@@ -40,6 +40,13 @@ pub struct EntryParts {
     pub snapshot: Option<Named>,
 }
 
+/// An entry on its way to the store.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    pub entry: Arc<Entry>,
+    bytes: Vec<u8>,
+}
+
 /// The journal of one partition, as one writer sees it.
 #[derive(Debug)]
 pub struct Journal {
@@ -104,26 +111,47 @@ impl Journal {
 
     /// Reads one entry with its rows, all of its bytes checked.
     pub fn read(&self, number: u64) -> Result<Entry, StoreError> {
-        let key = key::journal_entry(self.stream, number);
-        let Some(bytes) = self.blobs.get(&key)? else {
-            return Err(StoreError::Missing { key });
-        };
-        let (entry, _) = decode(&bytes).map_err(|what| StoreError::damaged(&key, what))?;
-        if (entry.header.stream, entry.header.number) != (self.stream, number) {
-            return Err(StoreError::damaged(&key, "it is the entry of another place"));
-        }
-        Ok(entry)
+        let missing = || StoreError::Missing { key: key::journal_entry(self.stream, number) };
+        Self::read_next(&*self.blobs, self.stream, number)?.ok_or_else(missing)
     }
 
-    /// Writes the next entry; durable when this returns.
-    ///
-    /// After [`StoreError::Lost`] the partition belongs to another; after any other error it is
-    /// not known whether the entry stands, and appending the same again finds out.
-    pub fn append(&mut self, parts: EntryParts, delta: Delta) -> Result<Arc<Entry>, StoreError> {
+    /// Reads the entry of that number of any journal; `None` while nobody has written it.
+    pub fn read_next(
+        blobs: &dyn Blobs,
+        stream: Stream,
+        number: u64,
+    ) -> Result<Option<Entry>, StoreError> {
+        let key = key::journal_entry(stream, number);
+        let Some(bytes) = blobs.get(&key)? else { return Ok(None) };
+        let (entry, _) = decode(&bytes).map_err(|what| StoreError::damaged(&key, what))?;
+        if (entry.header.stream, entry.header.number) != (stream, number) {
+            return Err(StoreError::damaged(&key, "it is the entry of another place"));
+        }
+        Ok(Some(entry))
+    }
+
+    /// Makes the entries durable that another process has written and we have read.
+    pub fn sync(blobs: &dyn Blobs, stream: Stream) -> Result<(), StoreError> {
+        blobs.sync(&key::journal_folder(stream))
+    }
+
+    /// Encodes the next entry; nothing is written yet.
+    pub fn prepare(&self, parts: EntryParts, delta: Delta) -> Result<Prepared, StoreError> {
         let header = self.header(parts);
         let bytes = entry::encode(&header, &delta)?;
+        Ok(Prepared { entry: Arc::new(Entry { header, delta }), bytes })
+    }
+
+    /// Writes the prepared entry; durable when this returns.
+    ///
+    /// After [`StoreError::Lost`] the partition belongs to another; after any other error it is
+    /// not known whether the entry stands, and writing the same again finds out.
+    pub fn write(&mut self, prepared: &Prepared) -> Result<(), StoreError> {
+        let Prepared { entry, bytes } = prepared;
+        let header = &entry.header;
+        assert_eq!(header.number, self.next_number, "entries are written in order");
         let key = key::journal_entry(self.stream, header.number);
-        if let Claim::Other(standing) = claim(&*self.blobs, &key, &bytes)? {
+        if let Claim::Other(standing) = claim(&*self.blobs, &key, bytes)? {
             let other = decode(&standing).map_err(|what| StoreError::damaged(&key, what))?.0;
             counter!(names::LOST).increment(1);
             let (number, writer) = (header.number, other.header.writer);
@@ -133,7 +161,14 @@ impl Journal {
         counter!(names::ENTRY_BYTES).increment(bytes.len() as u64);
         self.next_number += 1;
         self.next_offset = Some(header.end);
-        Ok(Arc::new(Entry { header, delta }))
+        Ok(())
+    }
+
+    /// Prepares and writes the next entry.
+    pub fn append(&mut self, parts: EntryParts, delta: Delta) -> Result<Arc<Entry>, StoreError> {
+        let prepared = self.prepare(parts, delta)?;
+        self.write(&prepared)?;
+        Ok(prepared.entry)
     }
 
     fn header(&self, parts: EntryParts) -> EntryHeader {

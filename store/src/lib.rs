@@ -29,7 +29,7 @@ mod testing;
 pub use blobs::{Blobs, LocalStore, MemoryStore, Put};
 pub use chain::Chain;
 pub use error::StoreError;
-pub use journal::{EntryParts, Journal, delta_checksum};
+pub use journal::{EntryParts, Journal, Prepared, delta_checksum};
 pub use rows::{Row, read_rows};
 pub use tables::{SourceRange, Tables};
 pub use verify::{Extent, VerifyReport, verify, verify_with};

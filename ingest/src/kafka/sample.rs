@@ -25,9 +25,8 @@ pub fn sample(
     timeout: Duration,
     visit: &mut dyn FnMut(&Record<'_>),
 ) -> Result<usize, SourceError> {
-    let context = Context::new(config.topics.clone(), Box::new(|_: Stream| Start::Earliest));
     let consumer: BaseConsumer<Context> =
-        config.consumer()?.create_with_context(context).map_err(SourceError::Configuration)?;
+        config.consumer()?.create_with_context(Context).map_err(SourceError::Configuration)?;
     let partitions = partition_counts(&consumer, config, timeout)?[kind as usize];
     let (list, mut left) = newest(&consumer, config.topics.name(kind), partitions, count)?;
     let queue = Queue::of(&consumer)
@@ -59,7 +58,7 @@ pub fn sample(
                     None => tracing::warn!(reason = failure.reason, "kafka client"),
                 }
             }
-            _ => serve(&consumer, &event),
+            _ => serve(&event),
         }
     }
     Ok(seen)
