@@ -14,7 +14,7 @@ const WAIT_MIN: Duration = Duration::from_millis(250);
 const WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Between two lines of log about the same outage.
-const LOG_EVERY: Duration = Duration::from_secs(60);
+const LOG_EVERY: Duration = Duration::from_mins(1);
 
 /// How long a stop waits for a store that is away; then the next start does what is left.
 pub const STOP_PATIENCE: Duration = Duration::from_secs(5);

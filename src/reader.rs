@@ -14,8 +14,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::Duration;
 
-use ingest::{Decoder, Record, RejectedTopic, Source, SourceEvent, Start};
-use schemas::{Entry, Stream, StreamKind};
+use ingest::{Decoder, RejectedTopic, Source, SourceEvent, Start};
+use schemas::{Stream, StreamKind};
 use store::{Blobs, StoreError};
 
 use crate::clock::Clock;
@@ -264,10 +264,10 @@ impl<'a, S: Source> Reader<'a, S> {
             self.tick_worker(stream, now)?;
         }
         self.recover_lost(now)?;
-        while let Some((stream, named)) = self.parts.snapshots.as_ref().and_then(Snapshots::take_done) {
-            if let Some(worker) = self.workers.get_mut(&stream) {
-                worker.adopt(named);
-            }
+        if let Some((stream, named)) = self.parts.snapshots.as_mut().and_then(Snapshots::take_done)
+            && let Some(worker) = self.workers.get_mut(&stream)
+        {
+            worker.adopt(named);
         }
         let is_live = !self.workers.is_empty() && self.workers.values().all(Worker::is_live);
         self.parts.view.lock().is_live = is_live;
@@ -330,13 +330,13 @@ impl<'a, S: Source> Reader<'a, S> {
     /// Hands a copy of the state over, if that is due and nobody else's is being written.
     fn offer_snapshot(&mut self, stream: Stream) {
         let now = self.now();
-        let Some(snapshots) = &self.parts.snapshots else { return };
-        let Some(worker) = self.workers.get_mut(&stream) else { return };
-        if !snapshots.is_free() {
+        let snapshots = self.parts.snapshots.as_mut().filter(|snapshots| snapshots.is_free());
+        let (Some(snapshots), Some(worker)) = (snapshots, self.workers.get_mut(&stream)) else {
             return;
-        }
+        };
         if let Some(state) = worker.snapshot_due(now) {
-            metrics::pause("snapshot", self.parts.clock.monotonic() - now.monotonic);
+            let paused = self.parts.clock.monotonic().saturating_sub(now.monotonic);
+            metrics::pause("snapshot", paused);
             snapshots.offer(state);
         }
     }
@@ -362,15 +362,13 @@ impl<'a, S: Source> Reader<'a, S> {
     /// The store took no entry: nothing is read until it does, but the group is kept.
     fn pause_all(&mut self, error: &StoreError) -> Result<(), PipelineError> {
         let now = self.now().monotonic;
-        match &mut self.outage {
-            Some(outage) => outage.go_on(error, now),
-            None => {
-                self.outage = Some(Outage::begin("journal", error, now));
-                let streams = self.owned();
-                self.parts.source.pause(&streams)?;
-            }
+        if let Some(outage) = &mut self.outage {
+            outage.go_on(error, now);
+            return Ok(());
         }
-        Ok(())
+        self.outage = Some(Outage::begin("journal", error, now));
+        let streams = self.owned();
+        Ok(self.parts.source.pause(&streams)?)
     }
 
     /// Writes what waits; once all of it is written, reading goes on.
@@ -431,7 +429,7 @@ impl<'a, S: Source> Reader<'a, S> {
             entry: parts.config.entry,
             idle: parts.config.idle,
             lateness: parts.config.fold.lateness,
-            snapshot: parts.snapshots.as_ref().map(|_| parts.config.snapshot),
+            snapshot: parts.config.snapshot.filter(|_| parts.snapshots.is_some()),
         };
         let entries = recovered.journal.headers().len();
         let snapshot = recovered.snapshot.as_ref().map(|named| named.after);
@@ -451,11 +449,9 @@ impl<'a, S: Source> Reader<'a, S> {
             match worker.cut() {
                 Ok(Cut::Durable(entry)) => self.send(Message::Entry(entry))?,
                 Ok(Cut::Nothing) => {}
-                Ok(Cut::Waiting(error)) | Err(PipelineError::Store(error)) if error_is_theirs(&error) => {
+                Ok(Cut::Waiting(error))
+                | Err(PipelineError::Store(error @ StoreError::Lost { .. })) => {
                     tracing::warn!(%stream, %error, "handed over with an entry unwritten");
-                }
-                Ok(Cut::Waiting(error)) | Err(PipelineError::Store(error)) => {
-                    return Err(error.into());
                 }
                 Err(error) => return Err(error),
             }

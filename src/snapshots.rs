@@ -8,7 +8,7 @@
 //! The copy is all that reading waits for. One state is in memory twice at a time.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use schemas::{Named, Stream};
@@ -22,44 +22,48 @@ use crate::worker::SnapshotOf;
 #[derive(Debug)]
 pub struct Snapshots {
     jobs: Option<SyncSender<SnapshotOf>>,
-    done: Receiver<(Stream, Named)>,
+    done: Receiver<(Stream, Option<Named>)>,
+    is_busy: bool,
     writing: Option<thread::JoinHandle<()>>,
 }
 
 impl Snapshots {
     /// Starts the thread that encodes and writes.
-    pub fn start(store: Arc<dyn Blobs>, writer: String) -> std::io::Result<Self> {
-        let (jobs, waiting) = sync_channel::<SnapshotOf>(0);
+    pub fn start(store: Arc<dyn Blobs>, writer: &str) -> std::io::Result<Self> {
+        let (jobs, waiting) = sync_channel::<SnapshotOf>(1);
         let (told, done) = sync_channel(1);
-        let writing = thread::Builder::new().name("snapshots".to_owned()).spawn(move || {
+        let writer = writer.to_owned();
+        let thread = thread::Builder::new().name("snapshots".to_owned()).spawn(move || {
             for job in waiting {
                 let stream = job.stream;
-                match write(&*store, &writer, job) {
-                    Ok(named) if told.send((stream, named)).is_err() => return,
-                    Ok(_) => {}
-                    Err(error) => {
-                        // The next one comes by itself; until then recovery takes longer.
-                        tracing::warn!(%stream, %error, "a snapshot could not be written");
-                    }
+                let named = write(&*store, &writer, job)
+                    // The next one comes by itself; until then recovery takes longer.
+                    .inspect_err(|error| tracing::warn!(%stream, %error, "no snapshot written"));
+                if told.send((stream, named.ok())).is_err() {
+                    return;
                 }
             }
         })?;
-        Ok(Self { jobs: Some(jobs), done, writing: Some(writing) })
+        Ok(Self { jobs: Some(jobs), done, is_busy: false, writing: Some(thread) })
     }
 
     /// Whether a state can be handed over now: one is written at a time.
-    pub fn offer(&self, state: SnapshotOf) -> Result<(), SnapshotOf> {
-        match &self.jobs {
-            Some(jobs) => jobs.try_send(state).map_err(|refused| match refused {
-                TrySendError::Full(state) | TrySendError::Disconnected(state) => state,
-            }),
-            None => Err(state),
+    pub const fn is_free(&self) -> bool {
+        !self.is_busy
+    }
+
+    /// Hands a state over.
+    pub fn offer(&mut self, state: SnapshotOf) {
+        if let Some(jobs) = &self.jobs {
+            self.is_busy = jobs.try_send(state).is_ok();
         }
     }
 
-    /// The next snapshot that is durable by now.
-    pub fn take_done(&self) -> Option<(Stream, Named)> {
-        self.done.try_recv().ok()
+    /// The snapshot that has become durable, once.
+    pub fn take_done(&mut self) -> Option<(Stream, Named)> {
+        let (stream, named) = self.done.try_recv().ok()?;
+        self.is_busy = false;
+        Some((stream, named?))
     }
 }
 

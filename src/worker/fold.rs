@@ -44,6 +44,12 @@ impl Fold {
         }
     }
 
+    /// A telemetry partition with the state of a snapshot.
+    pub fn with_state(state: Partition) -> Self {
+        let refused = state.refused();
+        Self::Telemetry(Box::new(state), refused)
+    }
+
     /// Whether recovery has to read the records again.
     pub const fn needs_records(&self) -> bool {
         matches!(self, Self::Telemetry(..))

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::{Offset, TopicPartitionList};
-use schemas::{Stream, StreamKind};
+use schemas::StreamKind;
 
 use super::config::KafkaConfig;
 use super::native::{Kind, Queue};
 use super::rebalance::Context;
 use super::{ANSWER_TIMEOUT, client, partition_counts, record, serve};
-use crate::source::{Record, SourceError, Start};
+use crate::source::{Record, SourceError};
 
 /// Reads up to `count` of the newest records of a topic, `timeout` at most, and hands them to
 /// `visit`; returns how many there were.

@@ -48,7 +48,8 @@ fn a_file_is_seen_only_after_it_is_published_and_says_where_it_comes_from() {
     assert_eq!((file.bytes, file.rows), (bytes.len() as u64, 3));
     assert_eq!(file.sha256, sha256(&bytes));
     let opened = open(bytes).unwrap();
-    let expected = Footer { schema_version: 1, sequence: 7, sources: sources(), rows: 3 };
+    let expected =
+        Footer { schema_version: 1, sequence: 7, sources: sources(), covers: None, rows: 3 };
     assert_eq!(opened.footer, expected);
     let rows: Vec<_> = opened.batches().unwrap().map(Result::unwrap).collect();
     assert_eq!(rows, [rejected_batch("telemetry", 0..3)]);
