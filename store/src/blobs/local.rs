@@ -161,6 +161,12 @@ impl Blobs for LocalStore {
         present(read()).map_err(failed("read", &path))
     }
 
+    fn size(&self, key: &str) -> Result<Option<u64>, StoreError> {
+        let path = self.path(key);
+        let found = present(fs::metadata(&path)).map_err(failed("read", &path))?;
+        Ok(found.map(|found| found.len()))
+    }
+
     fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
         let mut keys = Vec::new();
         collect_keys(&self.path(prefix), prefix, &mut keys)?;
