@@ -109,3 +109,64 @@ pub(crate) fn is_dropped(drops: &Drops, path: &str) -> bool {
     let dropped_by = key::parse_day(path).and_then(|found| drops.get(&day(found)));
     dropped_by.zip(key::parse_file(path)).is_some_and(|(drop, (sequence, _))| sequence <= *drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blobs::MemoryStore;
+
+    const FILES: [&str; 6] = [
+        "settled/rejected/date=2026-07-18/00000000000000000004-0.parquet",
+        "tables/alerts/date=2026-07-18/00000000000000000001-0.parquet",
+        "tables/rejected/date=1970-01-01/00000000000000000001-0.parquet",
+        "tables/rejected/date=2026-07-18/00000000000000000001-1.parquet",
+        "tables/rejected/date=2026-07-18/00000000000000000006-0.parquet",
+        "tables/rejected/date=2026-07-19/00000000000000000002-0.parquet",
+    ];
+
+    fn folder() -> MemoryStore {
+        let blobs = MemoryStore::new();
+        for file in FILES {
+            blobs.replace(file, b"x").unwrap();
+        }
+        blobs
+    }
+
+    fn day(dataset: &str, date: &str) -> DroppedDay {
+        DroppedDay { dataset: dataset.to_owned(), date: date.to_owned() }
+    }
+
+    #[test]
+    fn the_days_before_a_date_are_those_with_files_but_for_undated_rows() {
+        let days = |date| days_before(&folder(), date).unwrap();
+        let eighteenth = [day("alerts", "2026-07-18"), day("rejected", "2026-07-18")];
+        assert_eq!(days("2026-07-18"), []);
+        assert_eq!(days("2026-07-19"), eighteenth);
+        assert_eq!(days("2026-07-20").len(), 3);
+    }
+
+    #[test]
+    fn a_drop_deletes_what_was_committed_up_to_it_and_nothing_later() {
+        let blobs = folder();
+        let dropped = [day("rejected", "2026-07-18")];
+        let deleted = delete_days(&blobs, &dropped, 5).unwrap();
+        assert_eq!(deleted, Deleted { objects: 2, bytes: 2 });
+        assert_eq!(delete_days(&blobs, &dropped, 5).unwrap(), Deleted::default());
+        let mut left = blobs.list("tables").unwrap();
+        left.extend(blobs.list("settled").unwrap());
+        assert_eq!(left, [FILES[1], FILES[2], FILES[4], FILES[5]]);
+        let drops =
+            newest_drops(&[Commit { sequence: 5, dropped: dropped.into(), ..<_>::default() }]);
+        let is_gone = FILES.map(|file| is_dropped(&drops, file));
+        assert_eq!(is_gone, [true, false, false, true, false, false]);
+    }
+
+    #[test]
+    fn a_day_that_is_none_is_never_made_a_path() {
+        let blobs = folder();
+        for day in [day("..", "2026-07-18"), day("rejected", "../../..")] {
+            let refused = delete_days(&blobs, &[day], 5);
+            assert!(matches!(refused, Err(StoreError::Damaged { .. })), "{refused:?}");
+        }
+    }
+}

@@ -103,7 +103,9 @@ impl<'a> Walk<'a> {
         partition.start = oldest.range.start;
         partition.end = newest.range.end;
         partition.covered_until_in_tables = Some(newest.range.end);
-        gone.iter().for_each(|told| partition.add(&told.range.counts));
+        for told in gone {
+            partition.add(&told.range.counts);
+        }
         self.part.is_headless = newest.range.last >= number;
         self.ranges = &self.ranges[count - usize::from(self.part.is_headless)..];
         let offset = (!self.part.is_headless).then_some(newest.range.end);
