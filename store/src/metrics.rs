@@ -11,6 +11,8 @@ pub(crate) const FILE_BYTES: &str = "ringwatch_table_bytes_total";
 pub(crate) const FILE_ROWS: &str = "ringwatch_table_rows_total";
 pub(crate) const SYNC_FAILURES: &str = "ringwatch_store_sync_failures_total";
 pub(crate) const LEFTOVERS: &str = "ringwatch_store_leftovers_removed_total";
+pub(crate) const REQUESTS: &str = "ringwatch_store_requests_total";
+pub(crate) const RETRIES: &str = "ringwatch_store_retries_total";
 
 /// Tells the installed recorder what each metric means.
 pub fn describe() {
@@ -23,4 +25,6 @@ pub fn describe() {
     describe_counter!(FILE_ROWS, "rows of table files staged");
     describe_counter!(SYNC_FAILURES, "syncs to disk that failed; nothing is written after one");
     describe_counter!(LEFTOVERS, "temporary and staged files of a crash, removed");
+    describe_counter!(REQUESTS, "requests to the object store, by HTTP method; what it bills by");
+    describe_counter!(RETRIES, "requests to the object store that were tried again");
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo xtask ci | docs | kafka | bench | soak        main.rs picks one of the modules below
-//! tests/*.rs ─► kafka::Broker, produce, fixture
+//! tests/*.rs ─► kafka::Broker, object_store::{Server, Proxy}, produce, fixture
 //! ```
 //! A library besides the binary, so that black-box tests use the same broker as the benchmark.
 
@@ -13,10 +13,12 @@ use rdkafka::error::KafkaError;
 use thiserror::Error;
 
 pub mod bench;
+mod cache;
 pub mod ci;
 pub mod docs;
 pub mod fixture;
 pub mod kafka;
+pub mod object_store;
 pub mod produce;
 pub mod soak;
 
