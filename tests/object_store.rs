@@ -181,6 +181,39 @@ fn a_lost_answer_a_503_and_a_slow_answer_end_as_exactly_one_object() {
     }
 }
 
+/// docs/decisions/0009-object-stores.md reckons with these.
+#[test]
+fn each_call_costs_one_request_and_publishing_two() {
+    for kind in KINDS {
+        let server = server(kind);
+        let proxy = Proxy::start(server.port()).expect("a proxy");
+        let store = open(&server, proxy.port(), "x").expect("fit");
+        let check = |expected: &[(&str, u64)], call: &dyn Fn()| {
+            let before = proxy.counts();
+            call();
+            let mut spent = proxy.counts();
+            for (what, count) in before {
+                *spent.entry(what).or_default() -= count;
+            }
+            spent.retain(|_, count| *count > 0);
+            let spent: Vec<(&str, u64)> = spent.iter().map(|(w, count)| (&**w, *count)).collect();
+            assert_eq!(spent, expected, "{kind:?}");
+        };
+        let rows = vec![7; 3 << 20];
+        check(&[("PUT", 1)], &|| {
+            store.put_if_absent("system/staging/1", &rows).expect("a put");
+        });
+        check(&[("GET", 1), ("PUT", 1)], &|| {
+            store.publish("system/staging/1", "tables/1").expect("published");
+        });
+        check(&[("GET", 1)], &|| drop(store.get("tables/1").expect("a read")));
+        check(&[("GET", 1)], &|| drop(store.get_start("tables/1", 9).expect("a read")));
+        check(&[("LIST", 1)], &|| drop(store.list("tables").expect("a list")));
+        check(&[("PUT", 1)], &|| store.replace("system/cursors/a", b"1").expect("a put"));
+        check(&[("POST", 1)], &|| store.delete("system/staging/1").expect("a delete"));
+    }
+}
+
 #[test]
 fn an_outage_is_told_within_seconds_as_one_that_passes() {
     for kind in KINDS {
@@ -221,6 +254,28 @@ fn a_store_that_lets_a_second_put_through_is_refused_and_left_as_it_was() {
     assert!(matches!(unfit, StoreError::NoPutIfAbsent { .. }), "{unfit:?}");
     let reading = RemoteStore::open_read_only(&server.url("x"), server.environment());
     assert_eq!(reading.expect("readable").list("system").expect("a list"), Vec::<String>::new());
+}
+
+#[test]
+fn check_and_alerts_list_name_the_store_and_what_is_wrong_with_it() {
+    let (server, broker) = (server(Kind::S3), Broker::start().expect("a broker"));
+    broker.create_topics(1).expect("the topics");
+    let ringwatch = |arguments: &[&str], data: &str| {
+        let mut command = Program::new(env!("CARGO_BIN_EXE_ringwatch")).command(arguments);
+        command.env("RINGWATCH__STORE__DATA", data);
+        command.env("RINGWATCH__KAFKA__BROKERS", broker.bootstrap());
+        finish(command.envs(server.environment()))
+    };
+    let fit = ringwatch(&["check", "--connect"], &server.url("x")).with_code(0);
+    assert!(fit.stdout.contains("s3://ringwatch/x can be written, and refuses"), "{fit}");
+    let open = RemoteStore::open_read_only(&server.url("x"), server.environment());
+    assert_eq!(open.expect("readable").list("system").expect("a list"), Vec::<String>::new());
+    let none = ringwatch(&["alerts", "list"], &server.url("x")).with_code(0);
+    assert!(none.stdout.contains("no open alerts"), "{none}");
+    let nowhere = ringwatch(&["check", "--connect"], "s3://nowhere/x").with_code(1);
+    assert!(nowhere.stderr.contains("NoSuchBucket"), "{nowhere}");
+    let unknown = ringwatch(&["check"], "gs://bucket/x").with_code(2);
+    assert!(unknown.stderr.contains("`store.data` begins with gs://"), "{unknown}");
 }
 
 #[test]

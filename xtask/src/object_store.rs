@@ -10,12 +10,14 @@ use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Stdio};
+use std::sync::atomic::Ordering;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use clap::ValueEnum;
 use tempfile::TempDir;
 
-use crate::Failure;
+use crate::{Failure, stop_on_signals};
 
 mod programs;
 mod proxy;
@@ -40,7 +42,7 @@ const AZURE_SAS: &str = "sv=2021-08-06&ss=b&srt=sco&sp=rwdlac&se=2099-01-01T00%3
     &sig=kV1%2FDJNn7340SUtIltqF6L9gEwifTOYTqBxfQeMSrhM%3D";
 
 /// Whose protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Kind {
     S3,
     Azure,
@@ -170,6 +172,29 @@ impl Drop for Server {
         self.process.kill().ok();
         self.process.wait().ok();
     }
+}
+
+/// Runs a server behind a proxy until Ctrl-C.
+pub fn foreground(kind: Kind) -> Result<(), Failure> {
+    let asked = stop_on_signals()?;
+    let server = Server::start(kind)?;
+    let proxy = Proxy::start(server.port())?;
+    for (name, value) in server.environment_at(proxy.port()) {
+        announce(&format!("export {name}={value}"));
+    }
+    announce(&format!("export RINGWATCH__STORE__DATA={}", server.url("data")));
+    while !asked.load(Ordering::Relaxed) {
+        sleep(POLL_INTERVAL);
+    }
+    for (what, count) in proxy.counts() {
+        announce(&format!("# {what} {count}"));
+    }
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "the address is what the task is run for")]
+fn announce(line: &str) {
+    println!("{line}");
 }
 
 fn is_success(status_line: &str) -> bool {
