@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use humantime::Duration;
 
+use crate::config::DataLocation;
 use crate::failure::{Failure, Outcome};
 use crate::output::Format;
 use crate::{log, verbs};
@@ -127,8 +128,8 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "DIR")]
     pub input: PathBuf,
     /// Data folder to write; one that holds other input is refused
-    #[arg(long, value_name = "DIR")]
-    pub data: PathBuf,
+    #[arg(long, value_name = "DIR|URL")]
+    pub data: DataLocation,
 }
 
 #[derive(Debug, Args)]
@@ -168,8 +169,8 @@ pub struct CheckArgs {
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
     /// Data folder; the configured one without it
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
+    #[arg(long, value_name = "DIR|URL")]
+    pub data: Option<DataLocation>,
     /// Compare with the offsets that the broker holds, too
     #[arg(long)]
     pub kafka: bool,
@@ -190,8 +191,8 @@ pub enum AlertsVerb {
 #[derive(Debug, Args)]
 pub struct AlertsListArgs {
     /// Data folder; the configured one without it
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
+    #[arg(long, value_name = "DIR|URL")]
+    pub data: Option<DataLocation>,
     /// Resolved ones too
     #[arg(long)]
     pub all: bool,

@@ -4,7 +4,7 @@
 //! one [`ConfigError`] that says which key is wrong and what to do.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use aggregate::{FoldConfig, FoldLimits};
@@ -13,10 +13,12 @@ use alerts::delivery::DestinationConfig;
 use ingest::{DecodeConfig, KafkaConfig, Topics};
 use schemas::{COHORTS_MAX, KEY_BYTES_MAX, Span, UNMANAGED};
 
+mod data;
 mod keys;
 mod raw;
 mod units;
 
+pub use data::DataLocation;
 use raw::Raw;
 
 /// What is wrong with a configuration, and what to do about it.
@@ -47,7 +49,7 @@ pub struct Config {
     /// `None` where only `run` would need them and none are given.
     pub brokers: Option<String>,
     pub connect_timeout: Duration,
-    pub data: PathBuf,
+    pub data: DataLocation,
     pub entry: EntryLimits,
     pub publish: PublishRule,
     pub idle: IdleRule,
@@ -175,15 +177,18 @@ impl Config {
                 value("http.listen", "is no address; write it as \"127.0.0.1:8080\"")
             })?),
         };
+        let data: DataLocation =
+            raw.store.data.parse().map_err(|reason: String| value("store.data", &reason))?;
+        let commit_interval = raw.store.commit_interval.0.unwrap_or(data.commit_interval());
         let detection = detection(&raw);
         detection.check().map_err(ConfigError::Detection)?;
         Ok(Self {
             brokers: raw.kafka.brokers.clone(),
             connect_timeout: raw.kafka.connect_timeout.0,
             kafka: kafka(&raw),
-            data: PathBuf::from(&raw.store.data),
+            data,
             entry: EntryLimits {
-                interval: Some(raw.store.commit_interval.0),
+                interval: Some(commit_interval),
                 records_max: raw.store.entry_records_max,
                 bytes_max: raw.store.entry_bytes_max.0,
             },
@@ -191,7 +196,7 @@ impl Config {
                 interval: Some(raw.store.publish_interval.0),
                 lease: Some(LEASE),
                 rows_max: raw.store.publish_rows_max,
-                poll_interval: Some((raw.store.commit_interval.0 / 2).max(POLL_INTERVAL_MIN)),
+                poll_interval: Some((commit_interval / 2).max(POLL_INTERVAL_MIN)),
                 checkpoint_interval: Some(raw.store.checkpoint_interval.0),
             },
             snapshot: Some(SnapshotRule {
@@ -266,12 +271,6 @@ fn check_numbers(raw: &Raw) -> Result<(), ConfigError> {
             "limits.deliveries_queued_max",
             raw.limits.deliveries_queued_max > 0,
             "must be at least 1",
-        ),
-        ("store.data", !raw.store.data.is_empty(), "is empty; name a folder"),
-        (
-            "store.data",
-            !raw.store.data.contains("://"),
-            "names an object store, which this version cannot write yet; name a local folder",
         ),
     ];
     match checks.iter().find(|(_, holds, _)| !holds) {
@@ -384,6 +383,15 @@ mod tests {
         ] {
             assert_eq!(check(text).expect_err(text), expected);
         }
+    }
+
+    #[test]
+    fn entries_are_rarer_in_an_object_store_unless_the_file_says_how_often() {
+        let interval = |text: &str| check(text).expect("valid").entry.interval;
+        assert_eq!(interval(""), Some(Duration::from_secs(5)));
+        assert_eq!(interval("[store]\ndata = 's3://b/x'"), Some(Duration::from_secs(15)));
+        let explicit = "[store]\ndata = 's3://b/x'\ncommit_interval = '7s'";
+        assert_eq!(interval(explicit), Some(Duration::from_secs(7)));
     }
 
     #[test]

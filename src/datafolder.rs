@@ -1,11 +1,46 @@
 //! A data folder and the one world it belongs to: its input and its settings.
 
+use std::sync::Arc;
+
 use ingest::Topics;
 use serde_json::json;
-use store::{Blobs, TopicNames, World};
+use store::{Blobs, LocalStore, RemoteStore, TopicNames, World};
 
-use crate::config::Config;
+use crate::config::{Config, DataLocation};
 use crate::failure::Failure;
+use crate::nonce;
+
+/// Opens a data folder for writing; makes it where there is none.
+pub fn open(data: &DataLocation) -> Result<Arc<dyn Blobs>, Failure> {
+    Ok(match data {
+        DataLocation::Folder(folder) => Arc::new(LocalStore::open(folder)?),
+        DataLocation::Url(url) => {
+            Arc::new(RemoteStore::open(url, std::env::vars(), &nonce::fresh())?)
+        }
+    })
+}
+
+/// Opens a data folder for reading; every write is refused.
+pub fn open_read_only(data: &DataLocation) -> Result<Arc<dyn Blobs>, Failure> {
+    Ok(match data {
+        DataLocation::Folder(folder) => Arc::new(LocalStore::open_read_only(folder)?),
+        DataLocation::Url(url) => Arc::new(RemoteStore::open_read_only(url, std::env::vars())?),
+    })
+}
+
+/// Tries whether a data folder can be kept there, and says what was tried; leaves nothing behind.
+pub fn probe(data: &DataLocation) -> Result<&'static str, Failure> {
+    match data {
+        DataLocation::Folder(folder) => {
+            LocalStore::probe(folder)?;
+            Ok("can be written, and has hard links")
+        }
+        DataLocation::Url(_) => {
+            open(data)?;
+            Ok("can be written, and refuses the second put of a key")
+        }
+    }
+}
 
 /// Claims the folder for this input and these settings, or refuses by name.
 ///

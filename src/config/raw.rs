@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use alerts::delivery::DestinationConfig;
 use serde::Deserialize;
 
-use super::units::{BytesText, DurationText};
+use super::units::{AutoDurationText, BytesText, DurationText};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Raw {
@@ -45,7 +45,7 @@ pub(super) struct RawTopics {
 #[derive(Debug, Deserialize)]
 pub(super) struct RawStore {
     pub data: String,
-    pub commit_interval: DurationText,
+    pub commit_interval: AutoDurationText,
     pub publish_interval: DurationText,
     pub entry_records_max: u64,
     pub entry_bytes_max: BytesText,

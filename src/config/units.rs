@@ -9,6 +9,10 @@ use serde::{Deserialize, Deserializer, de::Error};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct DurationText(pub(super) Duration);
 
+/// A duration, or `"auto"`: the one that suits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct AutoDurationText(pub(super) Option<Duration>);
+
 /// A number of bytes written as `"64 MiB"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct BytesText(pub(super) usize);
@@ -23,9 +27,16 @@ impl DurationText {
 impl<'de> Deserialize<'de> for DurationText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        humantime::parse_duration(&text)
-            .map(Self)
-            .map_err(|_| D::Error::custom(format!("`{text}` is no duration; write it as \"5s\"")))
+        parse_duration(&text).map(Self).map_err(D::Error::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for AutoDurationText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match String::deserialize(deserializer)?.as_str() {
+            "auto" => Ok(Self(None)),
+            text => parse_duration(text).map(|given| Self(Some(given))).map_err(D::Error::custom),
+        }
     }
 }
 
@@ -36,6 +47,11 @@ impl<'de> Deserialize<'de> for BytesText {
             .map(Self)
             .ok_or_else(|| D::Error::custom(format!("`{text}` is no size; write it as \"64 MiB\"")))
     }
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|_| format!("`{text}` is no duration; write it as \"5s\""))
 }
 
 fn parse_bytes(text: &str) -> Option<usize> {

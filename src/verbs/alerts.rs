@@ -1,12 +1,11 @@
 //! `ringwatch alerts`: what the chain says of alerts.
 
-use std::sync::Arc;
-
 use schemas::{Alert, AlertState};
-use store::{Chain, LocalStore};
+use store::Chain;
 
 use crate::cli::{AlertsArgs, AlertsListArgs, AlertsVerb, Common};
 use crate::config::Config;
+use crate::datafolder;
 use crate::failure::{Failure, Outcome};
 use crate::output::{self, Format, printable};
 use crate::summary::last_states;
@@ -23,7 +22,7 @@ fn list(common: &Common, args: &AlertsListArgs) -> Result<Outcome, Failure> {
         Some(data) => data.clone(),
         None => Config::load(common.config.as_deref(), std::env::vars())?.data,
     };
-    let store = Arc::new(LocalStore::open_read_only(&data)?);
+    let store = datafolder::open_read_only(&data)?;
     let commits = Chain::open(store)?.read_all()?;
     let is_open = |alert: &Alert| alert.state != AlertState::Resolved;
     let mut alerts = last_states(commits.iter().flat_map(|commit| &commit.alerts));

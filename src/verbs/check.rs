@@ -6,10 +6,10 @@ use std::time::Duration;
 use ingest::{Arrival, Decoder, Record};
 use schemas::{Body, Rejection, Stage, StreamKind, UNMANAGED};
 use serde_json::json;
-use store::LocalStore;
 
 use crate::cli::{CheckArgs, Common};
 use crate::config::{Config, PseudonymKey};
+use crate::datafolder;
 use crate::failure::{Failure, Outcome};
 use crate::output::{self, Format, printable};
 
@@ -42,11 +42,8 @@ pub fn run(common: &Common, args: &CheckArgs) -> Result<Outcome, Failure> {
         return Ok(Outcome::Fine);
     }
     config.require_brokers()?;
-    LocalStore::probe(&config.data)?;
-    say(&format!(
-        "data folder    ok: {} can be written, and has hard links",
-        config.data.display()
-    ))?;
+    let fit = datafolder::probe(&config.data)?;
+    say(&format!("data folder    ok: {} {fit}", config.data))?;
     for destination in &config.destinations {
         destination.open()?.reach()?;
         say(&format!("destination    ok: {} answers", printable(&destination.name)))?;

@@ -29,7 +29,7 @@ use fleet::{Fleet, Told};
 use screen::Screen;
 
 use crate::cli::{Common, DemoArgs};
-use crate::config::Config;
+use crate::config::{Config, DataLocation};
 use crate::failure::{Failure, Outcome};
 use crate::output::{self, Format};
 use crate::pipeline::Until;
@@ -101,7 +101,7 @@ fn prepare(
     config.brokers = Some(cluster.bootstrap_servers());
     config.kafka.topics.rejected = None;
     config.kafka.properties.clear();
-    config.data = data_folder(args)?;
+    config.data = DataLocation::Folder(data_folder(args)?);
     // In the story's time, of which an hour passes in less than a second.
     config.entry.interval = Some(Duration::from_mins(20));
     config.publish.interval = Some(Duration::from_hours(6));

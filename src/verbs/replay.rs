@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ingest::{NdjsonSource, Source};
-use store::{Blobs, LocalStore, TopicNames, World, WorldInput, world::LAYOUT};
+use store::{TopicNames, World, WorldInput, world::LAYOUT};
 
 use crate::cli::{Common, ReplayArgs};
 use crate::clock::NoClock;
@@ -30,7 +30,7 @@ pub fn run(common: &Common, args: &ReplayArgs) -> Result<Outcome, Failure> {
     config.snapshot = None;
     let stop = Stop::default();
     stop.on_signals()?;
-    let store: Arc<dyn Blobs> = Arc::new(LocalStore::open(&args.data)?);
+    let store = datafolder::open(&args.data)?;
     let source = NdjsonSource::open(&args.input)?;
     let world = World {
         layout: LAYOUT,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ingest::{KafkaSource, RejectedTopic};
-use store::{Blobs, LocalStore, World, WorldInput, world::LAYOUT};
+use store::{World, WorldInput, world::LAYOUT};
 
 use crate::cli::{Common, RunArgs};
 use crate::clock::{Clock, SystemClock};
@@ -44,7 +44,7 @@ pub fn serve(
     stop: &Stop,
     view: &SharedView,
 ) -> Result<Summary, Failure> {
-    let store: Arc<dyn Blobs> = Arc::new(LocalStore::open(&config.data)?);
+    let store = datafolder::open(&config.data)?;
     let source = KafkaSource::connect(config.kafka.clone(), config.connect_timeout)?;
     let world = World {
         layout: LAYOUT,

@@ -5,26 +5,30 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use schemas::Stream;
-use store::{Extent, LocalStore, VerifyReport, verify::PartitionReport, verify_with};
+use store::{Extent, VerifyReport, verify::PartitionReport, verify_with};
 
 use crate::cli::{Common, VerifyArgs};
 use crate::config::Config;
+use crate::datafolder;
 use crate::failure::{Failure, Outcome};
 use crate::output::{self, Format, printable};
 use crate::progress::Progress;
 
 /// Checks the folder; exit code 1 unless everything is covered once.
 pub fn run(common: &Common, args: &VerifyArgs) -> Result<Outcome, Failure> {
-    let config = match (&args.data, args.kafka) {
-        (Some(_), false) => None,
-        _ => Some(Config::load(common.config.as_deref(), std::env::vars())?),
+    let load = || Config::load(common.config.as_deref(), std::env::vars());
+    let (config, data) = match (&args.data, args.kafka) {
+        (Some(data), false) => (None, data.clone()),
+        (given, _) => {
+            let config = load()?;
+            let data = given.as_ref().unwrap_or(&config.data).clone();
+            (Some(config), data)
+        }
     };
-    let configured = config.as_ref().map(|config| config.data.clone());
-    let data = args.data.clone().or(configured).unwrap_or_default();
-    let store = LocalStore::open_read_only(&data)?;
+    let store = datafolder::open_read_only(&data)?;
     let done = Arc::new(AtomicU64::new(0));
     let progress = Progress::steps(Arc::clone(&done), common);
-    let report = verify_with(&store, Extent::Committed, &mut |step| {
+    let report = verify_with(&*store, Extent::Committed, &mut |step| {
         progress.say(step.step, step.total);
         done.store(step.done, Ordering::Relaxed);
     });

@@ -6,16 +6,19 @@ use std::fmt::Debug;
 
 mod local;
 mod memory;
+mod remote;
 
 pub use local::LocalStore;
 pub use memory::MemoryStore;
+pub use remote::{REMOTE_SCHEMES, RemoteStore, check_remote_url, is_remote};
 
 use crate::error::StoreError;
 
 /// What became of a put-if-absent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Put {
-    /// The key was free; the bytes are durable.
+    /// The key was free, or held these bytes after an attempt whose answer was lost; they are
+    /// durable.
     Written,
     /// The key holds something, ours or another's, and that is durable.
     Taken,

@@ -18,11 +18,27 @@ pub enum StoreError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 
+    /// An object store answered, and will not do it before somebody mends something.
+    #[error(
+        "the object store refuses to {action} `{key}`; check the names of bucket and region, the \
+         credentials, and what they are allowed to do"
+    )]
+    Refused { action: &'static str, key: String, source: Box<dyn std::error::Error + Send + Sync> },
+
+    #[error("`{url}` cannot be a data folder: {what}")]
+    BadUrl { url: String, what: &'static str },
+
+    #[error(
+        "`{url}` cannot be a data folder: {what}; choose a store with conditional writes \
+         (If-None-Match on put), as Amazon S3 and Azure Blob have them"
+    )]
+    NoPutIfAbsent { url: String, what: &'static str },
+
     /// What an earlier sync lost cannot be known, so nothing more is written (faults.md).
     #[error("`{path}` was not written: an earlier sync failed; mend the disk, then start again")]
     SyncFailed { path: String },
 
-    #[error("the folder `{path}` is opened for reading only")]
+    #[error("`{path}` is opened for reading only")]
     ReadOnly { path: String },
 
     #[error("`{path}` cannot hold a data folder: {what}")]

@@ -7,8 +7,9 @@
 //!                            system/{identity.json, config/0, cursors/…}    world, cursors
 //! ```
 //! All of it goes through [`Blobs`], shaped like an object store; [`LocalStore`] is a folder,
-//! [`MemoryStore`] is for simulation. No call returns before what it wrote would survive a
-//! power cut. This crate reads no clock and draws no random number.
+//! [`RemoteStore`] S3 or Azure Blob, [`MemoryStore`] is for simulation. No call returns before
+//! what it wrote would survive a power cut. This crate draws no random number, and measures time
+//! only to give up on a request.
 
 pub mod blobs;
 pub mod chain;
@@ -31,7 +32,9 @@ pub mod world;
 #[cfg(test)]
 mod testing;
 
-pub use blobs::{Blobs, LocalStore, MemoryStore, Put};
+pub use blobs::{
+    Blobs, LocalStore, MemoryStore, Put, REMOTE_SCHEMES, RemoteStore, check_remote_url, is_remote,
+};
 pub use chain::{Chain, Grown};
 pub use error::StoreError;
 pub use journal::{EntryParts, Journal, Prepared, Snapshots, delta_checksum};

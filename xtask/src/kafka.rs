@@ -10,8 +10,7 @@ use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -23,7 +22,7 @@ use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use tempfile::TempDir;
 
-use crate::Failure;
+use crate::{Failure, stop_on_signals};
 
 mod jars;
 
@@ -216,11 +215,7 @@ impl Drop for Broker {
 
 /// Runs a broker with the three topics until Ctrl-C.
 pub fn foreground(telemetry_partitions: i32) -> Result<(), Failure> {
-    let asked = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register(signal, Arc::clone(&asked))
-            .map_err(Failure::io("wait for Ctrl-C"))?;
-    }
+    let asked = stop_on_signals()?;
     let mut broker = Broker::start()?;
     broker.create_topics(telemetry_partitions)?;
     announce(broker.bootstrap());

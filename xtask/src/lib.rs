@@ -1,22 +1,26 @@
 //! What the project does to itself: a real broker for tests, records into it, checks, documents.
 //!
 //! ```text
-//! cargo xtask ci | docs | kafka | bench | soak        main.rs picks one of the modules below
-//! tests/*.rs ─► kafka::Broker, produce, fixture
+//! cargo xtask ci | docs | kafka | object-store | bench | soak        main.rs picks one of the modules below
+//! tests/*.rs ─► kafka::Broker, object_store::{Server, Proxy}, produce, fixture
 //! ```
 //! A library besides the binary, so that black-box tests use the same broker as the benchmark.
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use rdkafka::error::KafkaError;
 use thiserror::Error;
 
 pub mod bench;
+mod cache;
 pub mod ci;
 pub mod docs;
 pub mod fixture;
 pub mod kafka;
+pub mod object_store;
 pub mod produce;
 pub mod soak;
 
@@ -46,6 +50,16 @@ impl Failure {
         let doing = doing.into();
         move |source| Self::Kafka { doing, source }
     }
+}
+
+/// A flag that Ctrl-C and SIGTERM set.
+pub(crate) fn stop_on_signals() -> Result<Arc<AtomicBool>, Failure> {
+    let asked = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&asked))
+            .map_err(Failure::io("wait for Ctrl-C"))?;
+    }
+    Ok(asked)
 }
 
 /// The top of the repository.

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{Failure, bench, ci, docs, kafka, soak};
+use xtask::{Failure, bench, ci, docs, kafka, object_store, soak};
 
 /// Checks, documents, a broker and the benchmark of this repository.
 #[derive(Parser)]
@@ -30,6 +30,9 @@ enum Task {
         #[arg(long, default_value_t = 4)]
         partitions: i32,
     },
+    /// Runs an object store until Ctrl-C, and prints the environment that leads to it; at the end
+    /// what was asked of it.
+    ObjectStore { kind: object_store::Kind },
     /// The canonical workload through a real broker: prints its two numbers.
     Bench(bench::Options),
     /// The long form of a test.
@@ -63,6 +66,7 @@ fn run(task: Task) -> Result<(), Failure> {
         Task::Docs { check: false } => docs::write(),
         Task::Docs { check: true } => docs::check(),
         Task::Kafka { partitions } => kafka::foreground(partitions),
+        Task::ObjectStore { kind } => object_store::foreground(kind),
         Task::Bench(options) => bench::run(&options),
         Task::Soak { what } => soak::run(what),
         Task::Count { bootstrap, topic } => bench::count(&bootstrap, &topic),

@@ -11,6 +11,8 @@ use crate::{Failure, repository};
 pub enum Soak {
     /// A million canonical records through a real broker, compared with the independent model.
     MainJob,
+    /// Kills, twenty on each object store, while a service writes its data folder there.
+    ObjectStore,
 }
 
 impl Soak {
@@ -18,6 +20,7 @@ impl Soak {
     const fn test(self) -> (&'static str, &'static str, &'static str) {
         match self {
             Self::MainJob => ("main_job", "MAIN_JOB_RECORDS", "1000000"),
+            Self::ObjectStore => ("object_store", "OBJECT_STORE_ROUNDS", "20"),
         }
     }
 }

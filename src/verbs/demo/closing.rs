@@ -3,35 +3,35 @@
 use std::collections::BTreeMap;
 
 use schemas::{Alert, Dataset};
-use store::LocalStore;
+use store::Blobs;
 
 use crate::config::Config;
+use crate::datafolder;
 use crate::failure::Failure;
 use crate::output::{self, printable};
 use crate::summary::Summary;
 
 /// Prints the end.
 pub(super) fn print(config: &Config, summary: &Summary) -> Result<(), Failure> {
-    let store = LocalStore::open_read_only(&config.data)?;
+    let store = datafolder::open_read_only(&config.data)?;
     output::line("")?;
     output::line(&format!(
         "{} records: {} applied, {} duplicates dropped, {} rejected; {} windows evaluated",
         summary.records, summary.applied, summary.duplicates, summary.rejected, summary.windows
     ))?;
-    let report = store::verify(&store)?;
+    let report = store::verify(&*store)?;
     let proof =
         if report.is_clean() { "every offset is in the tables exactly once" } else { "PROBLEMS" };
     output::line(&format!("ringwatch verify: {proof}"))?;
-    let tables = config.data.join("tables");
-    output::line(&format!("data folder: {}", config.data.display()))?;
+    output::line(&format!("data folder: {}", config.data))?;
     if let Some(alert) = summary.alerts.first() {
-        query(&store, alert, &tables.to_string_lossy())?;
+        query(&*store, alert, &format!("{}/tables", config.data))?;
     }
     Ok(())
 }
 
 /// A query about the alert, and what it answers, read from the same files.
-fn query(store: &LocalStore, alert: &Alert, tables: &str) -> Result<(), Failure> {
+fn query(store: &dyn Blobs, alert: &Alert, tables: &str) -> Result<(), Failure> {
     let (change, signal) = (printable(&alert.change), printable(&alert.signal));
     output::line("")?;
     output::line("Ask the tables yourself, e.g. in DuckDB:")?;

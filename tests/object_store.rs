@@ -1,0 +1,405 @@
+//! A data folder in S3 and in Azure Blob: what a store promises, and the main job on real servers.
+//!
+//! ```text
+//! MemoryStore, LocalStore, S3 (moto), Azure Blob (azurite)   the same promises, case by case
+//! RemoteStore ─► proxy with faults ─► server                 one object whatever goes wrong
+//! Kafka ─► ringwatch run, killed and started again ─► server ─► tables = model, verify
+//! ```
+//! The last with two kills; `cargo xtask soak object-store` does twenty on each server.
+
+#![expect(clippy::expect_used, reason = "a test that cannot set up its world must fail")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use benches::canonical::CanonicalConfig;
+use benches::folder::write_canonical;
+use store::{Blobs, LocalStore, MemoryStore, Put, RemoteStore, StoreError};
+use tempfile::TempDir;
+use xtask::fixture::{Program, Running, finish, oracle, spawn};
+use xtask::kafka::Broker;
+use xtask::object_store::{Fault, Kind, Proxy, Server};
+use xtask::produce;
+
+const KINDS: [Kind; 2] = [Kind::S3, Kind::Azure];
+
+/// Long enough for a busy machine; a run takes seconds.
+const PATIENCE: Duration = Duration::from_mins(5);
+
+fn open(server: &Server, port: u16, prefix: &str) -> Result<RemoteStore, StoreError> {
+    RemoteStore::open(&server.url(prefix), server.environment_at(port), "proof")
+}
+
+fn server(kind: Kind) -> Server {
+    Server::start(kind).expect("an object store")
+}
+
+/// Runs the same case on every kind of store, each empty; `case` gets two openings of it.
+fn check_all(case: impl Fn(&Arc<dyn Blobs>, &Arc<dyn Blobs>)) {
+    let memory: Arc<dyn Blobs> = Arc::new(MemoryStore::new());
+    case(&memory, &memory);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let local = || -> Arc<dyn Blobs> { Arc::new(LocalStore::open(folder.path()).expect("fit")) };
+    case(&local(), &local());
+    for kind in KINDS {
+        let server = server(kind);
+        // Below a prefix, beside a neighbour whose name begins alike, and at the top.
+        let at = |prefix: &str| -> Arc<dyn Blobs> {
+            Arc::new(open(&server, server.port(), prefix).expect("fit"))
+        };
+        at("a/b2").put_if_absent("tables/9", b"not ours").expect("a neighbour");
+        case(&at("a/b"), &at("a/b/"));
+        if kind == Kind::S3 {
+            let top = self::server(kind);
+            let at_top =
+                || -> Arc<dyn Blobs> { Arc::new(open(&top, top.port(), "").expect("fit")) };
+            case(&at_top(), &at_top());
+        }
+    }
+}
+
+#[test]
+fn every_store_keeps_the_same_promises() {
+    check_all(|one, other| {
+        let probes = one.list("system/probe").expect("a list");
+        assert_eq!(probes, Vec::<String>::new(), "left behind when it was opened");
+        puts_and_reads(&**one, &**other);
+        lists(&**one);
+        publishes(&**one, &**other);
+        of_many_writers_one_wins(one, other);
+    });
+}
+
+fn puts_and_reads(one: &dyn Blobs, other: &dyn Blobs) {
+    assert_eq!(one.put_if_absent("system/a/1", b"one").expect("a put"), Put::Written);
+    assert_eq!(other.put_if_absent("system/a/1", b"two").expect("a put"), Put::Taken);
+    assert_eq!(one.put_if_absent("system/a/1", b"one").expect("a put"), Put::Taken);
+    let start = |key, bytes| other.get_start(key, bytes).expect("a read");
+    assert_eq!(other.get("system/a/1").expect("a read").as_deref(), Some(&b"one"[..]));
+    assert_eq!(start("system/a/1", 0).as_deref(), Some(&b""[..]));
+    assert_eq!(start("system/a/1", 2).as_deref(), Some(&b"on"[..]));
+    assert_eq!(start("system/a/1", 3).as_deref(), Some(&b"one"[..]));
+    assert_eq!(start("system/a/1", 9).as_deref(), Some(&b"one"[..]));
+    assert_eq!(one.put_if_absent("system/a/empty", b"").expect("a put"), Put::Written);
+    assert_eq!(other.get("system/a/empty").expect("a read").as_deref(), Some(&b""[..]));
+    assert_eq!(start("system/a/empty", 9).as_deref(), Some(&b""[..]));
+    assert_eq!(start("system/a/2", 9), None);
+    for absent in ["system/a/2", "system/a", "system/a/1/below"] {
+        let found = one.get(absent);
+        assert!(!matches!(found, Ok(Some(_))), "{absent}: {found:?}");
+    }
+    one.replace("system/cursors/a%20b", b"1").expect("a put");
+    other.replace("system/cursors/a%20b", b"2").expect("a put");
+    assert_eq!(one.get("system/cursors/a%20b").expect("a read").as_deref(), Some(&b"2"[..]));
+    one.delete("system/cursors/a%20b").expect("a delete");
+    one.delete("system/cursors/a%20b").expect("another delete");
+    assert_eq!(one.get("system/cursors/a%20b").expect("a read"), None);
+    one.sync("system/a").expect("a sync");
+}
+
+fn lists(blobs: &dyn Blobs) {
+    let keys = ["tables/b=1/10", "tables/b=1/2", "tables/b=1/1", "tables/a/9", "tables-x/1"];
+    for key in keys {
+        blobs.put_if_absent(key, b"x").expect("a put");
+    }
+    let sorted = ["tables/a/9", "tables/b=1/1", "tables/b=1/10", "tables/b=1/2"];
+    assert_eq!(blobs.list("tables").expect("a list"), sorted);
+    assert_eq!(blobs.list("tables/b=1").expect("a list"), sorted[1..]);
+    assert_eq!(blobs.list("nothing").expect("a list"), Vec::<String>::new());
+    let after = |prefix, key| blobs.list_after(prefix, key).expect("a list");
+    assert_eq!(after("tables", "tables/a/9"), sorted[1..]);
+    assert_eq!(after("tables/b=1", "tables/b=1/1"), sorted[2..]);
+    assert_eq!(after("tables/b=1", "tables/b=1/100"), sorted[3..]);
+    assert_eq!(after("tables", "tables/b=1/2"), Vec::<String>::new());
+}
+
+fn publishes(one: &dyn Blobs, other: &dyn Blobs) {
+    for (staged, bytes) in [("1", &b"rows"[..]), ("2", b"rows"), ("3", b"else")] {
+        one.put_if_absent(&format!("system/staging/{staged}"), bytes).expect("a put");
+    }
+    one.publish("system/staging/1", "tables/1").expect("the first");
+    other.publish("system/staging/1", "tables/1").expect("again");
+    other.publish("system/staging/2", "tables/1").expect("the same bytes");
+    let foreign = other.publish("system/staging/3", "tables/1").expect_err("other bytes");
+    assert!(matches!(foreign, StoreError::Damaged { .. }), "{foreign}");
+    let missing = one.publish("system/staging/4", "tables/4").expect_err("nothing staged");
+    assert!(matches!(missing, StoreError::Missing { .. }), "{missing}");
+    assert_eq!(other.get("tables/1").expect("a read").as_deref(), Some(&b"rows"[..]));
+}
+
+fn of_many_writers_one_wins(one: &Arc<dyn Blobs>, other: &Arc<dyn Blobs>) {
+    for round in 0..8 {
+        let key = format!("system/race/{round}");
+        let writers: Vec<_> = (0..8_u8)
+            .map(|number| {
+                let blobs = Arc::clone(if number % 2 == 0 { one } else { other });
+                let key = key.clone();
+                thread::spawn(move || blobs.put_if_absent(&key, &[number]).expect("a put"))
+            })
+            .collect();
+        let puts: Vec<Put> = writers.into_iter().map(|w| w.join().expect("a writer")).collect();
+        let winners: Vec<usize> = (0..8).filter(|at| puts[*at] == Put::Written).collect();
+        let standing = one.get(&key).expect("a read").expect("an object");
+        assert_eq!(winners, [usize::from(standing[0])], "{puts:?}");
+    }
+}
+
+#[test]
+fn a_lost_answer_a_503_and_a_slow_answer_end_as_exactly_one_object() {
+    for kind in KINDS {
+        let server = server(kind);
+        let proxy = Proxy::start(server.port()).expect("a proxy");
+        let far = open(&server, proxy.port(), "x").expect("fit");
+        let near = open(&server, server.port(), "x").expect("fit");
+        let written = |key: &str| near.get(key).expect("a read").expect("an object");
+        for (count, fault) in [
+            (1, Fault::LostAnswer),
+            (2, Fault::LostAnswer),
+            (2, Fault::Busy),
+            (1, Fault::Slow(Duration::from_secs(1))),
+        ] {
+            let key = format!("system/{count}-{}", format!("{fault:?}").len());
+            proxy.fail_next(count, "PUT", fault);
+            let put = far.put_if_absent(&key, b"mine");
+            assert_eq!(put.expect("a put"), Put::Written, "{kind:?} {fault:?}");
+            assert_eq!(written(&key), b"mine");
+            proxy.fail_next(count, "PUT", fault);
+            assert_eq!(far.put_if_absent(&key, b"other").expect("a put"), Put::Taken);
+            assert_eq!(written(&key), b"mine", "{kind:?} {fault:?}");
+        }
+        near.put_if_absent("system/staging/1", b"rows").expect("a put");
+        proxy.fail_next(2, "PUT", Fault::LostAnswer);
+        far.publish("system/staging/1", "tables/1").expect("published");
+        assert_eq!(written("tables/1"), b"rows");
+        proxy.fail_next(2, "GET", Fault::Busy);
+        assert_eq!(far.list("tables").expect("a list"), ["tables/1"]);
+        proxy.fail_next(2, "GET", Fault::LostAnswer);
+        assert_eq!(far.get("tables/1").expect("a read").as_deref(), Some(&b"rows"[..]));
+    }
+}
+
+/// docs/decisions/0009-object-stores.md reckons with these.
+#[test]
+fn each_call_costs_one_request_and_publishing_two() {
+    for kind in KINDS {
+        let server = server(kind);
+        let proxy = Proxy::start(server.port()).expect("a proxy");
+        let store = open(&server, proxy.port(), "x").expect("fit");
+        let check = |expected: &[(&str, u64)], call: &dyn Fn()| {
+            let before = proxy.counts();
+            call();
+            let mut spent = proxy.counts();
+            for (what, count) in before {
+                *spent.entry(what).or_default() -= count;
+            }
+            spent.retain(|_, count| *count > 0);
+            let spent: Vec<(&str, u64)> = spent.iter().map(|(w, count)| (&**w, *count)).collect();
+            assert_eq!(spent, expected, "{kind:?}");
+        };
+        let rows = vec![7; 3 << 20];
+        check(&[("PUT", 1)], &|| {
+            store.put_if_absent("system/staging/1", &rows).expect("a put");
+        });
+        check(&[("GET", 1), ("PUT", 1)], &|| {
+            store.publish("system/staging/1", "tables/1").expect("published");
+        });
+        check(&[("GET", 1)], &|| drop(store.get("tables/1").expect("a read")));
+        check(&[("GET", 1)], &|| drop(store.get_start("tables/1", 9).expect("a read")));
+        check(&[("LIST", 1)], &|| drop(store.list("tables").expect("a list")));
+        check(&[("PUT", 1)], &|| store.replace("system/cursors/a", b"1").expect("a put"));
+        check(&[("POST", 1)], &|| store.delete("system/staging/1").expect("a delete"));
+    }
+}
+
+#[test]
+fn an_outage_is_told_within_seconds_as_one_that_passes() {
+    for kind in KINDS {
+        let server = server(kind);
+        let proxy = Proxy::start(server.port()).expect("a proxy");
+        let store = open(&server, proxy.port(), "x").expect("fit");
+        for (fault, limit) in [(Fault::Busy, 8), (Fault::LostAnswer, 8), (Fault::Silence, 15)] {
+            proxy.fail(fault);
+            let started = Instant::now();
+            let errors = [
+                store.put_if_absent("system/a", b"mine").expect_err("no answer"),
+                store.get("system/a").expect_err("no answer"),
+            ];
+            let elapsed = started.elapsed();
+            for error in errors {
+                assert!(error.is_transient(), "{kind:?} {fault:?}: {error:?}");
+            }
+            assert!(elapsed < 2 * Duration::from_secs(limit), "{kind:?} {fault:?}: {elapsed:?}");
+            proxy.heal();
+            // Whoever asks again finds the own bytes, or a free key.
+            store.put_if_absent("system/a", b"mine").expect("it is back");
+            assert_eq!(store.get("system/a").expect("a read").as_deref(), Some(&b"mine"[..]));
+            store.delete("system/a").expect("a delete");
+        }
+        drop(server);
+        let gone = store.list("system").expect_err("no server");
+        assert!(gone.is_transient(), "{gone:?}");
+    }
+}
+
+#[test]
+fn a_store_that_lets_a_second_put_through_is_refused_and_left_as_it_was() {
+    // Azure signs the condition: without it the request itself is refused.
+    let server = server(Kind::S3);
+    let proxy = Proxy::start(server.port()).expect("a proxy");
+    proxy.fail(Fault::NoConditions);
+    let unfit = open(&server, proxy.port(), "x").expect_err("puts overwrite");
+    assert!(matches!(unfit, StoreError::NoPutIfAbsent { .. }), "{unfit:?}");
+    let reading = RemoteStore::open_read_only(&server.url("x"), server.environment());
+    assert_eq!(reading.expect("readable").list("system").expect("a list"), Vec::<String>::new());
+}
+
+#[test]
+fn check_and_alerts_list_name_the_store_and_what_is_wrong_with_it() {
+    let (server, broker) = (server(Kind::S3), Broker::start().expect("a broker"));
+    broker.create_topics(1).expect("the topics");
+    let ringwatch = |arguments: &[&str], data: &str| {
+        let mut command = Program::new(env!("CARGO_BIN_EXE_ringwatch")).command(arguments);
+        command.env("RINGWATCH__STORE__DATA", data);
+        command.env("RINGWATCH__KAFKA__BROKERS", broker.bootstrap());
+        finish(command.envs(server.environment()))
+    };
+    let fit = ringwatch(&["check", "--connect"], &server.url("x")).with_code(0);
+    assert!(fit.stdout.contains("s3://ringwatch/x can be written, and refuses"), "{fit}");
+    let open = RemoteStore::open_read_only(&server.url("x"), server.environment());
+    assert_eq!(open.expect("readable").list("system").expect("a list"), Vec::<String>::new());
+    let none = ringwatch(&["alerts", "list"], &server.url("x")).with_code(0);
+    assert!(none.stdout.contains("no open alerts"), "{none}");
+    let nowhere = ringwatch(&["check", "--connect"], "s3://nowhere/x").with_code(1);
+    assert!(nowhere.stderr.contains("NoSuchBucket"), "{nowhere}");
+    let unknown = ringwatch(&["check"], "gs://bucket/x").with_code(2);
+    assert!(unknown.stderr.contains("`store.data` begins with gs://"), "{unknown}");
+}
+
+#[test]
+fn what_cannot_be_opened_or_written_is_refused_by_name() {
+    for kind in KINDS {
+        let server = server(kind);
+        let reading = RemoteStore::open_read_only(&server.url("x"), server.environment());
+        let reading = reading.expect("readable");
+        assert_eq!(reading.list("system").expect("a list"), Vec::<String>::new());
+        let refused = reading.put_if_absent("system/a", b"x").expect_err("reading only");
+        assert!(matches!(refused, StoreError::ReadOnly { .. }), "{refused}");
+        let elsewhere = server.url("x").replace("ringwatch", "nowhere");
+        for missing in [
+            RemoteStore::open(&elsewhere, server.environment(), "proof").expect_err("no bucket"),
+            RemoteStore::open_read_only(&elsewhere, server.environment()).expect_err("no bucket"),
+        ] {
+            let text = missing.to_string();
+            assert!(text.contains("nowhere/x") && text.contains("bucket"), "{text}");
+            assert!(!missing.is_transient(), "{missing:?}");
+        }
+    }
+    let azure = server(Kind::Azure);
+    let mut environment = azure.environment();
+    environment.retain(|(name, _)| name != "AZURE_STORAGE_ACCOUNT_KEY");
+    environment.push(("AZURE_STORAGE_ACCOUNT_KEY".to_owned(), "d3Jvbmc=".to_owned()));
+    let stranger = RemoteStore::open(&azure.url("x"), environment, "proof").expect_err("no key");
+    assert!(stranger.to_string().contains("credentials"), "{stranger}");
+    assert!(!stranger.is_transient(), "{stranger:?}");
+}
+
+/// Canonical input, a broker that holds it, and a server for the data folder.
+struct World {
+    folder: TempDir,
+    broker: Broker,
+    server: Server,
+    records: usize,
+}
+
+impl World {
+    fn new(kind: Kind, records: usize) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let input = folder.path().join("input");
+        let config = CanonicalConfig { messages: records as u64, ..CanonicalConfig::default() };
+        write_canonical(&input, config).expect("the canonical workload");
+        let broker = Broker::start().expect("a broker");
+        broker.create_topics(4).expect("the topics");
+        produce::ndjson_folder(broker.bootstrap(), &input).expect("records in the broker");
+        Self { folder, broker, server: server(kind), records }
+    }
+
+    fn config(&self, name: &str) -> PathBuf {
+        let path = self.folder.path().join(format!("{name}.toml"));
+        let text = format!(
+            "[kafka]\nbrokers = \"{}\"\ngroup = \"{name}\"\n[store]\ndata = \"{}\"\n\
+             entry_records_max = 2000\npublish_interval = \"1s\"\n[http]\nlisten = \"\"\n",
+            self.broker.bootstrap(),
+            self.server.url(name),
+        );
+        fs::write(&path, text).expect("the configuration");
+        path
+    }
+
+    fn start(&self, config: &Path) -> Running {
+        let program = Program::new(env!("CARGO_BIN_EXE_ringwatch"));
+        let mut command = program.command(["run", "--until-end"]);
+        spawn(command.arg("--config").arg(config).envs(self.server.environment()))
+    }
+
+    fn reading(&self, name: &str) -> RemoteStore {
+        let url = self.server.url(name);
+        RemoteStore::open_read_only(&url, self.server.environment()).expect("readable")
+    }
+
+    fn entries(&self, name: &str) -> usize {
+        self.reading(name).list("system/journal/telemetry").expect("a list").len()
+    }
+
+    /// The sums of `DuckDB` over the tables equal those of the model, and `verify` agrees.
+    fn assert_true(&self, name: &str) {
+        let store = self.reading(name);
+        let copy = self.folder.path().join(name);
+        for key in store.list("tables").expect("a list") {
+            let path = copy.join(&key);
+            fs::create_dir_all(path.parent().expect("below the folder")).expect("a folder");
+            fs::write(path, store.get(&key).expect("a read").expect("listed")).expect("a file");
+        }
+        let input = self.folder.path().join("input");
+        oracle("compare.py", [copy.as_os_str(), input.as_os_str()]).with_code(0);
+        let program = Program::new(env!("CARGO_BIN_EXE_ringwatch"));
+        let mut verify = program.command(["verify", "--data", &self.server.url(name)]);
+        finish(verify.envs(self.server.environment())).with_code(0);
+        assert_eq!(store.list("system/staging").expect("a list"), Vec::<String>::new());
+    }
+
+    /// Starts, waits for some progress, kills; so many times, then lets it come to its end.
+    fn run_with_kills(&self, name: &str, rounds: usize) {
+        let config = self.config(name);
+        // Entries of 2,000 records: the last round must be killed before the end, too.
+        let step = self.records / 2_000 / (rounds + 1);
+        for round in 0..rounds {
+            let aim = self.entries(name) + 1 + step * (round % 3) / 2;
+            let mut running = self.start(&config);
+            running.wait_until("progress", PATIENCE, |_| self.entries(name) >= aim);
+            // Anywhere in a commit: the rounds are 0 to 300 ms late.
+            thread::sleep(Duration::from_millis(round as u64 * 97 % 300));
+            running.kill();
+        }
+        self.start(&config).finish(PATIENCE).with_code(0);
+        self.assert_true(name);
+    }
+}
+
+/// Kills on each server: two, or as many as the long form wants.
+fn rounds() -> usize {
+    let text = std::env::var("OBJECT_STORE_ROUNDS").unwrap_or_else(|_| "2".to_owned());
+    text.parse().expect("OBJECT_STORE_ROUNDS is a number")
+}
+
+#[test]
+fn sums_in_s3_are_true_after_kills() {
+    World::new(Kind::S3, 30_000 * rounds()).run_with_kills("killed", rounds());
+}
+
+#[test]
+fn sums_in_azure_blob_are_true_after_kills() {
+    World::new(Kind::Azure, 30_000 * rounds()).run_with_kills("killed", rounds());
+}
