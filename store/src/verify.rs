@@ -145,7 +145,8 @@ impl PartitionReport {
         }
     }
 
-    const fn place(&self) -> Stream {
+    /// Which partition it is.
+    pub const fn place(&self) -> Stream {
         Stream { kind: self.stream, partition: self.partition }
     }
 
