@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use store::settle::{SettleRule, days_due, settle};
 use store::{Blobs, Chain, LocalStore, Tables, retention, views};
 use tempfile::TempDir;
-use xtask::fixture::{Program, oracle};
+use xtask::fixture::{Program, files as files_below, oracle};
 
 /// After every day of the workload.
 const LATER: &str = "2100-01-01";
@@ -33,11 +33,17 @@ struct Opened {
 
 impl World {
     fn replayed() -> Self {
+        Self::replayed_with(30_000, [2_000, 1_500])
+    }
+
+    fn replayed_with(messages: u64, [entry_records, publish_rows]: [u64; 2]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let world = Self { folder };
-        let config = CanonicalConfig { messages: 30_000, ..CanonicalConfig::default() };
+        let config = CanonicalConfig { messages, ..CanonicalConfig::default() };
         write_canonical(&world.path("input"), config).expect("the canonical workload");
-        let settings = "[store]\nentry_records_max = 2000\npublish_rows_max = 1500\n";
+        let settings = format!(
+            "[store]\nentry_records_max = {entry_records}\npublish_rows_max = {publish_rows}\n"
+        );
         fs::write(world.path("replay.toml"), settings).expect("a configuration file");
         let [input, data, config] = ["input", "data", "replay.toml"].map(|name| world.path(name));
         let replay = ["replay".as_ref(), "--input".as_ref(), input.as_os_str()];
@@ -70,6 +76,14 @@ impl World {
     /// What each query of docs/verify.md finds wrong.
     fn queries(&self) -> Value {
         oracle("verify_docs.py", [self.folder.path()]).with_code(0).json()
+    }
+
+    /// Files and bytes below a folder of the data folder.
+    fn used(&self, folder: &str) -> (usize, u64) {
+        let found = files_below(&self.path("data").join(folder));
+        let used = (found.len(), found.values().map(|bytes| bytes.len() as u64).sum());
+        println!("{folder:<16} {:>6} files {:>12} bytes", used.0, used.1);
+        used
     }
 
     fn verify(&self, code: i32) {
@@ -131,6 +145,27 @@ fn views_read_settled_days_and_the_rest_and_no_row_twice() {
     fs::copy(newest, late).expect("a copy");
     assert_eq!(world.views()["ring_health"], json!({"files": 2, "settled": 1}));
     world.verify(1);
+}
+
+/// The figures of docs/verify.md: `HOUSEKEEPING_RECORDS=1000000`, an hour of input in entries of
+/// 5 s and files of a quarter of an hour.
+#[test]
+fn a_settled_day_takes_less_room_than_its_table_files() {
+    let records = std::env::var("HOUSEKEEPING_RECORDS").ok();
+    let world = match records.map(|text| text.parse().expect("a number of records")) {
+        None => World::replayed(),
+        Some(records) => World::replayed_with(records, [records / 2_880, 40_000]),
+    };
+    let (commits, _) = world.used("system/chain");
+    world.used("system/journal");
+    let (files, bytes) = world.used("tables");
+    assert!(files > 3 * commits, "{files} files by {commits} commits");
+    world.open().settle_all();
+    let (settled_files, settled_bytes) = world.used("settled");
+    assert!(
+        settled_files <= 5 && settled_bytes < bytes,
+        "{settled_files} of {settled_bytes} bytes"
+    );
 }
 
 #[test]
