@@ -79,6 +79,7 @@ impl World {
     }
 
     /// Files and bytes below a folder of the data folder.
+    #[expect(clippy::print_stdout, reason = "figures for the document")]
     fn used(&self, folder: &str) -> (usize, u64) {
         let found = files_below(&self.path("data").join(folder));
         let used = (found.len(), found.values().map(|bytes| bytes.len() as u64).sum());
