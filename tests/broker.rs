@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "a test that cannot set up its world must fail")]
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -11,6 +12,10 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
+use ingest::{KafkaConfig, Topics};
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use schemas::{Stream, StreamKind};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use xtask::fixture::Program;
@@ -141,6 +146,72 @@ fn what_comes_after_the_end_of_a_run_is_read_by_the_next() {
     }
     let verify = ["verify".as_ref(), "--kafka".as_ref(), "--config".as_ref(), config.as_os_str()];
     ringwatch().run(verify).with_code(0);
+}
+
+/// The marker after a transaction is no record missed, and what we read may expire; a record that
+/// the journal lacks is named, and so is one that expired unread.
+#[test]
+fn verify_counts_records_and_not_offsets() {
+    let (broker, folder) = broker();
+    broker.create_topics(3).expect("the topics");
+    transaction(&broker, 0);
+    let config = configure(&broker, &folder, "");
+    let arguments = ["run", "--until-end", "--config"].map(OsStr::new);
+    let arguments = arguments.into_iter().chain([config.as_os_str()]);
+    ringwatch().spawn(arguments).finish(PATIENCE).with_code(0);
+    let verify = |code: i32| {
+        let verify = ["verify".as_ref(), "--kafka".as_ref(), "--config".as_ref()];
+        let arguments = verify.into_iter().chain([config.as_os_str()]);
+        ringwatch().run(arguments).with_code(code).stdout
+    };
+    let said = verify(0);
+    assert!(said.contains("the broker holds [0, 2)"), "{said}");
+    let stream = Stream { kind: StreamKind::Telemetry, partition: 0 };
+    let first_record = |covered| {
+        let covered = BTreeMap::from([(stream, covered)]);
+        let logs = ingest::logs(&kafka(&broker), &covered, PATIENCE).expect("an answer");
+        logs[&stream].first_record
+    };
+    assert_eq!((first_record(0), first_record(1), first_record(2)), (Some(0), None, None));
+    broker.delete_records("telemetry", 0, 1).expect("deleted");
+    let said = verify(0);
+    assert!(said.contains("offsets before 1 are no longer at the broker"), "{said}");
+    transaction(&broker, 1);
+    transaction(&broker, 2);
+    broker.delete_records("telemetry", 2, 2).expect("deleted");
+    let said = verify(1);
+    assert!(said.contains("PROBLEM: telemetry/1: the broker holds a record at offset 0"), "{said}");
+    assert!(said.contains("PROBLEM: telemetry/2: offsets 0 to 2 are gone"), "{said}");
+    assert!(!said.contains("PROBLEM: telemetry/0"), "{said}");
+}
+
+fn kafka(broker: &Broker) -> KafkaConfig {
+    let [telemetry, changes, support] = ["telemetry", "changes", "support"].map(str::to_owned);
+    KafkaConfig {
+        brokers: broker.bootstrap().to_owned(),
+        group: "look".to_owned(),
+        topics: Topics { telemetry, changes, support, rejected: None },
+        properties: BTreeMap::new(),
+        prefetch_bytes_max: 1 << 20,
+    }
+}
+
+/// One heartbeat in a transaction of its own: two offsets, the second a marker.
+fn transaction(broker: &Broker, partition: i32) {
+    let value = json!({"type": "heartbeat", "device": format!("d-{partition}"), "ring": "first",
+        "time": "2026-07-19T04:00:00Z"})
+    .to_string();
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", broker.bootstrap())
+        .set("transactional.id", format!("t-{partition}"))
+        .create()
+        .expect("a producer");
+    producer.init_transactions(PATIENCE).expect("a transactional producer");
+    producer.begin_transaction().expect("a transaction");
+    let key = format!("d-{partition}");
+    let record = BaseRecord::to("telemetry").partition(partition).key(&key).payload(&value);
+    producer.send(record).expect("sent");
+    producer.commit_transaction(PATIENCE).expect("committed");
 }
 
 /// A receiver of webhooks: its address, and the bodies in the order in which they came.

@@ -16,7 +16,7 @@ mod rejected;
 mod sample;
 
 pub use config::{KafkaConfig, Topics, forbidden_property};
-pub use look::{end_offsets, partitions};
+pub use look::{PartitionLog, logs, partitions};
 pub use rejected::RejectedTopic;
 pub use sample::sample;
 

@@ -19,8 +19,8 @@ pub mod source;
 pub use decode::{Arrival, ChangeMessage, DecodeConfig, Decoded, Decoder, SupportMessage};
 pub use frame::unframe;
 pub use kafka::{
-    KafkaConfig, KafkaSource, RejectedTopic, Topics, end_offsets, forbidden_property, partitions,
-    sample,
+    KafkaConfig, KafkaSource, PartitionLog, RejectedTopic, Topics, forbidden_property, logs,
+    partitions, sample,
 };
 pub use ndjson::NdjsonSource;
 pub use source::{Headers, Membership, Record, Source, SourceError, SourceEvent, Start};

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use metrics::counter;
-use schemas::{Named, Stream, StreamKind};
+use schemas::{Named, Span, Stream, StreamKind};
 
 use crate::blobs::{Blobs, end_of_log, exists, first_number};
 use crate::chain::Chain;
@@ -22,6 +22,10 @@ use crate::journal::{Snapshots, snapshot_back};
 use crate::retention::Deleted;
 use crate::tables::Tables;
 use crate::{key, metrics as names};
+
+/// How old a commit should be before its entries may go. A day: who looks for the cause of something
+/// finds the entries of yesterday.
+pub const COLLECT_AFTER: Span = Span::days(1);
 
 /// The bounds of one collection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +59,7 @@ pub struct Collected {
 /// Deletes what no recovery needs, within the bounds; calling it again goes on.
 ///
 /// `chain` is that of the publisher that calls, all of whose files have been published;
-/// `old_until` is the newest commit that is older than the age at which entries may go (a day).
+/// `old_until` is the newest commit that is older than [`COLLECT_AFTER`].
 /// Call it at least once every `commits_max` commits, or entries of idle partitions stay: where a
 /// journal was merged is looked for that far back.
 pub fn collect(

@@ -4,8 +4,11 @@
 //! Delta ─► Journal (log 1)   system/journal/<kind>/<partition>/<number>     put-if-absent
 //! Commit ─► Chain  (log 2)   system/chain/<sequence>                        put-if-absent
 //! RecordBatch ─► Tables      system/staging/… ─(after the commit)─► tables/<dataset>/date=…/…
+//! finished day ─► settle ─(after the commit)─► settled/<dataset>/date=…/…    its rows once more
+//! state ─► states            system/{snapshots, checkpoints}/…               named by a log
 //!                            system/{identity.json, config/0, cursors/…}    world, cursors
 //! ```
+//! What nothing needs any more goes by [`retention`] and [`collect`]; [`verify()`] proves the rest.
 //! All of it goes through [`Blobs`], shaped like an object store; [`LocalStore`] is a folder,
 //! [`RemoteStore`] S3 or Azure Blob, [`MemoryStore`] is for simulation. No call returns before
 //! what it wrote would survive a power cut. This crate draws no random number, and measures time

@@ -20,6 +20,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::{Offset, TopicPartitionList};
 use tempfile::TempDir;
 
 use crate::{Failure, stop_on_signals};
@@ -185,6 +186,20 @@ impl Broker {
         self.create_topic("telemetry", telemetry_partitions, &[])?;
         self.create_topic("changes", 1, &[("cleanup.policy", "compact")])?;
         self.create_topic("support", 1, &[("cleanup.policy", "compact")])
+    }
+
+    /// Deletes the records of a partition before an offset, as retention would.
+    pub fn delete_records(&self, topic: &str, partition: i32, before: i64) -> Result<(), Failure> {
+        let doing = || format!("delete records of {topic}/{partition}");
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Offset(before))
+            .map_err(Failure::kafka(doing()))?;
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().build().map_err(Failure::io(doing()))?;
+        runtime
+            .block_on(self.admin()?.delete_records(&list, &AdminOptions::new()))
+            .map_err(Failure::kafka(doing()))?;
+        Ok(())
     }
 
     /// The consumer groups that the broker knows of.

@@ -180,7 +180,7 @@ fn in_every_small_folder_a_recovery_finds_what_it_needs_and_nothing_else_is_left
                 let chain = chain_of(&checkpoints, cuts);
                 for old_until in [None, Some(1), Some(COMMITS - 1)] {
                     let (snapshots, checkpoints) = (&snapshots[..], &checkpoints[..]);
-                    let keep = 1 + (snapshot_mask + checkpoint_mask) % 3;
+                    let keep = 1 + (snapshot_mask + checkpoint_mask) % 5;
                     let case = Case { snapshots, checkpoints, cuts, old_until, keep };
                     case.check(&folder([&journal, &chain]));
                     first_kept.insert(case.first_kept());

@@ -8,14 +8,24 @@ use schemas::{Counts, Delta, Input, Stream, StreamKind};
 
 use super::chain::Told;
 use super::{PartitionReport, VerifyReport, owed};
-use crate::blobs::Blobs;
+use crate::blobs::{Blobs, exists};
 use crate::error::StoreError;
 use crate::journal::{Expected, decode, delta_checksum, follows};
 use crate::key;
 
+/// Whether a walk can go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    On,
+    /// Entries behind us were collected, and this one with them: from the beginning, please.
+    Again,
+}
+
 /// The walk over one journal.
 pub(super) struct Walk<'a> {
     stream: Stream,
+    /// The first entry that was there.
+    first: Option<String>,
     partition: PartitionReport,
     /// Where the next entry has to stand; `None` before the first that is there.
     expected: Option<Expected>,
@@ -37,7 +47,8 @@ struct Part {
 impl<'a> Walk<'a> {
     pub(super) fn new(stream: Stream, topic: &str, ranges: &'a [Told]) -> Self {
         let partition = PartitionReport::new(topic, stream);
-        Self { stream, partition, expected: None, ranges, part: Part::default() }
+        let part = Part::default();
+        Self { stream, first: None, partition, expected: None, ranges, part }
     }
 
     /// Checks the next entry by itself, after the one before it, and against the chain.
@@ -46,14 +57,17 @@ impl<'a> Walk<'a> {
         blobs: &dyn Blobs,
         key: &str,
         report: &mut VerifyReport,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Step, StoreError> {
         let Some(bytes) = blobs.get(key)? else {
             // Collection takes the oldest entries, also while this reads.
-            if self.expected.is_some() {
-                report.problem(format!("`{key}` is missing"));
+            let Some(first) = &self.first else { return Ok(Step::On) };
+            if !exists(blobs, first)? {
+                return Ok(Step::Again);
             }
-            return Ok(());
+            report.problem(format!("`{key}` is missing"));
+            return Ok(Step::On);
         };
+        self.first.get_or_insert_with(|| key.to_owned());
         let expected = match self.expected {
             Some(expected) => expected,
             None => self.begin(key, report),
@@ -63,7 +77,7 @@ impl<'a> Walk<'a> {
             Ok(decoded) => decoded,
             Err(what) => {
                 report.problem(format!("`{key}` is damaged: {what}"));
-                return Ok(());
+                return Ok(Step::On);
             }
         };
         if delta_checksum(&entry.delta) != checksum {
@@ -79,7 +93,7 @@ impl<'a> Walk<'a> {
         self.cover(&entry.header, expected);
         self.compare(&entry.header, report);
         self.expected = Some(Expected::after(&entry.header));
-        Ok(())
+        Ok(Step::On)
     }
 
     /// Takes what was collected before the first entry from the chain; where that does not cover

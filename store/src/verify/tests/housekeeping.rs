@@ -255,3 +255,65 @@ fn an_order_of_merging_that_does_not_fit_is_found() {
         "the order of commit 3 does not fit",
     );
 }
+
+/// A folder that is collected while it is read: the first look at `at` deletes the entries before
+/// `until`.
+#[derive(Debug)]
+struct Collecting {
+    blobs: Arc<MemoryStore>,
+    at: u64,
+    until: u64,
+}
+
+impl Blobs for Collecting {
+    fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        if key == key::journal_entry(TELEMETRY, self.at) {
+            for number in 0..self.until {
+                self.blobs.delete(&key::journal_entry(TELEMETRY, number))?;
+            }
+        }
+        self.blobs.get(key)
+    }
+
+    fn get_start(&self, key: &str, bytes_max: usize) -> Result<Option<Vec<u8>>, StoreError> {
+        self.blobs.get_start(key, bytes_max)
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        self.blobs.list(prefix)
+    }
+
+    fn put_if_absent(&self, key: &str, bytes: &[u8]) -> Result<crate::Put, StoreError> {
+        self.blobs.put_if_absent(key, bytes)
+    }
+
+    fn replace(&self, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        self.blobs.replace(key, bytes)
+    }
+
+    fn publish(&self, staged: &str, key: &str) -> Result<(), StoreError> {
+        self.blobs.publish(staged, key)
+    }
+
+    fn delete(&self, key: &str) -> Result<(), StoreError> {
+        self.blobs.delete(key)
+    }
+
+    fn sync(&self, prefix: &str) -> Result<(), StoreError> {
+        self.blobs.sync(prefix)
+    }
+}
+
+#[test]
+fn a_journal_may_be_collected_while_it_is_proven() {
+    for at in 0..6 {
+        for until in 0..=4 {
+            let fixture = settled();
+            fixture.name_snapshot(3);
+            let blobs = Collecting { blobs: Arc::clone(&fixture.blobs), at, until };
+            let report = verify(&blobs).unwrap();
+            assert_eq!(report.problems, Vec::<String>::new(), "{until} gone at {at}");
+            assert_eq!(report.partitions[0].records, 30);
+        }
+    }
+}
