@@ -326,10 +326,13 @@ impl World {
         Self { folder, broker, server: server(kind), records }
     }
 
+    /// With the id of a static member, so that the one that follows a kill need not wait until
+    /// the broker misses it; with small entries, so that there is a middle to be killed in.
     fn config(&self, name: &str) -> PathBuf {
         let path = self.folder.path().join(format!("{name}.toml"));
         let text = format!(
-            "[kafka]\nbrokers = \"{}\"\ngroup = \"{name}\"\n[store]\ndata = \"{}\"\n\
+            "[kafka]\nbrokers = \"{}\"\ngroup = \"{name}\"\n\
+             properties = {{ \"group.instance.id\" = \"one\" }}\n[store]\ndata = \"{}\"\n\
              entry_records_max = 2000\npublish_interval = \"1s\"\n[http]\nlisten = \"\"\n",
             self.broker.bootstrap(),
             self.server.url(name),
