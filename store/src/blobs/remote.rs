@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! put_if_absent   PUT, If-None-Match: * ─┬─ done ─► Written
-//!                                        ├─ exists ─► GET: ours after an answer was lost ─► Written
-//!                                        │                 another's ─► Taken    nothing ─► again
+//!                                        ├─ exists ─► GET: ours, an answer was lost ─► Written
+//!                                        │                 another's ─► Taken   nothing ─► again
 //!                                        └─ no answer, 5xx, 429 ─► again, the same bytes
 //! publish         GET the staged object ─► put_if_absent ─► Taken: GET and compare
 //! ```
