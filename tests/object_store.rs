@@ -10,7 +10,8 @@
 #![expect(clippy::expect_used, reason = "a test that cannot set up its world must fail")]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,7 +20,7 @@ use benches::canonical::CanonicalConfig;
 use benches::folder::write_canonical;
 use store::{Blobs, LocalStore, MemoryStore, Put, RemoteStore, StoreError};
 use tempfile::TempDir;
-use xtask::fixture::{Program, Running, finish, oracle, spawn};
+use xtask::fixture::{Program, files, finish, oracle, spawn};
 use xtask::kafka::Broker;
 use xtask::object_store::{Fault, Kind, Proxy, Server};
 use xtask::produce;
@@ -148,7 +149,7 @@ fn of_many_writers_one_wins(one: &Arc<dyn Blobs>, other: &Arc<dyn Blobs>) {
 }
 
 #[test]
-fn a_lost_answer_a_503_and_a_slow_answer_end_as_exactly_one_object() {
+fn a_lost_answer_a_503_a_conflict_and_a_slow_answer_end_as_exactly_one_object() {
     for kind in KINDS {
         let server = server(kind);
         let proxy = Proxy::start(server.port()).expect("a proxy");
@@ -159,6 +160,7 @@ fn a_lost_answer_a_503_and_a_slow_answer_end_as_exactly_one_object() {
             (1, Fault::LostAnswer),
             (2, Fault::LostAnswer),
             (2, Fault::Busy),
+            (2, Fault::Conflict),
             (1, Fault::Slow(Duration::from_secs(1))),
         ] {
             let key = format!("system/{count}-{}", format!("{fault:?}").len());
@@ -216,32 +218,39 @@ fn each_call_costs_one_request_and_publishing_two() {
 
 #[test]
 fn an_outage_is_told_within_seconds_as_one_that_passes() {
-    for kind in KINDS {
-        let server = server(kind);
-        let proxy = Proxy::start(server.port()).expect("a proxy");
-        let store = open(&server, proxy.port(), "x").expect("fit");
-        for (fault, limit) in [(Fault::Busy, 8), (Fault::LostAnswer, 8), (Fault::Silence, 15)] {
-            proxy.fail(fault);
-            let started = Instant::now();
-            let errors = [
-                store.put_if_absent("system/a", b"mine").expect_err("no answer"),
-                store.get("system/a").expect_err("no answer"),
-            ];
-            let elapsed = started.elapsed();
-            for error in errors {
-                assert!(error.is_transient(), "{kind:?} {fault:?}: {error:?}");
-            }
-            assert!(elapsed < 2 * Duration::from_secs(limit), "{kind:?} {fault:?}: {elapsed:?}");
-            proxy.heal();
-            // Whoever asks again finds the own bytes, or a free key.
-            store.put_if_absent("system/a", b"mine").expect("it is back");
-            assert_eq!(store.get("system/a").expect("a read").as_deref(), Some(&b"mine"[..]));
-            store.delete("system/a").expect("a delete");
+    // Side by side: most of it is waiting.
+    thread::scope(|scope| {
+        for kind in KINDS {
+            scope.spawn(move || check_outages(kind));
         }
-        drop(server);
-        let gone = store.list("system").expect_err("no server");
-        assert!(gone.is_transient(), "{gone:?}");
+    });
+}
+
+fn check_outages(kind: Kind) {
+    let server = server(kind);
+    let proxy = Proxy::start(server.port()).expect("a proxy");
+    let store = open(&server, proxy.port(), "x").expect("fit");
+    for (fault, limit) in [(Fault::Busy, 8), (Fault::LostAnswer, 8), (Fault::Silence, 15)] {
+        proxy.fail(fault);
+        let started = Instant::now();
+        let errors = [
+            store.put_if_absent("system/a", b"mine").expect_err("no answer"),
+            store.get("system/a").expect_err("no answer"),
+        ];
+        let elapsed = started.elapsed();
+        for error in errors {
+            assert!(error.is_transient(), "{kind:?} {fault:?}: {error:?}");
+        }
+        assert!(elapsed < 2 * Duration::from_secs(limit), "{kind:?} {fault:?}: {elapsed:?}");
+        proxy.heal();
+        // Whoever asks again finds the own bytes, or a free key.
+        store.put_if_absent("system/a", b"mine").expect("it is back");
+        assert_eq!(store.get("system/a").expect("a read").as_deref(), Some(&b"mine"[..]));
+        store.delete("system/a").expect("a delete");
     }
+    drop(server);
+    let gone = store.list("system").expect_err("no server");
+    assert!(gone.is_transient(), "{gone:?}");
 }
 
 #[test]
@@ -306,57 +315,90 @@ fn what_cannot_be_opened_or_written_is_refused_by_name() {
     assert!(!stranger.is_transient(), "{stranger:?}");
 }
 
-/// Canonical input, a broker that holds it, and a server for the data folder.
+/// Telemetry records that reach the broker for each round.
+const RECORDS_PER_ROUND: usize = 30_000;
+
+/// Canonical input, a broker that gets it part by part, and a server for the data folder.
 struct World {
     folder: TempDir,
     broker: Broker,
     server: Server,
-    records: usize,
 }
 
 impl World {
-    fn new(kind: Kind, records: usize) -> Self {
+    fn new(kind: Kind, parts: usize) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let input = folder.path().join("input");
-        let config = CanonicalConfig { messages: records as u64, ..CanonicalConfig::default() };
-        write_canonical(&input, config).expect("the canonical workload");
+        let messages = (RECORDS_PER_ROUND * parts) as u64;
+        let config = CanonicalConfig { messages, ..CanonicalConfig::default() };
+        write_canonical(&folder.path().join("input"), config).expect("the canonical workload");
         let broker = Broker::start().expect("a broker");
         broker.create_topics(4).expect("the topics");
-        produce::ndjson_folder(broker.bootstrap(), &input).expect("records in the broker");
-        Self { folder, broker, server: server(kind), records }
+        let world = Self { folder, broker, server: server(kind) };
+        world.split(parts);
+        world
     }
 
-    fn config(&self, name: &str) -> PathBuf {
-        let path = self.folder.path().join(format!("{name}.toml"));
+    fn part(&self, number: usize) -> PathBuf {
+        self.folder.path().join(format!("part-{number}"))
+    }
+
+    /// The input in parts of equal length; of `changes` and `support` all in the first.
+    fn split(&self, parts: usize) {
+        for number in 0..parts {
+            fs::create_dir(self.part(number)).expect("a folder");
+        }
+        for (name, bytes) in files(&self.folder.path().join("input")) {
+            let text = String::from_utf8(bytes).expect("JSON");
+            let lines: Vec<&str> = text.split_inclusive('\n').collect();
+            let is_telemetry = name.to_string_lossy().starts_with("telemetry");
+            let of_a_part = lines.len().div_ceil(if is_telemetry { parts } else { 1 }).max(1);
+            for number in 0..parts {
+                let part = lines.chunks(of_a_part).nth(number).unwrap_or_default();
+                fs::write(self.part(number).join(&name), part.concat()).expect("a file");
+            }
+        }
+    }
+
+    fn produce(&self, part: usize) {
+        let sent = produce::ndjson_folder(self.broker.bootstrap(), &self.part(part));
+        sent.expect("records in the broker");
+    }
+
+    /// With the id of a static member, so that the one that follows a kill need not wait until
+    /// the broker misses it; with small entries, so that there is a middle to be killed in.
+    fn config(&self) -> PathBuf {
+        let path = self.folder.path().join("ringwatch.toml");
         let text = format!(
-            "[kafka]\nbrokers = \"{}\"\ngroup = \"{name}\"\n[store]\ndata = \"{}\"\n\
+            "[kafka]\nbrokers = \"{}\"\n\
+             properties = {{ \"group.instance.id\" = \"one\" }}\n[store]\ndata = \"{}\"\n\
              entry_records_max = 2000\npublish_interval = \"1s\"\n[http]\nlisten = \"\"\n",
             self.broker.bootstrap(),
-            self.server.url(name),
+            self.server.url("data"),
         );
         fs::write(&path, text).expect("the configuration");
         path
     }
 
-    fn start(&self, config: &Path) -> Running {
+    fn ringwatch(&self, arguments: &[&str]) -> Command {
         let program = Program::new(env!("CARGO_BIN_EXE_ringwatch"));
-        let mut command = program.command(["run", "--until-end"]);
-        spawn(command.arg("--config").arg(config).envs(self.server.environment()))
+        let mut command = program.command(arguments);
+        command.envs(self.server.environment());
+        command
     }
 
-    fn reading(&self, name: &str) -> RemoteStore {
-        let url = self.server.url(name);
+    fn reading(&self) -> RemoteStore {
+        let url = self.server.url("data");
         RemoteStore::open_read_only(&url, self.server.environment()).expect("readable")
     }
 
-    fn entries(&self, name: &str) -> usize {
-        self.reading(name).list("system/journal/telemetry").expect("a list").len()
+    fn entries(&self) -> usize {
+        self.reading().list("system/journal/telemetry").expect("a list").len()
     }
 
     /// The sums of `DuckDB` over the tables equal those of the model, and `verify` agrees.
-    fn assert_true(&self, name: &str) {
-        let store = self.reading(name);
-        let copy = self.folder.path().join(name);
+    fn assert_true(&self) {
+        let store = self.reading();
+        let copy = self.folder.path().join("copy");
         for key in store.list("tables").expect("a list") {
             let path = copy.join(&key);
             fs::create_dir_all(path.parent().expect("below the folder")).expect("a folder");
@@ -364,42 +406,46 @@ impl World {
         }
         let input = self.folder.path().join("input");
         oracle("compare.py", [copy.as_os_str(), input.as_os_str()]).with_code(0);
-        let program = Program::new(env!("CARGO_BIN_EXE_ringwatch"));
-        let mut verify = program.command(["verify", "--data", &self.server.url(name)]);
-        finish(verify.envs(self.server.environment())).with_code(0);
+        finish(&mut self.ringwatch(&["verify", "--data", &self.server.url("data")])).with_code(0);
         assert_eq!(store.list("system/staging").expect("a list"), Vec::<String>::new());
-    }
-
-    /// Starts, waits for some progress, kills; so many times, then lets it come to its end.
-    fn run_with_kills(&self, name: &str, rounds: usize) {
-        let config = self.config(name);
-        // Entries of 2,000 records: the last round must be killed before the end, too.
-        let step = self.records / 2_000 / (rounds + 1);
-        for round in 0..rounds {
-            let aim = self.entries(name) + 1 + step * (round % 3) / 2;
-            let mut running = self.start(&config);
-            running.wait_until("progress", PATIENCE, |_| self.entries(name) >= aim);
-            // Anywhere in a commit: the rounds are 0 to 300 ms late.
-            thread::sleep(Duration::from_millis(round as u64 * 97 % 300));
-            running.kill();
-        }
-        self.start(&config).finish(PATIENCE).with_code(0);
-        self.assert_true(name);
     }
 }
 
-/// Kills on each server: two, or as many as the long form wants.
-fn rounds() -> usize {
+/// A service that is killed again and again while records come in; then all of it, compared.
+fn check_kills(kind: Kind) {
+    // Two kills on each server, or as many as the long form wants.
     let text = std::env::var("OBJECT_STORE_ROUNDS").unwrap_or_else(|_| "2".to_owned());
-    text.parse().expect("OBJECT_STORE_ROUNDS is a number")
+    let rounds: usize = text.parse().expect("OBJECT_STORE_ROUNDS is a number");
+    let world = World::new(kind, rounds + 1);
+    let config = world.config().to_string_lossy().into_owned();
+    for round in 0..rounds {
+        world.produce(round);
+        let before = world.entries();
+        let mut running = spawn(&mut world.ringwatch(&["run", "--config", &config]));
+        running.wait_until("progress", PATIENCE, |_| world.entries() > before + round % 8);
+        // Anywhere in a commit: the rounds are up to 400 ms late.
+        thread::sleep(Duration::from_millis(round as u64 * 97 % 400));
+        running.kill();
+        say(&format!("{kind:?}: killed {}, {} entries", round + 1, world.entries()));
+    }
+    world.produce(rounds);
+    spawn(&mut world.ringwatch(&["run", "--until-end", "--config", &config]))
+        .finish(PATIENCE)
+        .with_code(0);
+    world.assert_true();
+}
+
+#[expect(clippy::print_stdout, reason = "the long form takes minutes, and is watched")]
+fn say(line: &str) {
+    println!("{line}");
 }
 
 #[test]
 fn sums_in_s3_are_true_after_kills() {
-    World::new(Kind::S3, 30_000 * rounds()).run_with_kills("killed", rounds());
+    check_kills(Kind::S3);
 }
 
 #[test]
 fn sums_in_azure_blob_are_true_after_kills() {
-    World::new(Kind::Azure, 30_000 * rounds()).run_with_kills("killed", rounds());
+    check_kills(Kind::Azure);
 }

@@ -28,6 +28,14 @@ pub enum StoreError {
     #[error("`{url}` cannot be a data folder: {what}")]
     BadUrl { url: String, what: &'static str },
 
+    /// Nothing in the environment, and nobody to ask on this machine.
+    #[error(
+        "no credentials for `{url}`: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or \
+         AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, or run it where a role or a \
+         managed identity gives them"
+    )]
+    NoCredentials { url: String, source: Box<dyn std::error::Error + Send + Sync> },
+
     #[error(
         "`{url}` cannot be a data folder: {what}; choose a store with conditional writes \
          (If-None-Match on put), as Amazon S3 and Azure Blob have them"

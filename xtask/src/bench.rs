@@ -83,7 +83,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
 
 /// Builds the programs for release and says where they are.
 fn build() -> Result<Programs, Failure> {
-    let mut cargo = Command::new("cargo");
+    let mut cargo = crate::command("cargo");
     cargo.args(["build", "--release", "--message-format=json-render-diagnostics"]);
     cargo.args(["--package", "ringwatch", "--package", "benches", "--package", "xtask", "--bins"]);
     let output = cargo

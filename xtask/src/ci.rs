@@ -4,7 +4,7 @@
 //! counts its tests, another one counts as one.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Instant;
 
 use crate::{Failure, repository};
@@ -56,7 +56,7 @@ pub fn run() -> Result<(), Failure> {
 fn run_step(command: &[&str]) -> Result<Tally, Failure> {
     let doing = || format!("run {}", command.join(" "));
     let (program, arguments) = command.split_first().unwrap_or((&"true", &[]));
-    let mut child = Command::new(program)
+    let mut child = crate::command(program)
         .args(arguments)
         .current_dir(repository())
         .stdout(Stdio::piped())

@@ -1,13 +1,14 @@
 //! What the project does to itself: a real broker for tests, records into it, checks, documents.
 //!
 //! ```text
-//! cargo xtask ci | docs | kafka | object-store | bench | soak        main.rs picks one of the modules below
+//! cargo xtask ci | docs | kafka | object-store | bench | soak     main.rs picks one of these
 //! tests/*.rs ─► kafka::Broker, object_store::{Server, Proxy}, produce, fixture
 //! ```
 //! A library besides the binary, so that black-box tests use the same broker as the benchmark.
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -50,6 +51,19 @@ impl Failure {
         let doing = doing.into();
         move |source| Self::Kafka { doing, source }
     }
+}
+
+/// A command without what cargo has told this process about itself: a build script that asks for
+/// it (ring's does) would run again each time the answer differs, and with it half the build.
+pub(crate) fn command(program: &str) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&*name);
+        }
+    }
+    command
 }
 
 /// A flag that Ctrl-C and SIGTERM set.

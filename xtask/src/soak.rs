@@ -1,7 +1,5 @@
 //! The long forms of tests whose short form runs in CI: the same tests with larger numbers.
 
-use std::process::Command;
-
 use clap::ValueEnum;
 
 use crate::{Failure, repository};
@@ -28,7 +26,7 @@ impl Soak {
 /// Runs the long form, with the build that `./dev test` made.
 pub fn run(soak: Soak) -> Result<(), Failure> {
     let (test, name, value) = soak.test();
-    let status = Command::new("cargo")
+    let status = crate::command("cargo")
         .args(["test", "--workspace", "--test", test, "--", "--nocapture"])
         .env(name, value)
         .current_dir(repository())

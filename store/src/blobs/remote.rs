@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! put_if_absent   PUT, If-None-Match: * ─┬─ done ─► Written
-//!                                        ├─ exists ─► GET: ours after an answer was lost ─► Written
-//!                                        │                 another's ─► Taken    nothing ─► again
+//!                                        ├─ exists ─► GET: ours, an answer was lost ─► Written
+//!                                        │                 another's ─► Taken   nothing ─► again
 //!                                        └─ no answer, 5xx, 429 ─► again, the same bytes
 //! publish         GET the staged object ─► put_if_absent ─► Taken: GET and compare
 //! ```
@@ -72,6 +72,7 @@ impl RemoteStore {
         nonce: &str,
     ) -> Result<Self, StoreError> {
         let store = Self::connect(url, environment, Access::Write)?;
+        store.look()?;
         probe::prove_put_if_absent(&store, nonce)?;
         Ok(store)
     }
@@ -82,12 +83,17 @@ impl RemoteStore {
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, StoreError> {
         let store = Self::connect(url, environment, Access::Read)?;
-        // So that a bucket that is not there is not taken for an empty one.
-        let folder = store.path(key::IDENTITY);
-        store.run("list", key::IDENTITY, |client| async move {
-            retried(|| answered(async { client.list(Some(&folder)).try_next().await })).await
-        })?;
+        store.look()?;
         Ok(store)
+    }
+
+    /// One list, so that a bucket that is not there is not taken for an empty one.
+    fn look(&self) -> Result<(), StoreError> {
+        let folder = self.path(key::IDENTITY);
+        let looked = self.run("open", "", |client| async move {
+            retried(|| answered(async { client.list(Some(&folder)).try_next().await })).await
+        });
+        looked.map(|_| ()).map_err(|error| location::explained(&self.url, error))
     }
 
     fn connect(
@@ -134,7 +140,8 @@ impl RemoteStore {
         T: Send + 'static,
         F: Future<Output = object_store::Result<T>> + Send + 'static,
     {
-        let key = || format!("{}/{key}", self.url.trim_end_matches('/'));
+        let url = self.url.trim_end_matches('/');
+        let key = || if key.is_empty() { url.to_owned() } else { format!("{url}/{key}") };
         match self.engine.run(call(Arc::clone(&self.client))) {
             Ok(outcome) => outcome.map_err(|error| failed(action, key(), error)),
             Err(source) => {

@@ -26,6 +26,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 pub enum Fault {
     /// Answered 503 and not passed on.
     Busy,
+    /// Answered 409 and not passed on, as S3 does where puts of one key contend.
+    Conflict,
     /// Neither passed on nor answered, until the fault is taken away.
     Silence,
     /// Passed on after a while.
@@ -139,11 +141,8 @@ impl Shared {
         *locked(&self.counts).entry(billed.to_owned()).or_default() += 1;
         let fault = self.fault_for(&method);
         match fault {
-            Some(Fault::Busy) => {
-                let answer = b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\n\
-                               Connection: close\r\n\r\n";
-                return client.write_all(answer);
-            }
+            Some(Fault::Busy) => return refuse(client, "503 Slow Down"),
+            Some(Fault::Conflict) => return refuse(client, "409 Conflict"),
             Some(Fault::Silence) => {
                 self.wait_for_the_end_of_silence();
                 return Ok(());
@@ -200,6 +199,10 @@ fn read_request(client: &mut TcpStream) -> io::Result<Option<Vec<u8>>> {
     request.extend_from_slice(b"Connection: close\r\n\r\n");
     client.take(body_bytes).read_to_end(&mut request)?;
     Ok(Some(request))
+}
+
+fn refuse(client: &mut TcpStream, status: &str) -> io::Result<()> {
+    write!(client, "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 }
 
 /// The request with its condition under a name that means nothing.

@@ -17,8 +17,11 @@ pub const REMOTE_SCHEMES: [&str; 5] = ["s3://", "az://", "azure://", "abfs://", 
 /// 5 s: a connection across an ocean takes a quarter of a second.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Where a machine in a cloud asks for its role. Asked only if the environment has no credentials.
+const METADATA_HOSTS: [&str; 2] = ["http://169.254.169.254/", "http://169.254.170.2/"];
+
 /// Where Azure's platforms tell a program to fetch its identity.
-const AZURE_IDENTITY: &str = "IDENTITY_ENDPOINT";
+const AZURE_IDENTITY: &str = "identity_endpoint";
 
 /// Whether a location names an object store, of a kind that can hold a data folder.
 pub fn is_remote(location: &str) -> bool {
@@ -60,9 +63,9 @@ impl Location {
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Arc<dyn ObjectStore>, StoreError> {
         let client = if self.bucket_url.starts_with("s3://") {
-            self.s3(environment)
+            self.s3(settings(environment, "aws_")?)
         } else {
-            self.azure(environment)
+            self.azure(settings(environment, "azure_")?)
         };
         client.map_err(|source| StoreError::Refused {
             action: "open",
@@ -71,14 +74,10 @@ impl Location {
         })
     }
 
-    fn s3(
-        &self,
-        environment: impl IntoIterator<Item = (String, String)>,
-    ) -> object_store::Result<Arc<dyn ObjectStore>> {
+    fn s3(&self, settings: Vec<(String, String)>) -> object_store::Result<Arc<dyn ObjectStore>> {
         let mut builder = AmazonS3Builder::new().with_client_options(client_options());
-        for (name, value) in environment {
-            let name = name.to_ascii_lowercase();
-            if let (true, Ok(setting)) = (name.starts_with("aws_"), name.parse()) {
+        for (name, value) in settings {
+            if let Ok(setting) = name.parse() {
                 builder = builder.with_config(setting, value);
             }
         }
@@ -91,18 +90,12 @@ impl Location {
         Ok(Arc::new(store))
     }
 
-    fn azure(
-        &self,
-        environment: impl IntoIterator<Item = (String, String)>,
-    ) -> object_store::Result<Arc<dyn ObjectStore>> {
+    fn azure(&self, settings: Vec<(String, String)>) -> object_store::Result<Arc<dyn ObjectStore>> {
         let mut builder = MicrosoftAzureBuilder::new().with_client_options(client_options());
-        for (name, value) in environment {
+        for (name, value) in settings {
             if name == AZURE_IDENTITY {
                 builder = builder.with_msi_endpoint(value);
-                continue;
-            }
-            let name = name.to_ascii_lowercase();
-            if let (true, Ok(setting)) = (name.starts_with("azure_"), name.parse()) {
+            } else if let Ok(setting) = name.parse() {
                 builder = builder.with_config(setting, value);
             }
         }
@@ -112,6 +105,51 @@ impl Location {
             .with_http_connector(Connector)
             .build()?;
         Ok(Arc::new(store))
+    }
+}
+
+/// The first error of a store, told as what it usually is.
+pub(super) fn explained(url: &str, error: StoreError) -> StoreError {
+    match error {
+        StoreError::Unavailable { source, .. } | StoreError::Refused { source, .. }
+            if asks_the_machine(&source.to_string()) =>
+        {
+            StoreError::NoCredentials { url: url.to_owned(), source }
+        }
+        error => error,
+    }
+}
+
+fn asks_the_machine(request: &str) -> bool {
+    METADATA_HOSTS.iter().any(|host| request.contains(host))
+}
+
+/// The settings of one vendor in an environment: their names in small letters, and their values.
+///
+/// An endpoint without TLS has to be meant.
+fn settings(
+    environment: impl IntoIterator<Item = (String, String)>,
+    prefix: &str,
+) -> Result<Vec<(String, String)>, StoreError> {
+    let lower = |(name, value): (String, String)| (name.to_ascii_lowercase(), value);
+    let found: Vec<(String, String)> = environment
+        .into_iter()
+        .map(lower)
+        .filter(|(name, _)| name.starts_with(prefix) || name == AZURE_IDENTITY)
+        .collect();
+    let is_allowed = found
+        .iter()
+        .any(|(name, value)| name.ends_with("_allow_http") && value.eq_ignore_ascii_case("true"));
+    let is_plain = |(name, value): &&(String, String)| {
+        name.contains("endpoint") && name != AZURE_IDENTITY && value.starts_with("http://")
+    };
+    match found.iter().find(is_plain) {
+        Some((_, endpoint)) if !is_allowed => Err(StoreError::BadUrl {
+            url: endpoint.clone(),
+            what: "it is an endpoint without TLS; if that is meant, set AWS_ALLOW_HTTP=true or \
+                   AZURE_ALLOW_HTTP=true",
+        }),
+        _ => Ok(found),
     }
 }
 
@@ -169,6 +207,11 @@ mod tests {
         let half = [("AWS_ACCESS_KEY_ID".to_owned(), "x".to_owned())];
         let error = s3.connect(half).unwrap_err();
         assert!(matches!(error, StoreError::Refused { .. }), "{error}");
+        let plain = [("AWS_ENDPOINT_URL".to_owned(), "http://127.0.0.1:9000".to_owned())];
+        let error = s3.connect(plain.clone()).unwrap_err().to_string();
+        assert!(error.contains("http://127.0.0.1:9000") && error.contains("TLS"), "{error}");
+        let meant = ("AWS_ALLOW_HTTP".to_owned(), "true".to_owned());
+        s3.connect(plain.into_iter().chain([meant])).unwrap();
         let azure = Location::parse("az://c").unwrap();
         let error = azure.connect([]).unwrap_err();
         assert!(matches!(error, StoreError::Refused { .. }), "{error}");
