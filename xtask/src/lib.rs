@@ -15,9 +15,11 @@ use thiserror::Error;
 pub mod bench;
 pub mod ci;
 pub mod docs;
+pub mod faults;
 pub mod fixture;
 pub mod kafka;
 pub mod produce;
+pub mod record;
 pub mod soak;
 
 /// Why a task could not be done.
