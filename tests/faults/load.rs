@@ -126,7 +126,9 @@ fn produce(
         }
         sleep(BURST_INTERVAL);
     }
-    files.iter_mut().for_each(|file| file.flush().expect("written"));
+    for mut file in files {
+        file.flush().expect("written");
+    }
     producer.finish().expect("acknowledged");
     made
 }

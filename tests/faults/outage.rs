@@ -33,12 +33,12 @@ pub(super) fn endure(
     sleep(length);
     let after = member.usage();
     cluster.assert_alive();
+    let log = cluster.members[0].log();
+    let said = &log[lines_before..];
     let cpu = after.cpu.saturating_sub(calm.cpu).as_secs_f64() / length.as_secs_f64();
     let grown = after.memory_bytes.saturating_sub(memory_before);
     undo(cluster);
     let resumed = cluster.wait_for_entries(1, RESUME_MAX);
-    let log = cluster.members[0].log();
-    let said = &log[lines_before..];
     say(&format!(
         "{what}: {:.1} % of a core while waiting, {} lines, memory +{} KiB, resumed in {:.1} s",
         cpu * 100.0,

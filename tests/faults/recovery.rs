@@ -39,17 +39,23 @@ const PAUSE: &str = "ringwatch_pause_seconds_max";
 struct Fleet {
     devices: u32,
     heartbeats_each: u32,
+    /// Seconds at work before the kill: an entry of each partition in every one of them.
+    steady_s: u64,
     limit: Duration,
 }
 
 #[test]
 fn a_restart_is_at_work_again_in_seconds() {
     let effort = Effort::of("recovery");
-    let devices = effort.pick(20_000, 200_000);
-    let limit = Duration::from_secs(10);
-    recover(Fleet { devices, heartbeats_each: 5, limit });
+    recover(Fleet {
+        devices: effort.pick(20_000, 200_000),
+        heartbeats_each: 5,
+        steady_s: effort.pick(10, 60),
+        limit: Duration::from_secs(10),
+    });
     if effort.pick(false, true) {
-        recover(Fleet { devices: 10_000_000, heartbeats_each: 1, limit: Duration::from_secs(90) });
+        let limit = Duration::from_secs(90);
+        recover(Fleet { devices: 10_000_000, heartbeats_each: 1, steady_s: 60, limit });
     }
 }
 
@@ -65,7 +71,7 @@ fn recover(fleet: Fleet) {
         heartbeats.is_flood_over() && read >= heartbeats.sent() as f64 - TRICKLE_PER_S as f64
     });
     // Steady work, with a snapshot or two.
-    cluster.wait_for_entries(60 * PARTITIONS as u64, PATIENCE);
+    cluster.wait_for_entries(fleet.steady_s * PARTITIONS as u64, PATIENCE);
     let pause_s = cluster.members[0].metric(PAUSE);
     let memory_mib = cluster.members[0].usage().memory_bytes >> 20;
     cluster.members[0].kill();

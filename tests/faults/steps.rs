@@ -23,6 +23,10 @@ use crate::ringwatch;
 /// All by which bytes and names reach the disk; opening alone leaves nothing that counts.
 const CALLS: &str = "fsync,fdatasync,write,link,linkat,rename,renameat2,unlink,unlinkat,mkdir";
 
+/// Several entries and several commits with tables: what a first one does not meet a later one
+/// does.
+const SETTINGS: &str = "[store]\nentry_records_max = 200\npublish_rows_max = 400\n";
+
 /// What stands in a folder when nothing was published yet.
 const PUBLISHED: [&str; 6] =
     ["system/chain", "system/checkpoints", "system/cursors", "system/staging", "settled", "tables"];
@@ -43,6 +47,7 @@ impl World {
             ..CanonicalConfig::default()
         };
         write_canonical(&folder.path().join("input"), config).expect("the canonical workload");
+        fs::write(folder.path().join("ringwatch.toml"), SETTINGS).expect("a configuration file");
         Self { folder, done: Vec::new() }
     }
 
@@ -51,9 +56,16 @@ impl World {
     }
 
     fn replay(&self, data: &Path) -> Command {
-        let input = self.input();
-        let input = ["replay".as_ref(), "--input".as_ref(), input.as_os_str()];
-        ringwatch().command(input.into_iter().chain(["--data".as_ref(), data.as_os_str()]))
+        let (input, config) = (self.input(), self.folder.path().join("ringwatch.toml"));
+        ringwatch().command([
+            "replay".as_ref(),
+            "--config".as_ref(),
+            config.as_os_str(),
+            "--input".as_ref(),
+            input.as_os_str(),
+            "--data".as_ref(),
+            data.as_os_str(),
+        ])
     }
 
     /// A folder for one run: empty, or a copy of `prepared`.

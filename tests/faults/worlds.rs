@@ -56,10 +56,14 @@ impl<'a> World<'a> {
     }
 
     fn produce(&self, prefix: &str, count: u32) {
+        self.produce_in("first", prefix, count);
+    }
+
+    fn produce_in(&self, ring: &str, prefix: &str, count: u32) {
         let mut producer = Producer::connect(self.broker.bootstrap()).expect("a producer");
         for number in 0..count {
             let device = format!("{prefix}-{number}");
-            let value = json!({"type": "heartbeat", "device": device, "ring": "first",
+            let value = json!({"type": "heartbeat", "device": device, "ring": ring,
                 "uptime_s": 5, "time": "2026-07-19T04:09:12Z"});
             let (key, value) = (device.into_bytes(), value.to_string().into_bytes());
             let record = Record { key: Some(&key), value: Some(&value), ..Record::default() };
@@ -101,6 +105,15 @@ fn topic_made_anew(broker: &Broker) {
     let world = World::with_records(broker, "anew");
     broker.delete_topic("anew-telemetry").expect("deleted");
     broker.create_topic("anew-telemetry", 1, &[]).expect("created again");
+    world.produce_in("last", "other", 150);
+    assert_refused(&world.run(&[]), &["telemetry", "data folder"]);
+}
+
+/// The records differ in nothing that the tables show; they are others all the same.
+fn topic_made_anew_alike(broker: &Broker) {
+    let world = World::with_records(broker, "alike");
+    broker.delete_topic("alike-telemetry").expect("deleted");
+    broker.create_topic("alike-telemetry", 1, &[]).expect("created again");
     world.produce("other", 150);
     assert_refused(&world.run(&[]), &["telemetry", "data folder"]);
 }
@@ -179,8 +192,9 @@ fn newest_file(folder: &Path) -> PathBuf {
 
 type Case = (&'static str, fn(&Broker));
 
-const CASES: [Case; 8] = [
+const CASES: [Case; 9] = [
     ("topic made anew", topic_made_anew),
+    ("topic made anew, alike", topic_made_anew_alike),
     ("offsets gone", offsets_gone),
     ("more partitions", more_partitions),
     ("another group", another_group),

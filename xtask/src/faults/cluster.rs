@@ -166,3 +166,20 @@ impl Cluster {
         self.program.run(arguments).with_code(0);
     }
 }
+
+impl Drop for Cluster {
+    /// After a failure the folder stays, with the data and the members' logs.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.folder.disable_cleanup(true);
+            self.say_where();
+        }
+    }
+}
+
+impl Cluster {
+    #[expect(clippy::print_stderr, reason = "a failure is looked into there")]
+    fn say_where(&self) {
+        eprintln!("kept for a look: {}", self.folder.path().display());
+    }
+}

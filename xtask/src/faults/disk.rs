@@ -24,18 +24,12 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// Mounts one; panics where mounting is not permitted.
+    /// Mounts one.
     #[track_caller]
     pub fn mount(mebibytes: u32) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let size = format!("size={mebibytes}m");
-        let mounted = finish(
-            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder.path()),
-        );
-        assert!(
-            mounted.status.success(),
-            "these tests mount small disks and need the right to: run them as root\n{mounted}"
-        );
+        mount(&["-t", "tmpfs", "-o", &size, "tmpfs"], &[folder.path()]);
         Self { folder }
     }
 
@@ -70,26 +64,32 @@ impl Disk {
         fs::remove_file(self.ballast()).expect("the ballast");
     }
 
-    /// Lets nobody write any more.
+    /// Lets nobody write any more, as a disk that was remounted: a second mount lies over it.
     #[track_caller]
     pub fn forbid_writing(&self) {
-        self.remount("ro");
+        mount(&["--bind"], &[self.path(), self.path()]);
+        // A file that is being written at this moment forbids it for a moment.
+        wait_until("the disk is read-only", REMOUNT_TIMEOUT, || {
+            let mut remount = Command::new("mount");
+            finish(remount.args(["-o", "remount,bind,ro"]).arg(self.path())).status.success()
+        });
     }
 
     /// Lets everybody write again.
     #[track_caller]
     pub fn allow_writing(&self) {
-        self.remount("rw");
+        finish(Command::new("umount").arg("-l").arg(self.path())).with_code(0);
     }
+}
 
-    #[track_caller]
-    fn remount(&self, how: &str) {
-        let options = format!("remount,{how}");
-        wait_until(&options, REMOUNT_TIMEOUT, || {
-            let mut mount = Command::new("mount");
-            finish(mount.args(["-o", &options]).arg(self.path())).status.success()
-        });
-    }
+/// Mounts; panics where that is not permitted.
+#[track_caller]
+fn mount(options: &[&str], paths: &[&Path]) {
+    let mounted = finish(Command::new("mount").args(options).args(paths));
+    assert!(
+        mounted.status.success(),
+        "these tests mount small disks and need the right to: run them as root\n{mounted}"
+    );
 }
 
 impl Drop for Disk {

@@ -6,6 +6,7 @@
 #![expect(clippy::expect_used, reason = "a fixture that cannot run must fail the test")]
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::PathBuf;
@@ -35,11 +36,14 @@ pub struct Member {
     config: PathBuf,
     port: u16,
     running: Option<Running>,
+    /// Where the logs of its past lives are kept.
+    past: PathBuf,
 }
 
 impl Member {
     pub(super) fn new(name: String, program: Program, config: PathBuf, port: u16) -> Self {
-        Self { name, program, config, port, running: None }
+        let past = config.with_extension("log");
+        Self { name, program, config, port, running: None, past }
     }
 
     /// Its `group.instance.id`.
@@ -88,19 +92,33 @@ impl Member {
     /// Ends it as a power cut would.
     #[track_caller]
     pub fn kill(&mut self) -> Finished {
-        self.running.take().expect("a member that runs").kill()
+        let finished = self.running.take().expect("a member that runs").kill();
+        self.keep(&finished.stderr, "killed");
+        finished
     }
 
     /// Asks it to stop; it must do so cleanly and in time.
     #[track_caller]
     pub fn terminate(&mut self) -> Finished {
-        self.running.take().expect("a member that runs").terminate(STOP_TIMEOUT).with_code(0)
+        let running = self.running.take().expect("a member that runs");
+        let finished = running.terminate(STOP_TIMEOUT);
+        self.keep(&finished.stderr, "terminated");
+        finished.with_code(0)
     }
 
     /// Waits until it ends by itself.
     #[track_caller]
     pub fn wait_for_end(&mut self, limit: Duration) -> Finished {
-        self.running.take().expect("a member that runs").finish(limit)
+        let finished = self.running.take().expect("a member that runs").finish(limit);
+        self.keep(&finished.stderr, "ended");
+        finished
+    }
+
+    /// Adds the log of a life to those before, for whoever looks for a cause.
+    fn keep(&self, log: &str, end: &str) {
+        let file = File::options().append(true).create(true).open(&self.past);
+        let written = file.and_then(|mut file| writeln!(file, "{log}--- {end}"));
+        written.expect("a file beside the data folder");
     }
 
     /// What it has cost so far.
@@ -150,6 +168,14 @@ impl Member {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;
         answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned())
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        if let Some(running) = &self.running {
+            self.keep(&running.stderr(), "still running");
+        }
     }
 }
 
