@@ -30,13 +30,17 @@ pub(super) fn endure(
     let (lines_before, memory_before) = (member.log().len(), member.usage().memory_bytes);
     sleep(CALM_AFTER);
     let calm = member.usage();
-    sleep(length);
+    let mut memory_max = 0;
+    for _ in 0..length.as_secs() {
+        sleep(Duration::from_secs(1));
+        memory_max = member.usage().memory_bytes.max(memory_max);
+    }
     let after = member.usage();
     cluster.assert_alive();
     let log = cluster.members[0].log();
     let said = &log[lines_before..];
     let cpu = after.cpu.saturating_sub(calm.cpu).as_secs_f64() / length.as_secs_f64();
-    let grown = after.memory_bytes.saturating_sub(memory_before);
+    let grown = memory_max.saturating_sub(memory_before);
     undo(cluster);
     let resumed = cluster.wait_for_entries(1, RESUME_MAX);
     say(&format!(
