@@ -10,6 +10,10 @@ pub trait Clock: Send + Sync {
     fn wall(&self) -> Option<Timestamp>;
     /// Time since some fixed moment; never goes back.
     fn monotonic(&self) -> Duration;
+    /// Lets that much time pass.
+    fn sleep(&self, time: Duration) {
+        std::thread::sleep(time);
+    }
 }
 
 /// The machine's clocks.

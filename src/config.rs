@@ -51,6 +51,8 @@ pub struct Config {
     pub entry: EntryLimits,
     pub publish: PublishRule,
     pub idle: IdleRule,
+    /// `None`: no snapshots (`replay`).
+    pub snapshot: Option<SnapshotRule>,
     /// `hash_seed` stays zero until the data folder has given its own.
     pub fold: FoldConfig,
     pub windows_max: usize,
@@ -80,10 +82,26 @@ pub struct PublishRule {
     /// At least one commit in this time, also without news; `None` as above.
     pub lease: Option<Duration>,
     pub rows_max: usize,
+    /// How often the journals of other processes are looked at; `None`: there are none.
+    pub poll_interval: Option<Duration>,
+    /// Least time between two checkpoints; `None`: none.
+    pub checkpoint_interval: Option<Duration>,
 }
 
-/// A successor waits for twice this before it takes a publisher for dead (architecture 2).
-const LEASE: Duration = Duration::from_secs(30);
+/// When the state of a partition is written down.
+#[derive(Clone, Copy, Debug)]
+pub struct SnapshotRule {
+    pub interval: Duration,
+    /// Earlier after this many records, or as many as there are devices.
+    pub records_min: u64,
+}
+
+/// A commit at least this often: alerts are sent for 30 s after one (architecture 2).
+const LEASE: Duration = Duration::from_secs(20);
+
+/// The journals of other processes are looked at twice in a commit interval, but not more often
+/// than this: a look costs a request for each partition.
+const POLL_INTERVAL_MIN: Duration = Duration::from_millis(100);
 
 /// When a quiet partition stops holding back the others.
 #[derive(Clone, Copy, Debug)]
@@ -173,7 +191,13 @@ impl Config {
                 interval: Some(raw.store.publish_interval.0),
                 lease: Some(LEASE),
                 rows_max: raw.store.publish_rows_max,
+                poll_interval: Some((raw.store.commit_interval.0 / 2).max(POLL_INTERVAL_MIN)),
+                checkpoint_interval: Some(raw.store.checkpoint_interval.0),
             },
+            snapshot: Some(SnapshotRule {
+                interval: raw.store.snapshot_interval.0,
+                records_min: raw.store.snapshot_records_min,
+            }),
             idle: IdleRule {
                 telemetry_after: raw.windows.idle_after.0,
                 log_after: raw.windows.log_idle_after.0,

@@ -1,11 +1,8 @@
-//! A data folder and the one world it belongs to: its input, its settings, where it goes on.
+//! A data folder and the one world it belongs to: its input and its settings.
 
-use std::sync::Arc;
-
-use ingest::{Start, Topics};
-use schemas::{Stream, StreamKind};
+use ingest::Topics;
 use serde_json::json;
-use store::{Blobs, Journal, TopicNames, World};
+use store::{Blobs, TopicNames, World};
 
 use crate::config::Config;
 use crate::failure::Failure;
@@ -29,24 +26,6 @@ fn settings(config: &Config) -> Result<serde_json::Value, Failure> {
     }
     let detection = serde_json::to_value(&config.detection)?;
     Ok(json!({ "fold": fold, "windows_max": config.windows_max, "detection": detection }))
-}
-
-/// Where a partition is read from: the first offset of its journal, or the earliest there is.
-///
-/// `changes` and `support` go on at the end of theirs: the journal carries their records whole.
-pub fn resume(store: Arc<dyn Blobs>) -> Box<dyn Fn(Stream) -> Start + Send + Sync> {
-    Box::new(move |stream| {
-        let Ok(journal) = Journal::open(Arc::clone(&store), stream, String::new()) else {
-            // The worker opens the same journal and reports what is wrong with it.
-            return Start::Earliest;
-        };
-        let headers = journal.headers();
-        let offset = match stream.kind {
-            StreamKind::Telemetry => headers.first().map(|first| first.start),
-            StreamKind::Changes | StreamKind::Support => headers.last().map(|last| last.end),
-        };
-        offset.map_or(Start::Earliest, Start::At)
-    })
 }
 
 /// The names that tables show for the streams.

@@ -1,90 +1,124 @@
 //! Starts one delivery loop per destination and hands it the chain.
 //!
 //! ```text
-//! commit ─► Outbox::offer ─► queue (bounded) ─► DestinationLoop ─► HTTP
+//! commit ─► Deliveries::offer ─► queue (bounded) ─► DestinationLoop ─► HTTP
 //! chain  ─► ChainReader ─────────────────────►       │
 //!                                                    └─► cursor system/cursors/<destination>
 //! ```
 
 use std::error::Error;
+use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use alerts::delivery::{
-    Backoff, CatchUp, Committed, DestinationLoop, Feed, Now, Running, Stopped, UreqClient, Wiring,
+    Backoff, CatchUp, Committed, DestinationConfig, DestinationLoop, Now, Running, Stopped,
+    UreqClient, Wiring,
 };
 use schemas::{Alert, AlertState};
 use store::{Blobs, Chain, cursor};
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::failure::Failure;
 use crate::nonce;
 use crate::summary::last_states;
 
 /// Commits handed over at once while catching up: bounds memory, costs a read each.
 const CATCH_UP_COMMITS_MAX: u64 = 256;
 
-/// The publisher's end of one destination's queue.
-#[derive(Clone, Debug)]
-pub struct Outbox(Feed);
+/// How long after its last commit a publisher sends: then another may have taken over.
+pub const SEND_WITHIN: Duration = Duration::from_secs(30);
 
-impl Outbox {
-    /// Offers a commit that is in the chain; never blocks.
-    pub fn offer(&self, sequence: u64, alerts: &[Arc<Alert>]) {
-        self.0.offer(Committed { sequence, alerts: alerts.to_vec() });
+/// Why deliveries cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum DeliveryError {
+    #[error("a destination is not usable")]
+    Destination(#[from] alerts::delivery::DestinationError),
+    #[error("cannot use the data folder")]
+    Store(#[from] store::StoreError),
+    #[error("cannot start a thread")]
+    Thread(#[from] std::io::Error),
+}
+
+/// The loops of all destinations; they run while this process publishes.
+#[derive(Default)]
+pub struct Deliveries {
+    setting: Option<Setting>,
+    running: Vec<Running>,
+    lease: Lease,
+}
+
+struct Setting {
+    destinations: Vec<DestinationConfig>,
+    queued_max: usize,
+    store: Arc<dyn Blobs>,
+    clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for Deliveries {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Deliveries").field("running", &self.running).finish_non_exhaustive()
     }
 }
 
-/// The loops of all destinations.
-#[derive(Debug, Default)]
-pub struct Deliveries(Vec<Running>);
+/// When the publisher last committed, in milliseconds of its own clock.
+#[derive(Clone, Debug, Default)]
+struct Lease(Arc<AtomicU64>);
+
+impl Lease {
+    fn holds(&self, now: Duration) -> bool {
+        let since = Duration::from_millis(self.0.load(Ordering::Acquire));
+        now.saturating_sub(since) < SEND_WITHIN
+    }
+}
 
 impl Deliveries {
-    /// Starts a loop for every configured destination.
-    pub fn start(
+    /// Checks every destination; nothing is sent before [`Deliveries::start`].
+    pub fn new(
         config: &Config,
         store: &Arc<dyn Blobs>,
         clock: &Arc<dyn Clock>,
-    ) -> Result<Self, Failure> {
-        let mut running = Vec::new();
+    ) -> Result<Self, DeliveryError> {
         for destination in &config.destinations {
-            let destination = destination.open()?;
-            let (name, folder) = (destination.name().to_owned(), Arc::clone(store));
-            let saved = start(store, &name)?;
-            let clock = Arc::clone(clock);
-            let wiring = Wiring {
-                http: Box::new(UreqClient::new(&destination)),
-                destination,
-                catch_up: Box::new(ChainReader(Arc::clone(store))),
-                cursor: saved,
-                save_cursor: Box::new(move |sequence| {
-                    if let Err(error) = cursor::write(&*folder, &name, sequence) {
-                        // The next save says more; until then a restart delivers again.
-                        tracing::warn!(%error, "cannot save a delivery cursor");
-                    }
-                }),
-                clock: Box::new(move || Now {
-                    wall: clock.wall().unwrap_or_default(),
-                    elapsed: clock.monotonic(),
-                }),
-                random: Box::new(random()),
-                backoff: Backoff::default(),
-                queued_max: config.deliveries_queued_max,
-            };
-            running.push(DestinationLoop::spawn(wiring)?);
+            destination.open()?;
         }
-        Ok(Self(running))
+        let setting = Setting {
+            destinations: config.destinations.clone(),
+            queued_max: config.deliveries_queued_max,
+            store: Arc::clone(store),
+            clock: Arc::clone(clock),
+        };
+        Ok(Self { setting: Some(setting), ..Self::default() })
     }
 
-    /// The ends that the publisher writes to.
-    pub fn outboxes(&self) -> Vec<Outbox> {
-        self.0.iter().map(|running| Outbox(running.feed.clone())).collect()
+    /// Starts a loop for every destination, unless they run.
+    pub fn start(&mut self) -> Result<(), DeliveryError> {
+        let Some(setting) = self.setting.as_ref().filter(|_| self.running.is_empty()) else {
+            return Ok(());
+        };
+        for destination in &setting.destinations {
+            self.running.push(setting.spawn(destination, &self.lease)?);
+        }
+        Ok(())
+    }
+
+    /// Offers a commit that is in the chain; never blocks.
+    pub fn offer(&self, sequence: u64, alerts: &[Arc<Alert>]) {
+        for running in &self.running {
+            running.feed.offer(Committed { sequence, alerts: alerts.to_vec() });
+        }
+    }
+
+    /// Lets the loops send for [`SEND_WITHIN`] after a commit at `committed`.
+    pub fn renew(&self, committed: Duration) {
+        self.lease.0.store(committed.as_millis() as u64, Ordering::Release);
     }
 
     /// Asks all loops to bring out what they hold, and waits for them.
-    pub fn finish(self) {
-        self.0.iter().for_each(Running::ask_to_stop);
-        for running in self.0 {
+    pub fn stop(&mut self) {
+        self.running.iter().for_each(Running::ask_to_stop);
+        for running in self.running.drain(..) {
             if running.wait() == Stopped::Abandoned {
                 tracing::warn!(
                     "a destination did not answer; what it lacks is sent at the next start"
@@ -94,8 +128,43 @@ impl Deliveries {
     }
 }
 
+impl Setting {
+    fn spawn(
+        &self,
+        destination: &DestinationConfig,
+        lease: &Lease,
+    ) -> Result<Running, DeliveryError> {
+        let destination = destination.open()?;
+        let (name, folder) = (destination.name().to_owned(), Arc::clone(&self.store));
+        let saved = start(&self.store, &name)?;
+        let clock = Arc::clone(&self.clock);
+        let (leased, lease) = (Arc::clone(&self.clock), lease.clone());
+        let wiring = Wiring {
+            http: Box::new(UreqClient::new(&destination)),
+            destination,
+            catch_up: Box::new(ChainReader(Arc::clone(&self.store))),
+            cursor: saved,
+            save_cursor: Box::new(move |sequence| {
+                if let Err(error) = cursor::write(&*folder, &name, sequence) {
+                    // The next save says more; until then a restart delivers again.
+                    tracing::warn!(%error, "cannot save a delivery cursor");
+                }
+            }),
+            may_send: Box::new(move || lease.holds(leased.monotonic())),
+            clock: Box::new(move || Now {
+                wall: clock.wall().unwrap_or_default(),
+                elapsed: clock.monotonic(),
+            }),
+            random: Box::new(random()),
+            backoff: Backoff::default(),
+            queued_max: self.queued_max,
+        };
+        Ok(DestinationLoop::spawn(wiring)?)
+    }
+}
+
 /// Where a destination goes on; a new one at the end of the chain, not with years of old alerts.
-fn start(store: &Arc<dyn Blobs>, name: &str) -> Result<u64, Failure> {
+fn start(store: &Arc<dyn Blobs>, name: &str) -> Result<u64, store::StoreError> {
     if let Some(cursor) = cursor::read(&**store, name)? {
         return Ok(cursor);
     }

@@ -84,6 +84,7 @@ failed!(
     ingest::SourceError,
     store::StoreError,
     alerts::delivery::DestinationError,
+    crate::deliveries::DeliveryError,
     std::io::Error,
     serde_json::Error,
     crate::produce::ProduceError,

@@ -2,12 +2,14 @@
 //! source, the clock and the rules differ.
 //!
 //! ```text
-//! Source ─► Worker of the partition ─► journal (log 1) ──┐ Arc<Entry>, bounded channel
-//!   ▲          frame, decode, fold                       ▼
+//! Source ─► Worker of the partition ─► journal (log 1) ──┐ Arc<Entry>, bounded queue
+//!   ▲          frame, decode, fold ─► snapshots          ▼
 //!   └─ end offsets, stop                 Publisher: merge ─► detect ─► chain (log 2) ─► tables
-//!                                                               └► View (HTTP, demo), deliveries
+//!                                            ▲                  └► View (HTTP, demo), deliveries
+//!                 journals of other processes┘
 //! ```
-//! This thread reads and journals; one more publishes. Nothing else holds state.
+//! This thread reads and journals; one more publishes, if this process owns partition 0; one
+//! writes snapshots down. Nothing else holds state, and all of it can be derived again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,15 +22,17 @@ use store::{Blobs, World};
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::deliveries::{Deliveries, DeliveryError};
 use crate::publisher::{Publisher, PublisherParts};
-use crate::reader::{Reached, Reader};
+use crate::reader::{Reached, Reader, ReaderParts};
 use crate::shutdown::Stop;
+use crate::snapshots::Snapshots;
 use crate::summary::Summary;
 use crate::view::SharedView;
 use crate::worker::Target;
 
-/// Entries between the workers and the publisher: beyond it reading waits for publishing.
-const ENTRIES_QUEUED_MAX: usize = 64;
+/// Entries between the reader and the publisher: beyond it reading waits for publishing.
+const MESSAGES_QUEUED_MAX: usize = 64;
 
 /// Why a pipeline stopped before its end.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +61,20 @@ pub enum PipelineError {
          or use another kafka.group and data folder"
     )]
     Foreign { stream: Stream },
+    #[error(
+        "three times within five minutes another process wrote {stream}; is another group on this \
+         data folder, or a second process under the same group.instance.id?"
+    )]
+    LostAgain { stream: Stream, source: store::StoreError },
+    #[error("three times within five minutes another process published into this data folder")]
+    ChainLostAgain(#[source] store::StoreError),
+    #[error(
+        "{stream} is new: the data folder was made when the topic had fewer partitions; use a new \
+         data folder, because devices may have moved between partitions"
+    )]
+    MorePartitions { stream: Stream },
+    #[error("cannot deliver alerts")]
+    Delivery(#[from] DeliveryError),
     #[error("stopped before the end of the input; start it again to go on")]
     StoppedBefore,
     #[error("the publisher stopped")]
@@ -94,33 +112,36 @@ pub struct Parts<'a, S> {
     pub view: SharedView,
     pub stop: Stop,
     pub rejected: Option<RejectedTopic>,
-    pub deliveries: Vec<crate::deliveries::Outbox>,
+    pub deliveries: Deliveries,
 }
 
 /// Runs until the end, a stop, or an error. Everything durable is in the tables afterwards.
 pub fn run<S: Source>(parts: Parts<'_, S>) -> Result<Summary, PipelineError> {
     let config = parts.config;
     let writer = crate::nonce::fresh();
-    let (out, entries) = sync_channel(ENTRIES_QUEUED_MAX);
-    let publisher = Publisher::recover(PublisherParts {
+    let (out, messages) = sync_channel(MESSAGES_QUEUED_MAX);
+    let publisher = Publisher::new(PublisherParts {
         store: Arc::clone(&parts.store),
+        clock: Arc::clone(&parts.clock),
+        stop: parts.stop.clone(),
         streams: parts.streams.clone(),
         topics: parts.world.topics.clone(),
         config,
         writer: writer.clone(),
         view: parts.view.clone(),
         deliveries: parts.deliveries,
-    })?;
-    let (clock, stop) = (Arc::clone(&parts.clock), parts.stop.clone());
+    });
+    let stop = parts.stop.clone();
     let publishing = thread::Builder::new()
         .name("publisher".to_owned())
         .spawn(move || {
             // However it ends, without a publisher there is nothing to read for.
             let _told = AskOnDrop(stop);
-            publisher.follow(&entries, &*clock)
+            publisher.follow(&messages)
         })
         .map_err(PipelineError::Thread)?;
-    let reader = Reader {
+    let snapshots = config.snapshot.map(|_| Snapshots::start(Arc::clone(&parts.store), &writer));
+    let reader = Reader::new(ReaderParts {
         targets: match parts.until {
             Until::Stopped | Until::Finished => BTreeMap::new(),
             Until::End => at_offsets(parts.source.end_offsets()?),
@@ -136,10 +157,12 @@ pub fn run<S: Source>(parts: Parts<'_, S>) -> Result<Summary, PipelineError> {
         writer,
         out,
         rejected: parts.rejected,
+        streams: parts.streams,
         until: parts.until,
         stop: parts.stop,
         view: parts.view,
-    };
+        snapshots: snapshots.transpose().map_err(PipelineError::Thread)?,
+    });
     let read = reader.read();
     let outcome = publishing.join().map_err(|_| PipelineError::PublisherPanicked)?;
     match read {

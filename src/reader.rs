@@ -1,70 +1,86 @@
-//! The reading half: one thread that takes events from the source and journals them.
+//! The reading half: takes events from the source and journals them.
 //!
 //! ```text
-//! SourceEvent ─► record: fold it      end: recovered? idle? at the target?     tick: commit, idle
-//!                moved: take over, hand over      down: wait, and trust no idleness
+//! SourceEvent ─► record: fold it       end: recovered? idle? at the target?    tick: cut, idle, snapshot
+//!                group: take over, hand over, drop       down: wait, and trust no idleness
+//! entry ─► durable: to the publisher
+//!      └─► the store is away: every partition pauses until it has taken what waits (Outage)
+//!      └─► its number is taken: the state is dropped and recovered after a while (lost)
 //! ```
+//! One thread, one step at a time: time and chance come from outside.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::Duration;
 
-use ingest::{Decoder, Record, RejectedTopic, Source, SourceError, SourceEvent};
-use schemas::{Entry, Stream};
-use store::{Blobs, Journal};
+use ingest::{Decoder, RejectedTopic, Source, SourceEvent, Start};
+use schemas::{Stream, StreamKind};
+use store::{Blobs, StoreError};
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::metrics;
+use crate::patience::{Outage, STOP_PATIENCE, patiently};
 use crate::pipeline::{PipelineError, Until};
+use crate::publisher::Message;
 use crate::shutdown::Stop;
+use crate::snapshots::Snapshots;
 use crate::view::SharedView;
-use crate::worker::{Fold, Heard, Now, Target, Worker, WorkerRules};
+use crate::worker::{self, Cut, Heard, Now, Target, Worker, WorkerRules};
 
+mod lost;
 mod pace;
-mod workers;
+mod rejected;
 
+use lost::LostStreams;
 use pace::Pace;
-use workers::Workers;
 
 /// How long one wait for records may last, so that time is noticed when none come.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// One wait for the topic of rejected records; it is repeated while the broker is out of reach.
-const REJECTED_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// How long another member of the group may hold partitions that a run to the end needs.
 const FOREIGN_MAX: Duration = Duration::from_mins(1);
 
-/// Source to journal.
+/// How long an entry waits for room in the publisher's queue. What finds none is read from the
+/// journal by the publisher itself.
+const QUEUE_PATIENCE: Duration = Duration::from_secs(1);
+const QUEUE_WAIT: Duration = Duration::from_millis(5);
+
+/// Whose owner publishes.
+pub const LEADING_STREAM: Stream = Stream { kind: StreamKind::Telemetry, partition: 0 };
+
+/// What a reader is made of.
 #[expect(missing_debug_implementations, reason = "made of parts that have none")]
-pub struct Reader<'a, S> {
+pub struct ReaderParts<'a, S> {
     pub source: S,
     pub store: Arc<dyn Blobs>,
     pub clock: Arc<dyn Clock>,
     pub decoder: Decoder,
     pub config: &'a Config,
     pub writer: String,
-    pub out: SyncSender<Arc<Entry>>,
+    pub out: SyncSender<Message>,
     pub rejected: Option<RejectedTopic>,
+    /// Every partition that the data folder knows.
+    pub streams: Vec<Stream>,
     /// Where to stop, by partition; empty = never.
     pub targets: BTreeMap<Stream, Target>,
     pub until: Until,
     pub stop: Stop,
     pub view: SharedView,
+    /// `None`: no snapshot is taken.
+    pub snapshots: Option<Snapshots>,
 }
 
-/// How far a reader came.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Reached {
-    All,
-    /// It was told to stop before the targets; the next run goes on from there.
-    StoppedBefore,
-}
-
-/// What the reader knows besides its parts.
-struct State {
-    workers: Workers,
+/// Source to journal.
+#[expect(missing_debug_implementations, reason = "made of parts that have none")]
+pub struct Reader<'a, S> {
+    parts: ReaderParts<'a, S>,
+    workers: BTreeMap<Stream, Worker>,
+    /// Partitions whose number another process took.
+    lost: LostStreams,
+    /// While an entry waits for the store.
+    outage: Option<Outage>,
     pace: Pace,
     heard: Option<Heard>,
     is_down: bool,
@@ -75,219 +91,426 @@ struct State {
     ticked_at: Duration,
 }
 
-impl<S: Source> Reader<'_, S> {
-    /// Reads until the end, a stop, or an error; what was read is durable afterwards.
-    pub fn read(mut self) -> Result<Reached, PipelineError> {
-        let start = self.now();
-        let mut state = State {
-            workers: Workers::new(self.config),
-            pace: Pace::new(start.monotonic),
+/// How far a reader came.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reached {
+    All,
+    /// It was told to stop before the targets; the next run goes on from there.
+    StoppedBefore,
+}
+
+impl<'a, S: Source> Reader<'a, S> {
+    pub fn new(parts: ReaderParts<'a, S>) -> Self {
+        let start = parts.clock.monotonic();
+        Self {
+            workers: BTreeMap::new(),
+            lost: LostStreams::default(),
+            outage: None,
+            pace: Pace::new(start),
             heard: None,
             is_down: false,
             told: Vec::new(),
             foreign_since: None,
-            ticked_at: start.monotonic,
-        };
-        while !self.stop.is_asked() && !self.has_reached_targets(&state) {
-            let is_quiet = self.step(&mut state)?;
-            let clock = &*self.clock;
-            if state.pace.is_due(is_quiet, || clock.monotonic()) {
-                self.tick(&mut state)?;
-            }
+            ticked_at: start,
+            parts,
         }
+    }
+
+    /// Reads until the end, a stop, or an error; what was read is durable afterwards.
+    pub fn read(mut self) -> Result<Reached, PipelineError> {
+        while self.turn()? {}
+        self.close()
+    }
+
+    /// Takes one event, and what time brings if that is due; false once there is nothing to go
+    /// on for.
+    pub fn turn(&mut self) -> Result<bool, PipelineError> {
+        if self.parts.stop.is_asked() || self.has_reached_targets() {
+            return Ok(false);
+        }
+        let is_quiet = self.step()?;
+        let clock = Arc::clone(&self.parts.clock);
+        if self.pace.is_due(is_quiet, || clock.monotonic()) {
+            self.tick()?;
+        }
+        Ok(true)
+    }
+
+    /// Makes durable what was read, as far as the store takes it within [`STOP_PATIENCE`].
+    pub fn close(mut self) -> Result<Reached, PipelineError> {
         self.flush_rejected()?;
-        let now = self.now();
-        for worker in state.workers.iter_mut() {
-            match self.until {
-                Until::Finished if worker.is_live() => worker.end(now)?,
-                _ => worker.cut()?,
+        let start = self.now();
+        for stream in self.owned() {
+            loop {
+                let now = self.now();
+                let Some(worker) = self.workers.get_mut(&stream) else { break };
+                let finishes = self.parts.until == Until::Finished && worker.is_live();
+                let cut = if finishes { worker.end(now) } else { worker.cut() };
+                let is_away = matches!(cut, Ok(Cut::Waiting(_)));
+                self.take_cut(stream, cut)?;
+                let Some(worker) = self.workers.get(&stream) else { break };
+                if !is_away && (!finishes || worker.has_reached_target()) {
+                    break;
+                }
+                if now.monotonic.saturating_sub(start.monotonic) >= STOP_PATIENCE {
+                    tracing::warn!(%stream, "stopped while the store is away; the next start reads again");
+                    break;
+                }
+                if is_away {
+                    self.parts.clock.sleep(POLL_TIMEOUT);
+                }
             }
         }
-        self.source.commit(&state.workers.durable_ends());
-        let is_short = !self.targets.is_empty() && !self.has_reached_targets(&state);
+        let ends = self.durable_ends();
+        self.parts.source.commit(&ends);
+        let is_short = !self.parts.targets.is_empty() && !self.has_reached_targets();
         Ok(if is_short { Reached::StoppedBefore } else { Reached::All })
     }
 
+    /// Partitions that are ours and journalled, for whoever looks.
+    pub fn owned(&self) -> Vec<Stream> {
+        self.workers.keys().copied().collect()
+    }
+
     /// Takes one event of the source; true if there was nothing to do.
-    fn step(&mut self, state: &mut State) -> Result<bool, PipelineError> {
-        let due = match self.source.next(POLL_TIMEOUT)? {
+    fn step(&mut self) -> Result<bool, PipelineError> {
+        let due = match self.parts.source.next(POLL_TIMEOUT)? {
             SourceEvent::Quiet => return Ok(true),
             SourceEvent::Down(reason) => {
-                state.is_down = true;
-                self.view.note_down(reason);
+                self.is_down = true;
+                self.parts.view.note_down(reason);
                 return Ok(true);
             }
             SourceEvent::Assigned(streams) => {
-                self.take_over(state, &streams)?;
+                self.take_over(&streams)?;
                 None
             }
             SourceEvent::Revoked(streams) => {
-                self.hand_over(state, &streams)?;
+                self.hand_over(&streams)?;
+                None
+            }
+            SourceEvent::Lost(streams) => {
+                self.give_up(&streams)?;
                 None
             }
             SourceEvent::EndOfPartition { stream, offset } => {
-                if let Some(worker) = state.workers.get_mut(stream) {
-                    worker.at_end(offset, now(&*self.clock))?;
+                if let Some(worker) = self.workers.get_mut(&stream) {
+                    worker.at_end(offset, now(&*self.parts.clock))?;
                 }
                 Some(stream)
             }
             SourceEvent::Record(record) => {
-                let clock = &*self.clock;
-                let Some(worker) = state.workers.get_mut(record.stream) else { return Ok(false) };
+                let stream = record.stream;
+                let clock = &*self.parts.clock;
+                let Some(worker) = self.workers.get_mut(&stream) else { return Ok(false) };
                 if worker.has_reached_target() {
                     return Ok(false);
                 }
-                let folded = worker.record(&mut self.decoder, &record, || now(clock))?;
+                if worker.is_waiting() {
+                    // Fetched before the pause took hold: read again afterwards.
+                    self.lost.skip(stream);
+                    return Ok(false);
+                }
+                let folded = worker.record(&mut self.parts.decoder, &record, || now(clock))?;
+                let Some(folded) = folded else { return Ok(false) };
                 if let Some(rejection) = folded.rejection.as_ref().filter(|_| worker.is_live()) {
-                    hand_on(self.rejected.as_ref(), &self.stop, &record, rejection)?;
+                    let topic = self.parts.rejected.as_ref();
+                    rejected::hand_on(topic, &self.parts.stop, &record, rejection)?;
                 }
                 let due = worker.is_full() || worker.is_at_target();
-                state.heard = state.pace.hear(state.heard, folded.arrival);
-                let stream = record.stream;
+                self.heard = self.pace.hear(self.heard, folded.arrival);
                 if let Some(time) = folded.event_time {
-                    self.source.progress(stream, time);
+                    self.parts.source.progress(stream, time);
                 }
                 due.then_some(stream)
             }
         };
         if let Some(stream) = due {
-            self.cut_if_due(state, stream)?;
+            self.cut_if_due(stream)?;
         }
         Ok(false)
     }
 
     /// Cuts an entry that has reached a bound, and ends a partition that has reached its target.
-    fn cut_if_due(&mut self, state: &mut State, stream: Stream) -> Result<(), PipelineError> {
+    fn cut_if_due(&mut self, stream: Stream) -> Result<(), PipelineError> {
         // Refused records reach their topic before the entry that counts them is durable.
         self.flush_rejected()?;
         let now = self.now();
-        let Some(worker) = state.workers.get_mut(stream) else { return Ok(()) };
-        if worker.is_at_target() {
-            return worker.end(now);
+        while let Some(worker) = self.workers.get_mut(&stream) {
+            let is_ending = worker.is_at_target();
+            let cut = match () {
+                () if is_ending => worker.end(now),
+                () if worker.is_full() => worker.cut(),
+                () => return Ok(()),
+            };
+            let is_away = matches!(cut, Ok(Cut::Waiting(_)));
+            self.take_cut(stream, cut)?;
+            if is_away || !is_ending {
+                break;
+            }
         }
-        if worker.is_full() { worker.cut() } else { Ok(()) }
+        Ok(())
     }
 
     /// What time alone brings.
-    fn tick(&mut self, state: &mut State) -> Result<(), PipelineError> {
+    fn tick(&mut self) -> Result<(), PipelineError> {
         self.flush_rejected()?;
         let now = self.now();
-        let is_back = state.is_down && state.pace.took_events();
-        let stalled = now.monotonic.saturating_sub(state.ticked_at) >= self.config.idle.log_after;
-        if is_back || stalled {
-            // What came while the broker, or we, were away follows within moments.
-            state.workers.iter_mut().for_each(|worker| worker.restart_idle(now));
+        if self.outage.is_some() {
+            return self.ask_store(now);
+        }
+        self.restart_idle(now);
+        for stream in self.owned() {
+            self.tick_worker(stream, now)?;
+        }
+        self.recover_lost(now)?;
+        if let Some((stream, named)) = self.parts.snapshots.as_mut().and_then(Snapshots::take_done)
+            && let Some(worker) = self.workers.get_mut(&stream)
+        {
+            worker.adopt(named);
+        }
+        let is_live = !self.workers.is_empty() && self.workers.values().all(Worker::is_live);
+        self.parts.view.lock().is_live = is_live;
+        let ends = self.durable_ends();
+        if ends != self.told {
+            self.parts.source.commit(&ends);
+            self.told = ends;
+        }
+        self.miss_foreign(now)
+    }
+
+    fn tick_worker(&mut self, stream: Stream, now: Now) -> Result<(), PipelineError> {
+        let Some(worker) = self.workers.get_mut(&stream) else { return Ok(()) };
+        if worker.is_at_target() {
+            return self.cut_if_due(stream);
+        }
+        let cut = worker.cut_if_old(now);
+        self.take_cut(stream, cut)?;
+        if let Some(worker) = self.workers.get_mut(&stream)
+            && !self.is_down
+        {
+            let cut = worker.fall_idle(now, self.heard);
+            self.take_cut(stream, cut)?;
+        }
+        Ok(())
+    }
+
+    /// What came while the broker, or we, were away follows within moments: nothing is idle yet.
+    fn restart_idle(&mut self, now: Now) {
+        let is_back = self.is_down && self.pace.took_events();
+        let gap = now.monotonic.saturating_sub(self.ticked_at);
+        if is_back || gap >= self.parts.config.idle.log_after {
+            self.workers.values_mut().for_each(|worker| worker.restart_idle(now));
         }
         if is_back {
-            state.is_down = false;
-            self.view.note_up();
+            self.is_down = false;
+            self.parts.view.note_up();
         }
-        state.ticked_at = now.monotonic;
-        for worker in state.workers.iter_mut() {
-            worker.cut_if_old(now)?;
-            if !state.is_down {
-                worker.fall_idle(now, state.heard)?;
+        self.ticked_at = now.monotonic;
+    }
+
+    /// Passes on what became of an entry.
+    fn take_cut(
+        &mut self,
+        stream: Stream,
+        cut: Result<Cut, PipelineError>,
+    ) -> Result<(), PipelineError> {
+        match cut {
+            Ok(Cut::Nothing) => Ok(()),
+            Ok(Cut::Durable(entry)) => {
+                self.offer_snapshot(stream);
+                self.send(Message::Entry(entry))
+            }
+            Ok(Cut::Waiting(error)) => self.pause_all(&error),
+            Err(PipelineError::Store(error @ StoreError::Lost { .. })) => self.lose(stream, error),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Hands a copy of the state over, if that is due and nobody else's is being written.
+    fn offer_snapshot(&mut self, stream: Stream) {
+        let now = self.now();
+        let snapshots = self.parts.snapshots.as_mut().filter(|snapshots| snapshots.is_free());
+        let (Some(snapshots), Some(worker)) = (snapshots, self.workers.get_mut(&stream)) else {
+            return;
+        };
+        if let Some(state) = worker.snapshot_due(now) {
+            let paused = self.parts.clock.monotonic().saturating_sub(now.monotonic);
+            metrics::pause("snapshot", paused);
+            snapshots.offer(state);
+        }
+    }
+
+    /// Tells the publisher; waits for room, but not for ever: it finds every entry in the journal.
+    fn send(&self, mut message: Message) -> Result<(), PipelineError> {
+        let start = self.parts.clock.monotonic();
+        loop {
+            match self.parts.out.try_send(message) {
+                Ok(()) => return Ok(()),
+                Err(TrySendError::Disconnected(_)) => return Err(PipelineError::PublisherGone),
+                Err(TrySendError::Full(back)) => message = back,
+            }
+            let is_entry = matches!(message, Message::Entry(_));
+            let waited = self.parts.clock.monotonic().saturating_sub(start);
+            if is_entry && self.parts.until != Until::InputEnds && waited >= QUEUE_PATIENCE {
+                return Ok(());
+            }
+            self.parts.clock.sleep(QUEUE_WAIT);
+        }
+    }
+
+    /// The store took no entry: nothing is read until it does, but the group is kept.
+    fn pause_all(&mut self, error: &StoreError) -> Result<(), PipelineError> {
+        let now = self.now().monotonic;
+        if let Some(outage) = &mut self.outage {
+            outage.go_on(error, now);
+            return Ok(());
+        }
+        self.outage = Some(Outage::begin("journal", error, now));
+        let streams = self.owned();
+        Ok(self.parts.source.pause(&streams)?)
+    }
+
+    /// Writes what waits; once all of it is written, reading goes on.
+    fn ask_store(&mut self, now: Now) -> Result<(), PipelineError> {
+        if !self.outage.as_ref().is_some_and(|outage| outage.is_due(now.monotonic)) {
+            return Ok(());
+        }
+        for stream in self.owned() {
+            let Some(worker) = self.workers.get_mut(&stream) else { continue };
+            let cut = worker.write();
+            let is_away = matches!(cut, Ok(Cut::Waiting(_)));
+            self.take_cut(stream, cut)?;
+            if is_away {
+                return Ok(());
             }
         }
-        state.workers.keep_together(&mut self.source)?;
-        self.view.lock().is_live = state.workers.are_live();
-        let ends = state.workers.durable_ends();
-        if ends != state.told {
-            self.source.commit(&ends);
-            state.told = ends;
+        if let Some(outage) = self.outage.take() {
+            outage.end(now.monotonic);
         }
-        self.miss_foreign(state, now)
+        let streams = self.owned();
+        self.parts.source.resume(&streams)?;
+        for stream in self.lost.take_skipped() {
+            if let Some(worker) = self.workers.get(&stream) {
+                self.parts.source.restart(stream, worker.start())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes partitions up: nothing of them is fetched before their journal has been read.
+    fn take_over(&mut self, streams: &[Stream]) -> Result<(), PipelineError> {
+        let mut starts = Vec::with_capacity(streams.len());
+        for &stream in streams {
+            if !self.parts.streams.contains(&stream) {
+                return Err(PipelineError::MorePartitions { stream });
+            }
+            let start = self.open(stream)?;
+            starts.push((stream, start));
+        }
+        self.parts.source.start(&starts)?;
+        if streams.contains(&LEADING_STREAM) {
+            self.send(Message::Lead)?;
+        }
+        metrics::partitions_owned().set(self.workers.len() as f64);
+        if self.outage.is_some() {
+            self.parts.source.pause(streams)?;
+        }
+        Ok(())
+    }
+
+    /// Reads a partition's journal and makes a worker of it: where to read from.
+    fn open(&mut self, stream: Stream) -> Result<Start, PipelineError> {
+        let parts = &self.parts;
+        let recovered = patiently("open a journal", &*parts.clock, &parts.stop, || {
+            worker::recover(&parts.store, stream, &parts.writer, &parts.config.fold)
+        })?;
+        let rules = WorkerRules {
+            entry: parts.config.entry,
+            idle: parts.config.idle,
+            lateness: parts.config.fold.lateness,
+            snapshot: parts.config.snapshot.filter(|_| parts.snapshots.is_some()),
+        };
+        let entries = recovered.journal.headers().len();
+        let snapshot = recovered.snapshot.as_ref().map(|named| named.after);
+        let target = parts.targets.get(&stream).copied().unwrap_or(Target::None);
+        let worker = Worker::open(recovered, rules, target, self.now())?;
+        let start = worker.start();
+        tracing::info!(%stream, entries, ?snapshot, ?start, "partition taken over");
+        self.workers.insert(stream, worker);
+        Ok(start)
+    }
+
+    /// Makes durable what was read of partitions that the group takes back, then gives them back.
+    fn hand_over(&mut self, streams: &[Stream]) -> Result<(), PipelineError> {
+        self.flush_rejected()?;
+        for &stream in streams {
+            let Some(worker) = self.workers.get_mut(&stream) else { continue };
+            match worker.cut() {
+                Ok(Cut::Durable(entry)) => self.send(Message::Entry(entry))?,
+                Ok(Cut::Nothing) => {}
+                Ok(Cut::Waiting(error))
+                | Err(PipelineError::Store(error @ StoreError::Lost { .. })) => {
+                    tracing::warn!(%stream, %error, "handed over with an entry unwritten");
+                }
+                Err(error) => return Err(error),
+            }
+            tracing::info!(%stream, "partition handed over");
+        }
+        self.give_up(streams)
+    }
+
+    /// Drops the state of partitions that belong to others by now.
+    fn give_up(&mut self, streams: &[Stream]) -> Result<(), PipelineError> {
+        for &stream in streams {
+            if self.workers.remove(&stream).is_some() {
+                tracing::info!(%stream, "partition given up");
+            }
+            self.lost.forget(stream);
+        }
+        metrics::partitions_owned().set(self.workers.len() as f64);
+        if streams.contains(&LEADING_STREAM) {
+            self.send(Message::Yield)?;
+        }
+        Ok(self.parts.source.release(streams)?)
     }
 
     /// Gives up a run to the end that waits for partitions of another member of the group.
-    fn miss_foreign(&self, state: &mut State, now: Now) -> Result<(), PipelineError> {
-        let foreign = self.targets.keys().find(|stream| state.workers.get(**stream).is_none());
-        let Some(&stream) = foreign.filter(|_| !state.is_down) else {
-            state.foreign_since = None;
+    fn miss_foreign(&mut self, now: Now) -> Result<(), PipelineError> {
+        let missing = |stream: &&Stream| !self.workers.contains_key(*stream);
+        let foreign = self.parts.targets.keys().find(missing);
+        let Some(&stream) = foreign.filter(|_| !self.is_down) else {
+            self.foreign_since = None;
             return Ok(());
         };
-        let since = *state.foreign_since.get_or_insert(now.monotonic);
+        let since = *self.foreign_since.get_or_insert(now.monotonic);
         if now.monotonic.saturating_sub(since) >= FOREIGN_MAX {
             return Err(PipelineError::Foreign { stream });
         }
         Ok(())
     }
 
-    fn take_over(&mut self, state: &mut State, streams: &[Stream]) -> Result<(), PipelineError> {
-        let rules = WorkerRules {
-            entry: self.config.entry,
-            idle: self.config.idle,
-            lateness: self.config.fold.lateness,
-        };
-        for &stream in streams {
-            let journal = Journal::open(Arc::clone(&self.store), stream, self.writer.clone())?;
-            let fold = Fold::new(stream, &self.config.fold, journal.headers().last());
-            let entries = journal.headers().len();
-            tracing::info!(%stream, entries, "partition taken over");
-            let target = self.targets.get(&stream).copied().unwrap_or(Target::None);
-            let out = self.out.clone();
-            let worker = Worker::open(stream, journal, fold, rules.clone(), target, out)?;
-            state.workers.insert(stream, worker);
-        }
-        Ok(())
+    fn has_reached_targets(&self) -> bool {
+        let reached = |stream| self.workers.get(stream).is_some_and(Worker::has_reached_target);
+        !self.parts.targets.is_empty() && self.parts.targets.keys().all(reached)
     }
 
-    fn hand_over(&mut self, state: &mut State, streams: &[Stream]) -> Result<(), PipelineError> {
-        self.flush_rejected()?;
-        for &stream in streams {
-            if let Some(mut worker) = state.workers.remove(stream) {
-                worker.cut()?;
-                tracing::info!(%stream, "partition handed over");
-            }
-        }
-        Ok(())
+    /// What is durable, by partition; those without an entry are left out.
+    fn durable_ends(&self) -> Vec<(Stream, i64)> {
+        let ends = self.workers.iter().map(|(stream, worker)| (*stream, worker.durable_end()));
+        ends.filter(|(_, end)| *end > 0).collect()
     }
 
     /// Waits until the topic of rejected records has everything, however long its broker is away.
     fn flush_rejected(&self) -> Result<(), PipelineError> {
-        let Some(topic) = &self.rejected else { return Ok(()) };
-        patiently(&self.stop, || topic.flush(REJECTED_TIMEOUT))
-    }
-
-    fn has_reached_targets(&self, state: &State) -> bool {
-        let reached = |stream| state.workers.get(stream).is_some_and(Worker::has_reached_target);
-        !self.targets.is_empty() && self.targets.keys().all(|stream| reached(*stream))
+        rejected::flush(self.parts.rejected.as_ref(), &self.parts.stop)
     }
 
     fn now(&self) -> Now {
-        now(&*self.clock)
+        now(&*self.parts.clock)
     }
 }
 
 fn now(clock: &dyn Clock) -> Now {
     Now { wall: clock.wall(), monotonic: clock.monotonic() }
-}
-
-/// Hands a refused record to its topic, if there is one.
-fn hand_on(
-    topic: Option<&RejectedTopic>,
-    stop: &Stop,
-    record: &Record<'_>,
-    rejection: &schemas::Rejection,
-) -> Result<(), PipelineError> {
-    let (stage, error) = (rejection.stage.name(), &rejection.error);
-    let (stream, offset) = (record.stream, record.offset);
-    tracing::debug!(%stream, offset, stage, error, "record rejected");
-    let Some(topic) = topic else { return Ok(()) };
-    patiently(stop, || topic.send(record, rejection, REJECTED_TIMEOUT))
-}
-
-/// Repeats what an outage of the topic of rejected records holds up.
-fn patiently(
-    stop: &Stop,
-    attempt: impl Fn() -> Result<(), SourceError>,
-) -> Result<(), PipelineError> {
-    loop {
-        match attempt() {
-            Err(error @ SourceError::RejectedTopic { .. }) if !stop.is_asked() => {
-                tracing::warn!(%error, "waiting for the topic of rejected records");
-            }
-            outcome => return Ok(outcome?),
-        }
-    }
 }

@@ -24,17 +24,21 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Adds what became of telemetry records.
-    pub fn count(&mut self, counts: &Counts) {
-        self.records += counts.received;
-        self.applied += counts.applied;
-        self.rejected += counts.rejected;
-        self.duplicates += counts.duplicates;
-        self.late += counts.late;
-        self.stale += counts.stale;
-        self.seq_restarts += counts.seq_restarts;
-        self.key_mismatch += counts.key_mismatch;
-        self.ring_drift += counts.ring_drift;
+    /// The same with what became of telemetry records.
+    #[must_use]
+    pub fn with(self, counts: &Counts) -> Self {
+        Self {
+            records: counts.received,
+            applied: counts.applied,
+            rejected: counts.rejected,
+            duplicates: counts.duplicates,
+            late: counts.late,
+            stale: counts.stale,
+            seq_restarts: counts.seq_restarts,
+            key_mismatch: counts.key_mismatch,
+            ring_drift: counts.ring_drift,
+            ..self
+        }
     }
 
     /// Whether somebody should look: an alert is firing or acknowledged (exit code 3).

@@ -1,26 +1,28 @@
 //! One partition: records and inputs in, journal entries out.
 //!
 //! ```text
-//!            ┌ Recovering: the entries of the journal say where each ends; the fold must give
-//! records ──►│             the same rows again, or the worlds differ and we stop
-//!            └ Live: rows gather until the interval or a bound; then one durable entry goes on
+//!            ┌ Recovering: the entries after the snapshot say where each ends; the fold must
+//! records ──►│             give the same rows again, or the worlds differ and we stop
+//!            ├ Live: rows gather until the interval or a bound; then one durable entry goes on
+//!            └ Waiting: the entry is made, but the store did not take it: no record is taken
 //! ```
 //! A worker owns its partition alone: it holds no lock, and its time comes as an argument.
 
 use std::sync::Arc;
-use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
-use ingest::{Decoder, Record};
+use ingest::{Decoder, Record, Start};
 use schemas::entry::Input;
-use schemas::{Entry, Span, Stream, StreamKind, Timestamp};
-use store::{EntryParts, Journal};
+use schemas::{Entry, Named, Span, Stream, Timestamp};
+use store::{EntryParts, Journal, Prepared, StoreError};
 
 mod fold;
+mod recovery;
 
 pub use fold::{Fold, Folded};
+pub use recovery::{Recovered, recover};
 
-use crate::config::{EntryLimits, IdleRule};
+use crate::config::{EntryLimits, IdleRule, SnapshotRule};
 use crate::pipeline::PipelineError;
 
 /// What a worker needs of the world around it, the same for all partitions.
@@ -29,6 +31,8 @@ pub struct WorkerRules {
     pub entry: EntryLimits,
     pub idle: IdleRule,
     pub lateness: Span,
+    /// `None`: never (`replay`).
+    pub snapshot: Option<SnapshotRule>,
 }
 
 /// The readings of both clocks at one moment.
@@ -58,13 +62,36 @@ pub struct Worker {
     fold: Fold,
     phase: Phase,
     rules: WorkerRules,
-    out: SyncSender<Arc<Entry>>,
     /// The entry that is being gathered.
     open: OpenEntry,
+    /// An entry that the store may or may not have taken.
+    waiting: Option<Prepared>,
+    /// What later entries name to recover from.
+    snapshot: Option<Named>,
+    since_snapshot: SinceSnapshot,
     /// Last offset delivered + 1, or the offset of the end-of-partition event.
     position: i64,
     quiet: Quiet,
     target: Target,
+}
+
+/// What has been folded since the last snapshot was taken, or since it was loaded.
+#[derive(Clone, Copy, Debug, Default)]
+struct SinceSnapshot {
+    records: u64,
+    at: Duration,
+}
+
+/// What became of an entry.
+#[derive(Debug)]
+pub enum Cut {
+    /// There was nothing to write.
+    Nothing,
+    /// It is durable.
+    Durable(Arc<Entry>),
+    /// The store did not take it yet: the worker takes no record before [`Worker::write`] has
+    /// succeeded.
+    Waiting(StoreError),
 }
 
 /// Where the input of this run ends, and whether that has been reached.
@@ -80,8 +107,8 @@ pub enum Target {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Phase {
-    /// The entry of this number is being folded again.
-    Recovering(u64),
+    /// The header of this index is that of the entry being folded again.
+    Recovering(usize),
     Live,
 }
 
@@ -107,33 +134,38 @@ struct Quiet {
 }
 
 impl Worker {
-    /// Takes over a partition: what its journal holds is folded again first.
+    /// Takes over a partition: what its journal holds beyond the snapshot is folded again first.
     pub fn open(
-        stream: Stream,
-        journal: Journal,
-        fold: Fold,
+        recovered: Recovered,
         rules: WorkerRules,
         target: Target,
-        out: SyncSender<Arc<Entry>>,
+        now: Now,
     ) -> Result<Self, PipelineError> {
-        let mut worker_phase = Phase::Live;
-        let mut position = 0;
-        if let (Some(first), Some(last)) = (journal.headers().first(), journal.headers().last()) {
-            if fold.needs_records() {
-                worker_phase = Phase::Recovering(0);
-                position = first.start;
-            } else {
-                position = last.end;
-            }
-        }
-        let open = OpenEntry { start: position, ..OpenEntry::default() };
-        let quiet = Quiet::default();
-        let phase = worker_phase;
-        let mut worker =
-            Self { stream, journal, fold, phase, rules, out, open, position, quiet, target };
+        let Recovered { journal, fold, position, snapshot } = recovered;
+        let again = fold.needs_records() && !journal.headers().is_empty();
+        let mut worker = Self {
+            stream: journal.stream(),
+            phase: if again { Phase::Recovering(0) } else { Phase::Live },
+            journal,
+            fold,
+            rules,
+            open: OpenEntry { start: position, ..OpenEntry::default() },
+            waiting: None,
+            snapshot,
+            since_snapshot: SinceSnapshot { records: 0, at: now.monotonic },
+            position,
+            quiet: Quiet::default(),
+            target,
+        };
         worker.begin_recovered_entry();
         worker.recover_to(position)?;
         Ok(worker)
+    }
+
+    /// Where the partition has to be read from.
+    pub fn start(&self) -> Start {
+        let is_new = self.journal.next_offset().is_none() && self.position == 0;
+        if is_new { Start::Earliest } else { Start::At(self.position) }
     }
 
     /// Whether the journal has been folded again, so that new entries follow.
@@ -143,7 +175,7 @@ impl Worker {
 
     /// The end of what is durable.
     pub fn durable_end(&self) -> i64 {
-        self.open.start
+        self.journal.next_offset().unwrap_or(0)
     }
 
     /// Whether everything up to the target is durable.
@@ -159,12 +191,9 @@ impl Worker {
             || self.fold.rows_pending() >= ENTRY_ROWS_MAX
     }
 
-    /// Every window that ends at or before this is closed; `None` where it holds nobody back.
-    pub fn event_progress(&self) -> Option<Timestamp> {
-        let waits = self.stream.kind == StreamKind::Telemetry
-            && self.quiet.at_end.is_none()
-            && !self.has_reached_target();
-        (waits && self.fold.watermark().is_some()).then(|| self.fold.closed_until())
+    /// Whether an entry waits for the store.
+    pub const fn is_waiting(&self) -> bool {
+        self.waiting.is_some()
     }
 
     /// The broker was out of reach and is back: how long the partition has been quiet is unknown.
@@ -174,13 +203,18 @@ impl Worker {
         }
     }
 
-    /// Folds one record, delivered in offset order.
+    /// Folds one record, delivered in offset order; `None` for one that is in the journal already,
+    /// which a partition started again may deliver.
     pub fn record(
         &mut self,
         decoder: &mut Decoder,
         record: &Record<'_>,
         now: impl FnOnce() -> Now,
-    ) -> Result<Folded, PipelineError> {
+    ) -> Result<Option<Folded>, PipelineError> {
+        assert!(!self.is_waiting(), "{} takes no record while an entry waits", self.stream);
+        if record.offset < self.position {
+            return Ok(None);
+        }
         if !self.is_live() {
             self.recover_to(record.offset)?;
         }
@@ -192,8 +226,9 @@ impl Worker {
         self.position = record.offset + 1;
         self.open.records += 1;
         self.open.bytes += record.value.map_or(0, <[u8]>::len);
+        self.since_snapshot.records += 1;
         self.quiet.at_end = None;
-        Ok(folded)
+        Ok(Some(folded))
     }
 
     /// The partition has been read to its end at `offset`.
@@ -203,10 +238,12 @@ impl Worker {
             return Ok(());
         }
         self.recover_to(offset)?;
-        self.fix_first_offset(offset);
-        self.position = self.position.max(offset);
+        if !self.is_waiting() {
+            self.fix_first_offset(offset);
+            self.position = self.position.max(offset);
+        }
         if let Phase::Recovering(number) = self.phase {
-            let wanted = self.journal.headers()[number as usize].end;
+            let wanted = self.journal.headers()[number].end;
             return Err(PipelineError::RecordsGone { stream: self.stream, offset, wanted });
         }
         self.quiet.at_end.get_or_insert(now.monotonic);
@@ -224,32 +261,59 @@ impl Worker {
     }
 
     /// Cuts the open entry once its interval is over.
-    pub fn cut_if_old(&mut self, now: Now) -> Result<(), PipelineError> {
-        if let (Some(interval), Some(since)) = (self.rules.entry.interval, self.open.since)
-            && now.monotonic.saturating_sub(since) >= interval
-        {
-            self.cut()?;
+    pub fn cut_if_old(&mut self, now: Now) -> Result<Cut, PipelineError> {
+        match (self.rules.entry.interval, self.open.since) {
+            (Some(interval), Some(since)) if now.monotonic.saturating_sub(since) >= interval => {
+                self.cut()
+            }
+            _ => Ok(Cut::Nothing),
         }
-        Ok(())
     }
 
-    /// Ends the partition's input: open windows close, and everything becomes durable.
-    pub fn end(&mut self, now: Now) -> Result<(), PipelineError> {
-        self.target = Target::Reached;
-        if self.fold.ended() && self.open.since.is_none() {
-            return Ok(());
+    /// Takes a step towards the end of the partition's input: what is open is written, then an
+    /// entry that says END, by which open windows close. [`Worker::has_reached_target`] says when
+    /// all of it is durable.
+    pub fn end(&mut self, now: Now) -> Result<Cut, PipelineError> {
+        if self.open.since.is_some() {
+            return self.cut();
         }
-        self.cut()?;
-        self.begin_entry(now);
-        self.input(Input::End);
-        self.cut()
+        if !self.fold.ended() && !self.is_waiting() {
+            self.begin_entry(now);
+            self.input(Input::End);
+        }
+        let cut = self.cut()?;
+        if self.fold.ended() && !self.is_waiting() {
+            self.target = Target::Reached;
+        }
+        Ok(cut)
     }
 
-    /// Writes what has gathered, if anything, as one durable entry, and sends it on.
-    pub fn cut(&mut self) -> Result<(), PipelineError> {
-        if !self.is_live() || self.open.since.is_none() {
-            return Ok(());
+    /// Makes one entry of what has gathered, if anything, and writes it.
+    pub fn cut(&mut self) -> Result<Cut, PipelineError> {
+        if self.waiting.is_none() {
+            if !self.is_live() || self.open.since.is_none() {
+                return Ok(Cut::Nothing);
+            }
+            self.waiting = Some(self.prepare()?);
         }
+        self.write()
+    }
+
+    /// Writes the entry that waits, if there is one; the same bytes as often as needed.
+    pub fn write(&mut self) -> Result<Cut, PipelineError> {
+        let Some(prepared) = &self.waiting else { return Ok(Cut::Nothing) };
+        match self.journal.write(prepared) {
+            Ok(()) => {
+                let entry = Arc::clone(&prepared.entry);
+                self.waiting = None;
+                Ok(Cut::Durable(entry))
+            }
+            Err(error) if error.is_transient() => Ok(Cut::Waiting(error)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn prepare(&mut self) -> Result<Prepared, PipelineError> {
         let (delta, counts) = self.fold.take();
         self.fold.publish_refused();
         let parts = EntryParts {
@@ -260,12 +324,35 @@ impl Worker {
             watermark: self.fold.watermark(),
             closed_until: self.fold.closed_until(),
             ended: self.fold.ended(),
-            snapshot: None,
+            snapshot: self.snapshot.clone().filter(|_| counts.received > 0),
         };
-        let end = parts.end;
-        let entry = self.journal.append(parts, delta)?;
-        self.open = OpenEntry { start: end, ..OpenEntry::default() };
-        self.out.send(entry).map_err(|_| PipelineError::PublisherGone)
+        self.open = OpenEntry { start: parts.end, ..OpenEntry::default() };
+        Ok(self.journal.prepare(parts, delta)?)
+    }
+
+    /// The state after the newest own entry, if it is time to write it down.
+    pub fn snapshot_due(&mut self, now: Now) -> Option<SnapshotOf> {
+        let rule = self.rules.snapshot.as_ref()?;
+        let since = self.since_snapshot;
+        let many = since.records >= rule.records_min.max(self.fold.device_count() as u64);
+        let old = now.monotonic.saturating_sub(since.at) >= rule.interval && since.records > 0;
+        // Between two entries only: then the state is that after the newest one.
+        let between = self.is_live() && self.open.since.is_none() && !self.is_waiting();
+        if !between || !(many || old) {
+            return None;
+        }
+        let after = self.journal.next_number().checked_sub(1)?;
+        let state = self.fold.state()?;
+        self.since_snapshot = SinceSnapshot { records: 0, at: now.monotonic };
+        Some(SnapshotOf { stream: self.stream, after, state })
+    }
+
+    /// Has later entries name a snapshot that is durable by now.
+    pub fn adopt(&mut self, snapshot: Named) {
+        let newer = self.snapshot.as_ref().is_none_or(|named| named.after < snapshot.after);
+        if newer && snapshot.after < self.journal.next_number() {
+            self.snapshot = Some(snapshot);
+        }
     }
 
     /// The first entry of a journal begins where the first record or the end stands.
@@ -294,54 +381,60 @@ impl Worker {
     /// Moves the watermark of a quiet partition, but only if that lets a window close.
     ///
     /// Not to be called while the broker is out of reach: an outage is no quiet fleet.
-    pub fn fall_idle(&mut self, now: Now, heard: Option<Heard>) -> Result<(), PipelineError> {
-        if !self.is_live() || self.has_reached_target() {
-            return Ok(());
+    pub fn fall_idle(&mut self, now: Now, heard: Option<Heard>) -> Result<Cut, PipelineError> {
+        if !self.is_live() || self.has_reached_target() || self.is_waiting() {
+            return Ok(Cut::Nothing);
         }
         let after = self.fold.idle_after(&self.rules.idle);
-        let (Some(at_end), Some(wall)) = (self.quiet.at_end, now.wall) else { return Ok(()) };
+        let (Some(at_end), Some(wall)) = (self.quiet.at_end, now.wall) else {
+            return Ok(Cut::Nothing);
+        };
         let spacing = self.rules.idle.log_after;
         let moved_lately =
             self.quiet.idle_at.is_some_and(|at| now.monotonic.saturating_sub(at) < spacing);
         if now.monotonic.saturating_sub(at_end) < after || moved_lately {
-            return Ok(());
+            return Ok(Cut::Nothing);
         }
         let moved = heard.map_or(wall, |heard| {
             let passed = now.monotonic.saturating_sub(heard.at);
             heard.arrival.saturating_add(Span(passed.as_micros() as i64)).min(wall)
         });
         let to = moved - self.rules.lateness;
-        if self.fold.idle_would_close(to) {
-            self.cut()?;
-            self.begin_entry(now);
-            self.input(Input::Idle(to));
-            self.cut()?;
-            self.quiet.idle_at = Some(now.monotonic);
+        if !self.fold.idle_would_close(to) {
+            return Ok(Cut::Nothing);
         }
-        Ok(())
+        if self.open.since.is_some() {
+            // What is open first: inputs stand at the start of an entry. The next tick goes on.
+            return self.cut();
+        }
+        self.begin_entry(now);
+        self.input(Input::Idle(to));
+        self.quiet.idle_at = Some(now.monotonic);
+        self.cut()
     }
 
     /// Ends every recovered entry that ends at or before `offset`.
     fn recover_to(&mut self, offset: i64) -> Result<(), PipelineError> {
-        while let Phase::Recovering(number) = self.phase {
-            let header = &self.journal.headers()[number as usize];
+        while let Phase::Recovering(index) = self.phase {
+            let header = &self.journal.headers()[index];
             if header.end > offset {
                 return Ok(());
             }
             let (delta, counts) = self.fold.take();
             let same = counts == header.counts
-                && self.journal.checksum(number) == Some(&*store::delta_checksum(&delta));
+                && self.journal.checksum(header.number) == Some(&*store::delta_checksum(&delta));
             if !same {
-                return Err(PipelineError::Diverged { stream: self.stream, number });
+                let (stream, number) = (self.stream, header.number);
+                return Err(PipelineError::Diverged { stream, number });
             }
             self.open = OpenEntry { start: header.end, ..OpenEntry::default() };
             self.position = header.end;
-            if number + 1 < self.journal.next_number() {
-                self.phase = Phase::Recovering(number + 1);
+            if index + 1 < self.journal.headers().len() {
+                self.phase = Phase::Recovering(index + 1);
             } else {
                 self.phase = Phase::Live;
                 self.journal.forget_headers();
-                tracing::info!(stream = %self.stream, entries = number + 1, "partition recovered");
+                tracing::info!(stream = %self.stream, entries = index + 1, "partition recovered");
             }
             self.begin_recovered_entry();
         }
@@ -349,10 +442,19 @@ impl Worker {
     }
 
     fn begin_recovered_entry(&mut self) {
-        if let Phase::Recovering(number) = self.phase {
-            for input in self.journal.headers()[number as usize].inputs.clone() {
+        if let Phase::Recovering(index) = self.phase {
+            for input in self.journal.headers()[index].inputs.clone() {
                 self.input(input);
             }
         }
     }
+}
+
+/// A state on its way to a snapshot.
+#[derive(Debug)]
+pub struct SnapshotOf {
+    pub stream: Stream,
+    /// It is the state after this entry.
+    pub after: u64,
+    pub state: Box<aggregate::Partition>,
 }

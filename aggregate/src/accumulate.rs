@@ -10,10 +10,11 @@ use schemas::delta::{
 use schemas::reject::RejectedRow;
 use schemas::{Counts, Signal, Timestamp};
 
-use crate::device::Group;
+use crate::device::{Device, Group};
 use crate::hash::{Map, NumberHash};
 use crate::intern::{NameId, Names};
 use crate::sets::{SetId, Sets};
+use crate::state::{Reader, StateError, Writer};
 
 /// Sums of one window, ring and set of changes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -151,6 +152,11 @@ impl Rows {
             + self.support.len()
     }
 
+    /// Whether nothing has happened since the last take.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0 && self.counts == Counts::default()
+    }
+
     /// Takes everything out, by name and in key order.
     pub(crate) fn take(&mut self, labels: &Labels) -> (Delta, Counts) {
         let delta = Delta {
@@ -198,6 +204,34 @@ fn sorted<K: Eq + Hash, V, R, O: Ord>(
 }
 
 impl Labels {
+    /// Stores the names that were learned.
+    pub(crate) fn save(&self, out: &mut Writer) {
+        self.changes.save(out);
+        self.sets.save(out);
+        out.put(&self.values.len());
+        self.values.iter().for_each(|values| values.save(out));
+    }
+
+    pub(crate) fn load(&mut self, from: &mut Reader<'_>) -> Result<(), StateError> {
+        self.changes.load(from)?;
+        self.sets.load(from, &self.changes)?;
+        if from.take::<usize>()? != self.values.len() {
+            return Err(StateError::Settings);
+        }
+        self.values.iter_mut().try_for_each(|values| values.load(from))
+    }
+
+    /// Whether every number that a device holds has a name.
+    pub(crate) fn name_all_of(&self, device: &Device) -> bool {
+        let Group { ring, set } = device.group();
+        let (values, unused) = device.names.split_at(self.values.len());
+        usize::from(ring) < self.rings.len()
+            && self.sets.has(set)
+            && self.changes.has(device.attempt)
+            && self.values.iter().zip(values).all(|(names, &id)| names.has(id))
+            && unused.iter().all(|id| !id.is_some())
+    }
+
     fn ring(&self, ring: u8) -> Arc<str> {
         Arc::clone(&self.rings[usize::from(ring)])
     }

@@ -1,12 +1,15 @@
-//! What is remembered of one device, in 112 bytes.
+//! What is remembered of one device, in 112 bytes, in memory as in stored state.
 //!
 //! Rare things (missing `seq` ranges, last events per signal, resets) stand in side tables.
 //! Times are Unix milliseconds: at-risk time is counted in them.
 
 use schemas::COHORTS_MAX;
+use serde::{Deserialize, Serialize};
 
 use crate::intern::NameId;
 use crate::sets::SetId;
+
+pub(crate) mod stored;
 
 /// Hash of a device's id, 128 bits under the data folder's seed.
 pub(crate) type Identity = [u64; 2];
@@ -24,7 +27,9 @@ const INTERVAL_S_DEFAULT: u32 = 3_600;
 pub(crate) const NEVER_MS: i64 = i64::MIN / 4;
 
 /// Devices of one ring exposed to one set of changes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub(crate) struct Group {
     /// Index of a configured ring, or one more for `unmanaged`.
     pub(crate) ring: u8,
@@ -53,8 +58,8 @@ pub(crate) enum Gap {
     Shut,
 }
 
-/// One device.
-#[derive(Clone, Debug)]
+/// One device. `Copy`, so that a clone of the table copies whole chunks at once.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Device {
     pub(crate) identity: Identity,
     /// Greatest `seq` seen; bit n of `seq_bits` stands for `seq - n`, bit 0 = 0: none seen yet.

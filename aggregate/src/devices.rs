@@ -7,7 +7,8 @@ use hashbrown::HashTable;
 use siphasher::sip128::{Hasher128, SipHasher13};
 use std::hash::Hasher;
 
-use crate::device::{Device, Group, Identity};
+use crate::device::{Device, Group, Identity, stored};
+use crate::state::{Reader, StateError, Writer};
 
 /// Devices of one chunk: 1.8 MB, small beside any table that needs a second one.
 const CHUNK_LENGTH: usize = 1 << 14;
@@ -25,6 +26,41 @@ pub(crate) struct Devices {
 impl Devices {
     pub(crate) const fn new(seed: [u64; 2], count_max: u32) -> Self {
         Self { seed, index: HashTable::new(), chunks: Vec::new(), count_max, refused: 0 }
+    }
+
+    /// Stores the devices in the order of their numbers; the index is made anew.
+    pub(crate) fn save(&self, out: &mut Writer) {
+        out.put(&(self.refused, self.len()));
+        out.reserve(self.len() * stored::BYTES);
+        self.iter().for_each(|device| out.put_bytes(&stored::bytes(device)));
+    }
+
+    pub(crate) fn load(&mut self, from: &mut Reader<'_>) -> Result<(), StateError> {
+        let (refused, count): (u64, usize) = from.take()?;
+        let rows = from.take_rows(count, stored::BYTES)?;
+        if u32::try_from(count).is_err() {
+            return Err(StateError::Damaged);
+        }
+        self.refused = refused;
+        for rows in rows.chunks(CHUNK_LENGTH * stored::BYTES) {
+            let mut chunk = Vec::with_capacity(CHUNK_LENGTH);
+            for row in rows.chunks_exact(stored::BYTES) {
+                chunk.push(stored::device(row).ok_or(StateError::Damaged)?);
+            }
+            self.chunks.push(chunk);
+        }
+        let chunks = &self.chunks;
+        let hash = |&at: &u32| device(chunks, at).identity[0];
+        self.index.reserve(count, hash);
+        for at in 0..count as u32 {
+            self.index.insert_unique(hash(&at), at, hash);
+        }
+        Ok(())
+    }
+
+    /// Every device, in the order of their numbers.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Device> {
+        self.chunks.iter().flatten()
     }
 
     /// Device ids are chosen by devices: a keyed hash, so that nobody can make two collide.

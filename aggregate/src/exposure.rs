@@ -20,6 +20,7 @@ use crate::accumulate::Rows;
 use crate::device::{Device, Gap, Group, Life, NEVER_MS, Sign};
 use crate::devices::Devices;
 use crate::levels::{Levels, Step};
+use crate::state::{Reader, StateError, Writer};
 
 /// Intervals without a sign of life after which a device is no longer at risk.
 const INTERVALS_AT_RISK: i64 = 3;
@@ -66,6 +67,28 @@ impl Exposure {
             late_windows_max,
             cut: 0,
         }
+    }
+
+    /// Stores all but the timers: each device knows its own.
+    pub(crate) fn save(&self, out: &mut Writer) {
+        self.levels.save(out);
+        out.put_all(self.expired.iter());
+        out.put(&self.cut);
+    }
+
+    pub(crate) fn load(
+        &mut self,
+        from: &mut Reader<'_>,
+        devices: &Devices,
+    ) -> Result<(), StateError> {
+        self.levels.load(from)?;
+        self.expired = from.take_all(Reader::take)?;
+        self.cut = from.take()?;
+        for (at, device) in (0..).zip(devices.iter()).filter(|(_, device)| device.timer != 0) {
+            let window = i64::from(device.timer) * self.window_ms;
+            self.timers.entry(window).or_default().push(at);
+        }
+        Ok(())
     }
 
     /// A sign of life at `at_ms` that keeps the device at risk for `reach_ms`.

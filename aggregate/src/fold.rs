@@ -14,6 +14,7 @@ use schemas::{Body, Event, Signal, Span, Timestamp};
 use crate::accumulate::{Labels, Onset, Rows, ScopeId, SignalSums};
 use crate::config::FoldConfig;
 use crate::device::{Device, Gap, Group, NEVER_MS, Sign, SlotNames};
+use crate::devices::Devices;
 use crate::exposure::{Exposure, reach_ms};
 use crate::hash::{Map, NumberHash};
 use crate::intern::Names;
@@ -24,6 +25,7 @@ use crate::partition::Applied;
 use crate::pseudonym::Pseudonyms;
 use crate::sequence::{Seen, Sequences};
 use crate::sets::{SetId, Sets};
+use crate::state::{Reader, StateError, Writer};
 
 /// Three boots within this, those with reason `update` not counted, are a boot loop.
 const BOOT_LOOP_MS: i64 = Span::minutes(30).as_millis();
@@ -90,6 +92,39 @@ impl Fold {
                 values: slots.iter().map(|_| names(limits.names_max)).collect(),
                 slots: slots.into_iter().map(Arc::from).collect(),
             },
+        }
+    }
+
+    /// Stores everything but the rows: there are none.
+    pub(crate) fn save(&self, out: &mut Writer) {
+        assert!(self.rows.is_empty(), "state is stored where the rows have been taken");
+        self.exposure.save(out);
+        self.sequences.save(out);
+        self.onsets.save(out);
+        self.lag.save(out);
+        self.labels.save(out);
+        let mut resets: Vec<_> = self.resets.iter().collect();
+        resets.sort_unstable();
+        out.put_all(resets.into_iter());
+    }
+
+    /// Restores what was stored into a fold that is new.
+    pub(crate) fn load(
+        &mut self,
+        from: &mut Reader<'_>,
+        devices: &Devices,
+    ) -> Result<(), StateError> {
+        self.exposure.load(from, devices)?;
+        self.sequences.load(from)?;
+        self.onsets.load(from)?;
+        self.lag.load(from)?;
+        self.labels.load(from)?;
+        let resets: Vec<(u32, u32)> = from.take_all(Reader::take)?;
+        self.resets.extend(resets);
+        if devices.iter().all(|device| self.labels.name_all_of(device)) {
+            Ok(())
+        } else {
+            Err(StateError::Damaged)
         }
     }
 

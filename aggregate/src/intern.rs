@@ -4,11 +4,15 @@ use std::sync::Arc;
 
 use hashbrown::HashTable;
 use schemas::OTHER;
+use serde::{Deserialize, Serialize};
 
 use crate::hash::text_hash;
+use crate::state::{Reader, StateError, Writer};
 
 /// The number of a string; 16 bits, because every device holds several.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub(crate) struct NameId(pub(crate) u16);
 
 impl NameId {
@@ -43,6 +47,30 @@ impl Names {
         };
         names.add(OTHER);
         names
+    }
+
+    /// Stores the names in the order of their numbers, but for the two that always are.
+    pub(crate) fn save(&self, out: &mut Writer) {
+        out.put(&self.refused);
+        out.put_all(self.texts[2..].iter());
+    }
+
+    /// Restores what was stored into names that are new.
+    pub(crate) fn load(&mut self, from: &mut Reader<'_>) -> Result<(), StateError> {
+        self.refused = from.take()?;
+        let texts: Vec<&str> = from.take_all(Reader::take)?;
+        if self.texts.len() + texts.len() > usize::from(u16::MAX) + 1 {
+            return Err(StateError::Damaged);
+        }
+        for text in texts {
+            self.add(text);
+        }
+        Ok(())
+    }
+
+    /// Whether `id` is the number of a name, or of none.
+    pub(crate) fn has(&self, id: NameId) -> bool {
+        usize::from(id.0) < self.texts.len()
     }
 
     /// The number of `text`; `hint` is the number it probably has, which spares the hash.

@@ -6,6 +6,8 @@
 
 use schemas::Span;
 
+use crate::state::{Reader, StateError, Writer};
+
 /// Before a first full day has passed.
 const LAG_FIRST_DAY: Span = Span::hours(2);
 
@@ -29,6 +31,29 @@ impl Lag {
     pub(crate) fn new(ring_count: usize) -> Self {
         let rings = vec![[0; BUCKETS]; ring_count];
         Self { rings, clock_ms: i64::MIN, day_ms: None, value: LAG_FIRST_DAY }
+    }
+
+    /// Stores the buckets that hold something.
+    pub(crate) fn save(&self, out: &mut Writer) {
+        out.put(&(self.clock_ms, self.day_ms, self.value));
+        out.put_all(self.rings.iter().map(|ring| {
+            let counts = (0_u16..).zip(ring).filter(|&(_, &count)| count > 0);
+            counts.collect::<Vec<_>>()
+        }));
+    }
+
+    pub(crate) fn load(&mut self, from: &mut Reader<'_>) -> Result<(), StateError> {
+        (self.clock_ms, self.day_ms, self.value) = from.take()?;
+        let rings: Vec<Vec<(u16, u32)>> = from.take_all(Reader::take)?;
+        if rings.len() != self.rings.len() {
+            return Err(StateError::Settings);
+        }
+        for (ring, counts) in self.rings.iter_mut().zip(rings) {
+            for (bucket, count) in counts {
+                *ring.get_mut(usize::from(bucket)).ok_or(StateError::Damaged)? = count;
+            }
+        }
+        Ok(())
     }
 
     /// Moves the clock; at the end of a day its p90 becomes the lag.

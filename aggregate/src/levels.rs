@@ -9,10 +9,13 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::device::Group;
+use crate::state::{Reader, StateError, Writer};
 
 /// What happens to a group at one moment, in devices.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Step {
     pub(crate) active: i64,
     pub(crate) silent: i64,
@@ -28,7 +31,7 @@ pub(crate) struct Closed {
 }
 
 /// The steps of one group within one open window.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Open {
     step: Step,
     partial_ms: i64,
@@ -48,6 +51,15 @@ pub(crate) struct Levels {
 impl Levels {
     pub(crate) const fn new(window_ms: i64) -> Self {
         Self { window_ms, closed_ms: 0, now: BTreeMap::new(), at_risk: 0, open: BTreeMap::new() }
+    }
+
+    pub(crate) fn save(&self, out: &mut Writer) {
+        out.put(&(self.closed_ms, &self.now, self.at_risk, &self.open));
+    }
+
+    pub(crate) fn load(&mut self, from: &mut Reader<'_>) -> Result<(), StateError> {
+        (self.closed_ms, self.now, self.at_risk, self.open) = from.take()?;
+        Ok(())
     }
 
     pub(crate) const fn closed_ms(&self) -> i64 {

@@ -28,9 +28,11 @@ mod pseudonym;
 mod record_log;
 mod sequence;
 mod sets;
+mod state;
 mod update;
 
 pub use config::{FoldConfig, FoldLimits};
 pub use metrics::Refused;
 pub use partition::{Applied, Arrived, Partition};
 pub use record_log::RecordLog;
+pub use state::StateError;

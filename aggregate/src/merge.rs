@@ -18,6 +18,7 @@ mod changes;
 mod evaluation;
 mod names;
 mod records;
+mod stored;
 mod streams;
 mod sums;
 mod windows;
@@ -30,12 +31,13 @@ pub use evaluation::Evaluable;
 
 use crate::batches::Tables;
 use crate::batches::rows::health;
+use crate::state::{Reader, StateError, Writer};
 use changes::Changes;
 use evaluation::{Evaluation, Timing};
 use names::Names;
 use records::Records;
 use streams::Streams;
-use windows::Windows;
+use windows::{ByName, Windows};
 
 /// Windows kept in memory: a week of minutes, so that a device's buffer uploaded after a weekend
 /// away still meets its window; some 2 KB each with five rings and four sets.
@@ -78,6 +80,9 @@ impl MergeRefused {
     }
 }
 
+/// Of a merge's stored state: to be raised whenever what is stored, or its order, changes.
+const FORMAT: u8 = 1;
+
 /// See the module.
 #[derive(Debug)]
 pub struct Merge {
@@ -107,6 +112,34 @@ impl Merge {
             length: config.window_length,
             windows_max: config.windows_max,
         }
+    }
+
+    /// The state as bytes; whoever stores them stores their SHA-256, too. See [`Merge::load`].
+    pub fn save(&self) -> Vec<u8> {
+        let mut out = Writer::new(FORMAT);
+        self.streams.save(&mut out);
+        self.changes.save(&mut out);
+        self.evaluation.save(&mut out);
+        self.windows.save(&mut out);
+        self.records.save(&mut out);
+        out.finish()
+    }
+
+    /// The merge as it was when it was saved, under the same configuration. A stream may be new:
+    /// it is followed from its entry 0.
+    ///
+    /// The caller has checked the bytes against their SHA-256: what is not state gives an error or
+    /// a merge that means nothing.
+    pub fn load(config: MergeConfig, streams: &[Stream], bytes: &[u8]) -> Result<Self, StateError> {
+        let mut from = Reader::new(bytes, FORMAT)?;
+        let mut merge = Self::new(config, streams);
+        merge.streams.load(&mut from)?;
+        merge.changes.load(&mut from)?;
+        merge.evaluation.load(&mut from)?;
+        merge.windows.load(&mut from)?;
+        merge.records.load(&mut from)?;
+        from.end()?;
+        Ok(merge)
     }
 
     /// Takes up the next entry of its stream.
@@ -190,7 +223,7 @@ impl Merge {
                     evaluation::add_signal(totals, timing, (ring.clone(), scope.clone()), row);
                 }
                 let cells = [row.affected_devices, row.events];
-                sheet.add(ring, scope, (row.signal.name(), row.cohort.clone()), &cells);
+                sheet.add(ring, scope, (ByName(row.signal), row.cohort.clone()), &cells);
             }
         }
     }
@@ -247,6 +280,24 @@ impl Merge {
     /// goes on with those ahead, so that memory stays bounded.
     pub fn is_full(&self) -> bool {
         self.windows_open() > self.windows_max
+    }
+
+    /// Number of the entry that the stream goes on with: of how many were added.
+    pub fn next_number(&self, stream: Stream) -> u64 {
+        self.streams.next_number(stream)
+    }
+
+    /// Whether the stream has closed more than `windows_max` windows that the slowest has not,
+    /// counted from the first that holds rows.
+    ///
+    /// Its next entries can wait where they are, so that memory stays bounded and nobody is
+    /// stopped. The slowest stream is never ahead, and one that has ended holds up nobody.
+    pub fn is_ahead(&self, stream: Stream) -> bool {
+        let Some(first) = self.evaluation.first_pending() else { return false };
+        let windows_max = i64::try_from(self.windows_max).unwrap_or(i64::MAX);
+        let slowest = self.ready_until().max(first);
+        let closed = self.streams.closed_until(stream).0.saturating_sub(slowest.0);
+        closed / self.length.0 > windows_max
     }
 
     /// Windows in memory that are not finished or not yet cut.

@@ -4,6 +4,7 @@
 use schemas::{Signal, Span, Timestamp};
 
 use crate::hash::{Map, NumberHash};
+use crate::state::{Reader, StateError, Writer};
 
 /// Last event by device and signal, of those that had one lately.
 #[derive(Clone, Debug)]
@@ -16,6 +17,21 @@ pub(crate) struct Onsets {
 impl Onsets {
     pub(crate) fn new(hash: NumberHash, count_max: usize) -> Self {
         Self { last: Map::with_hasher(hash), count_max, refused: 0 }
+    }
+
+    /// Stores the last events by device and signal.
+    pub(crate) fn save(&self, out: &mut Writer) {
+        out.put(&self.refused);
+        let mut last: Vec<_> = self.last.iter().collect();
+        last.sort_unstable();
+        out.put_all(last.into_iter());
+    }
+
+    pub(crate) fn load(&mut self, from: &mut Reader<'_>) -> Result<(), StateError> {
+        self.refused = from.take()?;
+        let last: Vec<((u32, Signal), Timestamp)> = from.take_all(Reader::take)?;
+        self.last.extend(last);
+        Ok(())
     }
 
     /// An event of `signal`: 1 if it affects the device, else 0.

@@ -3,6 +3,8 @@
 use schemas::entry::EntryHeader;
 use schemas::{Span, Timestamp};
 
+use crate::state::{Reader, StateError, Writer};
+
 /// Watermark and closed windows of one partition (architecture 3).
 #[derive(Clone, Debug)]
 pub(crate) struct Progress {
@@ -23,6 +25,15 @@ impl Progress {
         let EntryHeader { watermark, closed_until, ended, .. } = last;
         let (watermark, closed_until, ended) = (*watermark, *closed_until, *ended);
         Self { window_length, lateness, watermark, closed_until, ended }
+    }
+
+    pub(crate) fn save(&self, out: &mut Writer) {
+        out.put(&(self.watermark, self.closed_until, self.ended));
+    }
+
+    pub(crate) fn load(&mut self, from: &mut Reader<'_>) -> Result<(), StateError> {
+        (self.watermark, self.closed_until, self.ended) = from.take()?;
+        Ok(())
     }
 
     /// A valid record at min(event time, arrival): whether the watermark moved.

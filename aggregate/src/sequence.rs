@@ -9,6 +9,7 @@
 
 use crate::device::Device;
 use crate::hash::{Map, NumberHash};
+use crate::state::{Reader, StateError, Writer};
 
 /// What a `seq` says of its record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +37,21 @@ pub(crate) struct Sequences {
 impl Sequences {
     pub(crate) fn new(hash: NumberHash, ranges_max: usize) -> Self {
         Self { missing: Map::with_hasher(hash), ranges_max, evicted: 0 }
+    }
+
+    /// Stores the missing ranges by device.
+    pub(crate) fn save(&self, out: &mut Writer) {
+        out.put(&self.evicted);
+        let mut missing: Vec<_> = self.missing.iter().collect();
+        missing.sort_unstable();
+        out.put_all(missing.into_iter());
+    }
+
+    pub(crate) fn load(&mut self, from: &mut Reader<'_>) -> Result<(), StateError> {
+        self.evicted = from.take()?;
+        let missing: Vec<(u32, Vec<Range>)> = from.take_all(Reader::take)?;
+        self.missing.extend(missing);
+        Ok(())
     }
 
     /// Looks `seq` up and remembers it. `at_ms`: the record's event time.

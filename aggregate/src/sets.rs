@@ -3,12 +3,16 @@
 use std::sync::Arc;
 
 use schemas::ChangeSet;
+use serde::{Deserialize, Serialize};
 
 use crate::config::FoldLimits;
 use crate::intern::{NameId, Names};
+use crate::state::{Reader, StateError, Writer};
 
 /// The number of a set of changes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub(crate) struct SetId(pub(crate) u16);
 
 impl SetId {
@@ -37,6 +41,35 @@ impl Sets {
             limits,
             refused: 0,
         }
+    }
+
+    /// Stores the sets in the order of their numbers, but for the empty one.
+    pub(crate) fn save(&self, out: &mut Writer) {
+        out.put(&self.refused);
+        out.put_all(self.members[1..].iter());
+    }
+
+    /// Restores what was stored into sets that are new.
+    pub(crate) fn load(
+        &mut self,
+        from: &mut Reader<'_>,
+        changes: &Names,
+    ) -> Result<(), StateError> {
+        self.refused = from.take()?;
+        let sets: Vec<Vec<NameId>> = from.take_all(Reader::take)?;
+        let known = |members: &[NameId]| members.iter().all(|&id| changes.has(id));
+        if sets.len() > usize::from(u16::MAX) || !sets.iter().all(|members| known(members)) {
+            return Err(StateError::Damaged);
+        }
+        for members in sets {
+            self.add(members, changes);
+        }
+        Ok(())
+    }
+
+    /// Whether `id` is the number of a set.
+    pub(crate) fn has(&self, id: SetId) -> bool {
+        usize::from(id.0) < self.members.len()
     }
 
     pub(crate) fn contains(&self, set: SetId, change: NameId) -> bool {
@@ -71,13 +104,17 @@ impl Sets {
             self.refused += 1;
             return None;
         }
+        Some(self.add(members, changes))
+    }
+
+    fn add(&mut self, members: Vec<NameId>, changes: &Names) -> SetId {
         let id = SetId(self.members.len() as u16);
         let mut names: Vec<_> = members.iter().map(|&id| Arc::clone(changes.text(id))).collect();
         names.sort_unstable();
         self.names.push(names.into());
         self.ids.insert(members.clone().into(), id);
         self.members.push(members.into());
-        Some(id)
+        id
     }
 
     pub(crate) fn names(&self, set: SetId) -> &ChangeSet {

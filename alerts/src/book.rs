@@ -9,10 +9,13 @@ use std::sync::Arc;
 
 use schemas::alert::{Action, Evidence, Links};
 use schemas::{Alert, AlertState, ChangeType, SCHEMA_VERSION, Signal, Timestamp};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::lifecycle::{Level, Move, Patience, Phase};
 use crate::policy::Ruling;
+
+mod kept;
 
 /// Change, ring by its number, signal.
 pub type Key = (Arc<str>, usize, Signal);
@@ -43,15 +46,27 @@ pub struct AlertBook {
     pages: BTreeMap<Key, Page>,
 }
 
-#[derive(Clone, Debug)]
-struct Page {
+/// One test that is not clear.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Page {
     phase: Phase,
+    #[serde(with = "kept")]
     alert: Option<Alert>,
 }
 
 impl AlertBook {
     pub const fn new(patience: Patience) -> Self {
         Self { patience, pages: BTreeMap::new() }
+    }
+
+    /// Every test that is not clear, to be stored.
+    pub(crate) const fn pages(&self) -> &BTreeMap<Key, Page> {
+        &self.pages
+    }
+
+    /// Goes on from what was stored.
+    pub(crate) fn with(self, pages: BTreeMap<Key, Page>) -> Self {
+        Self { pages, ..self }
     }
 
     /// Takes in the level of a test; returns the transition that follows, if one does. The draft

@@ -10,6 +10,8 @@
 //! looked at whenever one likes. Values are kept as natural logarithms; `libm` makes them the
 //! same on every machine.
 
+use serde::{Deserialize, Serialize};
+
 pub mod attempt;
 pub mod baseline;
 pub mod budget;
@@ -26,7 +28,7 @@ pub mod verdict;
 pub const ONSETS: usize = 13;
 
 /// A value for each arm: onsets, device-milliseconds or devices.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Arms {
     pub treated: i64,
     pub control: i64,

@@ -27,8 +27,10 @@ use crate::metrics;
 
 mod change;
 mod judge;
+mod stored;
 
 use change::{Change, Status};
+pub use stored::StateError;
 
 /// All state of detection: evidence, history, open alerts.
 #[derive(Clone, Debug)]

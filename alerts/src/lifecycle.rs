@@ -8,6 +8,7 @@
 //! Time is an argument; a resolved alert that fires again is a new episode.
 
 use schemas::{Span, Timestamp};
+use serde::{Deserialize, Serialize};
 
 /// Where the evidence of one test stands at the end of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +24,7 @@ pub enum Level {
 }
 
 /// Where an alert stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Phase {
     #[default]
     Clear,

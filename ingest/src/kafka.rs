@@ -1,10 +1,10 @@
 //! Records from Kafka: one consumer of three topics, each partition from where the journal ended.
 //!
 //! ```text
-//! connect: broker there? topics there? ─► subscribe ─► rebalance: assign at `resume`'s offsets
+//! connect: broker there? topics there? ─► subscribe ─► rebalance: taken up from where we say
 //! next:    queue (native) ─► record | end of partition | moved | down | error by name
 //! ```
-//! In: [`KafkaConfig`] and a [`Resume`]. Out: [`SourceEvent`]. Offsets committed to Kafka are a
+//! In: [`KafkaConfig`]. Out: [`SourceEvent`]. Offsets committed to Kafka are a
 //! courtesy to lag tools and never read back.
 
 mod config;
@@ -24,16 +24,16 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::Offset;
 use schemas::{Stream, StreamKind, Timestamp};
 
 use crate::metrics::{self, Received};
-use crate::source::{Headers, Record, Resume, Source, SourceError, SourceEvent};
+use crate::source::{Headers, Membership, Record, Source, SourceError, SourceEvent, Start};
 use metadata::{partition_count, partition_counts};
 use native::{Event, Failure, Kind, Message, Queue};
-use rebalance::{Context, Moved};
+use rebalance::Context;
 
 /// How long one question to a broker that has answered before may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -49,6 +49,8 @@ pub struct KafkaSource {
     partitions: [i32; StreamKind::ALL.len()],
     cluster: String,
     received: Received,
+    /// Where each partition was last started, to name it when it is gone.
+    starts: BTreeMap<Stream, Start>,
 }
 
 impl std::fmt::Debug for KafkaSource {
@@ -59,14 +61,9 @@ impl std::fmt::Debug for KafkaSource {
 
 impl KafkaSource {
     /// Connects within `timeout` and joins the group.
-    pub fn connect(
-        config: KafkaConfig,
-        resume: Resume,
-        timeout: Duration,
-    ) -> Result<Self, SourceError> {
-        let context = Context::new(config.topics.clone(), resume);
+    pub fn connect(config: KafkaConfig, timeout: Duration) -> Result<Self, SourceError> {
         let consumer: BaseConsumer<Context> =
-            config.consumer()?.create_with_context(context).map_err(SourceError::Configuration)?;
+            config.consumer()?.create_with_context(Context).map_err(SourceError::Configuration)?;
         let partitions = partition_counts(&consumer, &config, timeout)?;
         if let Some(topic) = &config.topics.rejected {
             partition_count(&consumer, &config.brokers, topic, timeout)?;
@@ -83,7 +80,8 @@ impl KafkaSource {
             StreamKind::ALL.iter().map(|&kind| config.topics.name(kind)).collect();
         consumer.subscribe(&topics).map_err(|source| client("subscribe to its topics", source))?;
         let received = Received::new();
-        Ok(Self { current: None, queue, consumer, config, partitions, cluster, received })
+        let starts = BTreeMap::new();
+        Ok(Self { current: None, queue, consumer, config, partitions, cluster, received, starts })
     }
 
     /// Partitions of the topic `telemetry`, as of the start.
@@ -97,6 +95,13 @@ impl KafkaSource {
             (0..self.partitions[kind as usize]).map(move |partition| Stream { kind, partition })
         };
         StreamKind::ALL.iter().flat_map(of).collect()
+    }
+
+    fn streams_of(&self, list: &TopicPartitionList) -> Vec<Stream> {
+        let stream = |topic: &str, partition| {
+            self.config.topics.kind(topic.as_bytes()).map(|kind| Stream { kind, partition })
+        };
+        list.elements().iter().filter_map(|it| stream(it.topic(), it.partition())).collect()
     }
 
     fn list(&self, streams: &[Stream]) -> TopicPartitionList {
@@ -156,10 +161,10 @@ impl KafkaSource {
             .consumer
             .fetch_watermarks(&topic, stream.partition, ANSWER_TIMEOUT)
             .unwrap_or((-1, -1));
-        let wanted = match (self.consumer.context().start(stream), reported) {
+        let wanted = match (self.starts.get(&stream), reported) {
             (_, reported) if reported >= 0 => reported,
-            (crate::source::Start::At(offset), _) => offset,
-            (crate::source::Start::Earliest, _) => earliest,
+            (Some(Start::At(offset)), _) => *offset,
+            (Some(Start::Earliest) | None, _) => earliest,
         };
         SourceError::OffsetGone { stream, topic, wanted, earliest, end }
     }
@@ -170,12 +175,6 @@ impl Source for KafkaSource {
         let mut deadline = None;
         self.current = None;
         loop {
-            match self.consumer.context().take_moved() {
-                Some(Moved::Assigned(streams)) => return Ok(SourceEvent::Assigned(streams)),
-                Some(Moved::Revoked(streams)) => return Ok(SourceEvent::Revoked(streams)),
-                Some(Moved::Failed(source)) => return Err(client("take an assignment", source)),
-                None => {}
-            }
             // Under load something is always there, and a look at the clock would cost as much.
             let event = self.queue.poll(Duration::ZERO).or_else(|| {
                 let now = Instant::now();
@@ -193,7 +192,11 @@ impl Source for KafkaSource {
                         return Ok(event);
                     }
                 }
-                _ => serve(&self.consumer, &event),
+                Kind::Rebalance => {
+                    let streams = self.streams_of(&event.partitions());
+                    return Ok(rebalance::moved(&self.consumer, event.raw_code(), streams));
+                }
+                _ => serve(&event),
             }
         }
         self.fetched()
@@ -215,15 +218,46 @@ impl Source for KafkaSource {
         format!("kafka cluster {} topics {telemetry},{changes},{support}", self.cluster)
     }
 
-    fn commit(&mut self, offsets: &[(Stream, i64)]) {
-        let mut list = TopicPartitionList::with_capacity(offsets.len());
-        for &(stream, offset) in offsets {
+    fn start(&mut self, starts: &[(Stream, Start)]) -> Result<(), SourceError> {
+        let failed = |source| client("take an assignment", source);
+        let mut list = TopicPartitionList::with_capacity(starts.len());
+        for &(stream, start) in starts {
+            let offset = match start {
+                Start::Earliest => Offset::Beginning,
+                Start::At(offset) => Offset::Offset(offset),
+            };
             let topic = self.config.topics.name(stream.kind);
-            let added = list.add_partition_offset(topic, stream.partition, Offset::Offset(offset));
-            if added.is_err() {
-                metrics::commit_failed();
+            list.add_partition_offset(topic, stream.partition, offset).map_err(failed)?;
+            self.starts.insert(stream, start);
+        }
+        rebalance::take(&self.consumer, &list).map_err(failed)
+    }
+
+    fn release(&mut self, streams: &[Stream]) -> Result<(), SourceError> {
+        let list = self.list(streams);
+        rebalance::give(&self.consumer, &list).map_err(|source| client("give back", source))
+    }
+
+    fn restart(&mut self, stream: Stream, start: Start) -> Result<(), SourceError> {
+        let list = self.list(&[stream]);
+        let failed = |source| client("start a partition again", source);
+        self.consumer.incremental_unassign(&list).map_err(failed)?;
+        self.start(&[(stream, start)])
+    }
+
+    fn confirm(&mut self, stream: Stream, offset: i64) -> Membership {
+        let list = offset_list(&self.config.topics, &[(stream, offset)]);
+        match self.consumer.commit(&list, CommitMode::Sync) {
+            Ok(()) => Membership::Confirmed,
+            Err(error) => {
+                tracing::debug!(%stream, %error, "membership not confirmed");
+                Membership::Doubtful
             }
         }
+    }
+
+    fn commit(&mut self, offsets: &[(Stream, i64)]) {
+        let list = offset_list(&self.config.topics, offsets);
         if let Err(error) = self.consumer.commit(&list, CommitMode::Async) {
             tracing::debug!(%error, "offset commit");
             metrics::commit_failed();
@@ -259,6 +293,17 @@ impl KafkaSource {
     }
 }
 
+fn offset_list(topics: &Topics, offsets: &[(Stream, i64)]) -> TopicPartitionList {
+    let mut list = TopicPartitionList::with_capacity(offsets.len());
+    for &(stream, offset) in offsets {
+        let topic = topics.name(stream.kind);
+        if list.add_partition_offset(topic, stream.partition, Offset::Offset(offset)).is_err() {
+            metrics::commit_failed();
+        }
+    }
+    list
+}
+
 fn record(message: Message<'_>, kind: StreamKind) -> Record<'_> {
     let value = message.value();
     Record {
@@ -272,19 +317,16 @@ fn record(message: Message<'_>, kind: StreamKind) -> Record<'_> {
     }
 }
 
-/// Serves the events that are no record and no error.
-fn serve<C: ConsumerContext>(consumer: &BaseConsumer<C>, event: &Event) {
+/// Serves the events that are no record, no error and no decision of the group.
+fn serve(event: &Event) {
     match event.kind() {
-        Kind::Rebalance => {
-            consumer.context().rebalance(consumer, event.raw_code(), &mut event.partitions());
-        }
         Kind::Log => {
             if let Some((level, facility, text)) = event.log() {
                 rebalance::log(level, &facility, &text);
             }
         }
         Kind::Commit if event.failure().code != Code::NoError => metrics::commit_failed(),
-        Kind::Commit | Kind::Fetch | Kind::Error | Kind::Other => {}
+        Kind::Commit | Kind::Fetch | Kind::Error | Kind::Rebalance | Kind::Other => {}
     }
 }
 

@@ -23,7 +23,7 @@ pub use kafka::{
     sample,
 };
 pub use ndjson::NdjsonSource;
-pub use source::{Headers, Record, Resume, Source, SourceError, SourceEvent, Start};
+pub use source::{Headers, Membership, Record, Source, SourceError, SourceEvent, Start};
 
 /// Largest record (contracts.md 2), in bytes.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;

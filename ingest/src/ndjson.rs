@@ -3,7 +3,7 @@
 //! ```text
 //! changes.ndjson ─► support.ndjson ─► telemetry*.ndjson, in runs, the one furthest behind first
 //! ```
-//! In: a folder and a [`Resume`]. Out: [`SourceEvent`], in an order that depends on nothing but
+//! In: a folder. Out: [`SourceEvent`], in an order that depends on nothing but
 //! the files and the times that the caller reports. The registry comes first and whole, so that
 //! every change is known before its telemetry; telemetry comes in runs by event time, so that
 //! windows close evenly over the partitions.
@@ -11,7 +11,7 @@
 mod lines;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -19,7 +19,7 @@ use std::time::Duration;
 use schemas::{Stream, StreamKind, Timestamp};
 
 use crate::metrics::Received;
-use crate::source::{Headers, Record, Resume, Source, SourceError, SourceEvent, Start};
+use crate::source::{Headers, Membership, Record, Source, SourceError, SourceEvent, Start};
 use lines::Lines;
 
 /// Lines handed out of one telemetry file before another may be chosen: long enough that choosing
@@ -29,6 +29,7 @@ const RUN_LINES: u32 = 1_024;
 /// One file.
 struct Part {
     stream: Stream,
+    path: PathBuf,
     lines: Lines,
     /// Newest event time reported of it.
     newest: Timestamp,
@@ -67,21 +68,18 @@ impl std::fmt::Debug for NdjsonSource {
 impl NdjsonSource {
     /// Opens `changes.ndjson` and `support.ndjson`, if they are there, and every
     /// `telemetry*.ndjson` of `folder`, of which there must be one; other files are ignored.
-    pub fn open(folder: &Path, resume: &Resume) -> Result<Self, SourceError> {
+    pub fn open(folder: &Path) -> Result<Self, SourceError> {
         let mut parts = Vec::new();
         let mut bytes_total = 0;
         let mut identity = vec!["ndjson".to_owned()];
         for (stream, name) in streams(folder)? {
-            let mut lines = Lines::open(&folder.join(&name))?;
+            let path = folder.join(&name);
+            let mut lines = Lines::open(&path)?;
             let first = lines.first()?;
             identity.push(format!("{name}, {} bytes, {first}", lines.length()));
             bytes_total += lines.length();
-            match resume(stream) {
-                Start::Earliest => {}
-                Start::At(offset) => lines.skip_to(offset)?,
-            }
             let newest = Timestamp::MIN;
-            parts.push(Part { stream, lines, newest, state: State::Reading });
+            parts.push(Part { stream, path, lines, newest, state: State::Reading });
         }
         let assigned = Some(parts.iter().map(|part| part.stream).collect());
         Ok(Self {
@@ -135,6 +133,19 @@ impl NdjsonSource {
         Some(chosen)
     }
 
+    /// Opens the file again and passes over what lies before the start.
+    fn rewind(&mut self, stream: Stream, start: Start) -> Result<(), SourceError> {
+        let Some(part) = self.parts.iter_mut().find(|part| part.stream == stream) else {
+            return Ok(());
+        };
+        part.lines = Lines::open(&part.path)?;
+        part.state = State::Reading;
+        match start {
+            Start::Earliest => Ok(()),
+            Start::At(offset) => part.lines.skip_to(offset),
+        }
+    }
+
     /// Moves the given streams from one state to another.
     fn turn(&mut self, streams: &[Stream], from: State, to: State) {
         for part in &mut self.parts {
@@ -178,6 +189,24 @@ impl Source for NdjsonSource {
     /// Kind, names, lengths and first lines: enough to tell one input from another.
     fn identity(&self) -> String {
         self.identity.clone()
+    }
+
+    fn start(&mut self, starts: &[(Stream, Start)]) -> Result<(), SourceError> {
+        starts.iter().try_for_each(|(stream, start)| self.rewind(*stream, *start))
+    }
+
+    fn release(&mut self, streams: &[Stream]) -> Result<(), SourceError> {
+        self.turn(streams, State::Reading, State::Paused);
+        Ok(())
+    }
+
+    fn restart(&mut self, stream: Stream, start: Start) -> Result<(), SourceError> {
+        self.rewind(stream, start)
+    }
+
+    /// Files have no group.
+    fn confirm(&mut self, _stream: Stream, _offset: i64) -> Membership {
+        Membership::Confirmed
     }
 
     fn commit(&mut self, _offsets: &[(Stream, i64)]) {}

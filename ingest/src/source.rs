@@ -93,10 +93,15 @@ pub enum SourceEvent<'a> {
         stream: Stream,
         offset: i64,
     },
-    /// These are ours from now on, from where `resume` said.
+    /// The group gives us these, maybe none. Answered by [`Source::start`], which says from where;
+    /// nothing of them is read before.
     Assigned(Vec<Stream>),
-    /// These are no longer ours: whatever was not journalled belongs to somebody else.
+    /// The group takes these back. They are ours until [`Source::release`] answers, so what was
+    /// read can still be made durable.
     Revoked(Vec<Stream>),
+    /// The group gave these to others while we were away: what is not durable belongs to them.
+    /// Answered by [`Source::release`].
+    Lost(Vec<Stream>),
     /// Nothing within the time-out.
     Quiet,
     /// No broker answers, or a connection was lost; the client goes on trying.
@@ -112,8 +117,13 @@ pub enum Start {
     At(i64),
 }
 
-/// Says where to begin each partition: the journal knows, Kafka's commits are never asked.
-pub type Resume = Box<dyn Fn(Stream) -> Start + Send + Sync>;
+/// What the group says of a partition that we take for ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Membership {
+    Confirmed,
+    /// The group has moved on, or does not answer: an event will say what became of it.
+    Doubtful,
+}
 
 /// Where records come from.
 pub trait Source {
@@ -126,6 +136,19 @@ pub trait Source {
 
     /// What this input is, so that another is not written into the same data folder.
     fn identity(&self) -> String;
+
+    /// Takes up an assignment: each partition of it from where the journal says. Kafka's own
+    /// committed offsets are never asked.
+    fn start(&mut self, starts: &[(Stream, Start)]) -> Result<(), SourceError>;
+
+    /// Gives back what was revoked or lost.
+    fn release(&mut self, streams: &[Stream]) -> Result<(), SourceError>;
+
+    /// Reads a partition that is ours from another place; what was fetched of it is dropped.
+    fn restart(&mut self, stream: Stream, start: Start) -> Result<(), SourceError>;
+
+    /// Asks the group whether a partition is still ours, by committing its offset and waiting.
+    fn confirm(&mut self, stream: Stream, offset: i64) -> Membership;
 
     /// Tells Kafka how far we are, as a courtesy to lag tools; a failure is counted, not returned.
     fn commit(&mut self, offsets: &[(Stream, i64)]);

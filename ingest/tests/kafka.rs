@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use ingest::{
-    Headers, KafkaConfig, KafkaSource, RejectedTopic, Resume, Source, SourceError, SourceEvent,
-    Start, Topics, sample, unframe,
+    Headers, KafkaConfig, KafkaSource, RejectedTopic, Source, SourceError, SourceEvent, Start,
+    Topics, sample, unframe,
 };
 use rdkafka::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
@@ -74,7 +74,10 @@ const fn stream(kind: StreamKind, partition: i32) -> Stream {
 type Records = Vec<(Stream, i64, String)>;
 
 /// Reads until the end of every partition has been said: the values, and where the ends are.
-fn read_all(source: &mut KafkaSource) -> Result<(Records, BTreeMap<Stream, i64>), SourceError> {
+fn read_all(
+    source: &mut KafkaSource,
+    from: impl Fn(Stream) -> Start,
+) -> Result<(Records, BTreeMap<Stream, i64>), SourceError> {
     let (mut records, mut ends) = (Vec::new(), BTreeMap::new());
     let count = source.streams().len();
     let deadline = Instant::now() + TIMEOUT;
@@ -88,6 +91,10 @@ fn read_all(source: &mut KafkaSource) -> Result<(Records, BTreeMap<Stream, i64>)
             }
             SourceEvent::EndOfPartition { stream, offset } => {
                 ends.insert(stream, offset);
+            }
+            SourceEvent::Assigned(streams) => {
+                let starts: Vec<_> = streams.iter().map(|it| (*it, from(*it))).collect();
+                source.start(&starts)?;
             }
             _ => {}
         }
@@ -103,14 +110,14 @@ fn every_partition_is_read_from_where_it_is_resumed_to_its_end() {
     produce(&cluster, "telemetry", 0, &["a", "b", "c"], &none);
     produce(&cluster, "telemetry", 1, &["d"], &none);
     produce(&cluster, "changes", 0, &["e"], &none);
-    let resume: Resume = Box::new(|it| match (it.kind, it.partition) {
+    let from = |it: Stream| match (it.kind, it.partition) {
         (StreamKind::Telemetry, 0) => Start::At(2),
         _ => Start::Earliest,
-    });
-    let mut source = KafkaSource::connect(config(&cluster), resume, TIMEOUT).expect("connected");
+    };
+    let mut source = KafkaSource::connect(config(&cluster), TIMEOUT).expect("connected");
     assert_eq!(source.telemetry_partitions(), 2);
     assert!(source.identity().ends_with("topics telemetry,changes,support"));
-    let (records, ends) = read_all(&mut source).expect("readable");
+    let (records, ends) = read_all(&mut source, from).expect("readable");
     let (telemetry, changes) = (StreamKind::Telemetry, StreamKind::Changes);
     let expected = [
         (stream(telemetry, 0), 2, "c".to_owned()),
@@ -132,9 +139,8 @@ fn every_partition_is_read_from_where_it_is_resumed_to_its_end() {
 #[test]
 fn a_paused_partition_gives_nothing_until_it_is_resumed() {
     let cluster = cluster();
-    let resume: Resume = Box::new(|_| Start::Earliest);
-    let mut source = KafkaSource::connect(config(&cluster), resume, TIMEOUT).expect("connected");
-    read_all(&mut source).expect("readable");
+    let mut source = KafkaSource::connect(config(&cluster), TIMEOUT).expect("connected");
+    read_all(&mut source, |_| Start::Earliest).expect("readable");
     let paused = [stream(StreamKind::Telemetry, 0)];
     source.pause(&paused).expect("assigned");
     produce(&cluster, "telemetry", 0, &["a"], &OwnedHeaders::new());
@@ -158,11 +164,11 @@ fn a_paused_partition_gives_nothing_until_it_is_resumed() {
 fn offsets_that_are_gone_are_an_error_that_names_them() {
     let cluster = cluster();
     produce(&cluster, "telemetry", 1, &["a"], &OwnedHeaders::new());
-    let resume: Resume = Box::new(|it| {
+    let from = |it: Stream| {
         if it == stream(StreamKind::Telemetry, 1) { Start::At(7) } else { Start::Earliest }
-    });
-    let mut source = KafkaSource::connect(config(&cluster), resume, TIMEOUT).expect("connected");
-    let error = read_all(&mut source).expect_err("beyond the end");
+    };
+    let mut source = KafkaSource::connect(config(&cluster), TIMEOUT).expect("connected");
+    let error = read_all(&mut source, from).expect_err("beyond the end");
     let SourceError::OffsetGone { stream: gone, wanted, earliest, end, .. } = &error else {
         panic!("{error}")
     };
@@ -177,11 +183,14 @@ fn headers_are_read_and_an_envelope_is_unwrapped() {
     let json = Header { key: "content-type", value: Some("application/cloudevents+json") };
     let headers = OwnedHeaders::new().insert(json).insert(Header { key: "x", value: Some("1") });
     produce(&cluster, "telemetry", 0, &[r#"{"id":"1","data":{"a":1}}"#], &headers);
-    let resume: Resume = Box::new(|_| Start::Earliest);
-    let mut source = KafkaSource::connect(config(&cluster), resume, TIMEOUT).expect("connected");
+    let mut source = KafkaSource::connect(config(&cluster), TIMEOUT).expect("connected");
     let deadline = Instant::now() + TIMEOUT;
     while Instant::now() < deadline {
-        if let SourceEvent::Record(record) = source.next(Duration::from_millis(200)).expect("up") {
+        let event = source.next(Duration::from_millis(200)).expect("up");
+        if let SourceEvent::Assigned(streams) = event {
+            let starts: Vec<_> = streams.into_iter().map(|it| (it, Start::Earliest)).collect();
+            source.start(&starts).expect("assigned");
+        } else if let SourceEvent::Record(record) = event {
             assert_eq!(record.headers.last(c"x"), Some(&b"1"[..]));
             assert_eq!(record.headers.last(c"y"), None);
             let value = unframe(record.value, &record.headers).expect("an envelope");
@@ -248,18 +257,17 @@ fn a_sample_is_the_newest_of_each_partition() {
 #[test]
 fn a_missing_topic_and_an_absent_broker_are_named() {
     let cluster = cluster();
-    let resume = || -> Resume { Box::new(|_| Start::Earliest) };
     let mut settings = config(&cluster);
     settings.topics.support = "nowhere".to_owned();
-    let error = KafkaSource::connect(settings, resume(), TIMEOUT).expect_err("missing").to_string();
+    let error = KafkaSource::connect(settings, TIMEOUT).expect_err("missing").to_string();
     assert!(error.starts_with("topic nowhere does not exist at "), "{error}");
     let mut settings = config(&cluster);
     settings.topics.rejected = Some("nowhere-either".to_owned());
-    let error = KafkaSource::connect(settings, resume(), TIMEOUT).expect_err("missing").to_string();
+    let error = KafkaSource::connect(settings, TIMEOUT).expect_err("missing").to_string();
     assert!(error.starts_with("topic nowhere-either does not exist at "), "{error}");
     let mut settings = config(&cluster);
     settings.brokers = "127.0.0.1:1".to_owned();
-    let error = KafkaSource::connect(settings, resume(), Duration::from_secs(2));
+    let error = KafkaSource::connect(settings, Duration::from_secs(2));
     let error = error.expect_err("nobody listens").to_string();
     let expected = "cannot reach a broker at 127.0.0.1:1 within 2 s; check kafka.brokers";
     assert_eq!(error, expected);

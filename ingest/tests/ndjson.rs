@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ingest::{NdjsonSource, Resume, Source, SourceError, SourceEvent, Start};
+use ingest::{NdjsonSource, Source, SourceError, SourceEvent, Start};
 use schemas::{Stream, StreamKind, Timestamp};
 
 /// A folder that is gone after the test.
@@ -30,14 +30,10 @@ impl Drop for Folder {
     }
 }
 
-fn from_start() -> Resume {
-    Box::new(|_| Start::Earliest)
-}
-
 /// What a source says until it is quiet, one word each: `t0:3` is line 3 of the first telemetry
 /// file, `t0$4` its end. The time reported of a line is the number it holds.
-fn read(folder: &Path, resume: &Resume) -> Result<Vec<String>, SourceError> {
-    let mut source = NdjsonSource::open(folder, resume)?;
+fn read(folder: &Path, from: Start) -> Result<Vec<String>, SourceError> {
+    let mut source = NdjsonSource::open(folder)?;
     let short = |it: Stream| format!("{}{}", &it.kind.name()[..1], it.partition);
     let mut words = Vec::new();
     loop {
@@ -53,7 +49,9 @@ fn read(folder: &Path, resume: &Resume) -> Result<Vec<String>, SourceError> {
                 None
             }
             SourceEvent::Assigned(streams) => {
-                words.extend(streams.into_iter().map(|stream| format!("+{}", short(stream))));
+                words.extend(streams.iter().map(|stream| format!("+{}", short(*stream))));
+                let starts: Vec<_> = streams.into_iter().map(|stream| (stream, from)).collect();
+                source.start(&starts)?;
                 None
             }
             SourceEvent::Quiet => return Ok(words),
@@ -78,7 +76,7 @@ fn the_registry_comes_first_and_whole_and_other_files_are_ignored() {
             ("truth.ndjson", "no".to_owned()),
         ],
     );
-    let words = read(&folder.0, &from_start()).expect("readable");
+    let words = read(&folder.0, Start::Earliest).expect("readable");
     let expected = "+c0 +s0 +t0 +t1 c0:0 c0:1 c0$2 s0$0 t0:0 t0$1 t1:0 t1:1 t1:2 t1$3";
     assert_eq!(words.join(" "), expected);
 }
@@ -94,8 +92,8 @@ fn telemetry_files_advance_together_by_event_time() {
     };
     let files = [("telemetry-0.ndjson", lines(1)), ("telemetry-1.ndjson", lines(4))];
     let folder = Folder::with("together", &files);
-    let words = read(&folder.0, &from_start()).expect("readable");
-    assert_eq!(words, read(&folder.0, &from_start()).expect("readable"), "the same order again");
+    let words = read(&folder.0, Start::Earliest).expect("readable");
+    assert_eq!(words, read(&folder.0, Start::Earliest).expect("readable"), "the same order again");
     let mut at = BTreeMap::new();
     for word in &words {
         let Some((part, line)) = word.split_once(':') else { continue };
@@ -114,29 +112,25 @@ fn telemetry_files_advance_together_by_event_time() {
 #[test]
 fn a_file_is_resumed_at_its_line_and_one_that_shrank_is_refused() {
     let folder = Folder::with("resume", &[("telemetry.ndjson", "1\n2\n3\n".to_owned())]);
-    let at = |line| -> Resume { Box::new(move |_| Start::At(line)) };
-    assert_eq!(read(&folder.0, &at(2)).expect("readable").join(" "), "+t0 t0:2 t0$3");
-    assert_eq!(read(&folder.0, &at(3)).expect("readable").join(" "), "+t0 t0$3");
-    let error = read(&folder.0, &at(4)).expect_err("shorter").to_string();
+    assert_eq!(read(&folder.0, Start::At(2)).expect("readable").join(" "), "+t0 t0:2 t0$3");
+    assert_eq!(read(&folder.0, Start::At(3)).expect("readable").join(" "), "+t0 t0$3");
+    let error = read(&folder.0, Start::At(4)).expect_err("shorter").to_string();
     assert!(error.contains("has 3 lines, and line 4"), "{error}");
 }
 
 #[test]
 fn a_folder_without_telemetry_is_refused_by_name() {
     let folder = Folder::with("empty", &[("changes.ndjson", String::new())]);
-    let error = read(&folder.0, &from_start()).expect_err("no telemetry").to_string();
+    let error = read(&folder.0, Start::Earliest).expect_err("no telemetry").to_string();
     assert!(error.contains("no file telemetry*.ndjson"), "{error}");
-    assert!(matches!(
-        NdjsonSource::open(&folder.0.join("nowhere"), &from_start()),
-        Err(SourceError::File { .. })
-    ));
+    assert!(matches!(NdjsonSource::open(&folder.0.join("nowhere")), Err(SourceError::File { .. })));
 }
 
 #[test]
 fn identity_tells_inputs_apart() {
     let identity = |name: &str, content: &str| {
         let folder = Folder::with(name, &[("telemetry.ndjson", content.to_owned())]);
-        NdjsonSource::open(&folder.0, &from_start()).expect("readable").identity()
+        NdjsonSource::open(&folder.0).expect("readable").identity()
     };
     assert_eq!(identity("same-1", "1\n2\n"), identity("same-2", "1\n2\n"));
     assert_ne!(identity("other-1", "1\n2\n"), identity("other-2", "2\n2\n"));
@@ -147,7 +141,7 @@ fn identity_tells_inputs_apart() {
 fn a_paused_file_waits_and_ends_are_known_when_read() {
     let folder = Folder::with("pause", &[("telemetry.ndjson", "1\n2\n".to_owned())]);
     let stream = Stream { kind: StreamKind::Telemetry, partition: 0 };
-    let mut source = NdjsonSource::open(&folder.0, &from_start()).expect("readable");
+    let mut source = NdjsonSource::open(&folder.0).expect("readable");
     let next = |source: &mut NdjsonSource| {
         format!("{:?}", source.next(Duration::ZERO).expect("readable"))
             .chars()

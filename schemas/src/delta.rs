@@ -82,7 +82,7 @@ pub struct ChangeDelta {
 }
 
 /// What a signal's rows belong to.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Scope {
     /// Devices exposed to exactly this set: counts for the ring, and for each change by arm.
     Set(ChangeSet),
@@ -108,7 +108,7 @@ pub struct SignalDelta {
 }
 
 /// One device x change transition: a row of `device_updates`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transition {
     pub event_time: Timestamp,
     /// Pseudonym, 32 hexadecimal digits.

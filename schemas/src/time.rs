@@ -1,6 +1,7 @@
 //! Points and lengths of time, in microseconds: what Parquet's `timestamp[us, UTC]` can hold.
 //!
-//! In: RFC 3339 text or Unix milliseconds. Out: [`Timestamp`] and [`Span`], plain integers.
+//! In: RFC 3339 text or Unix milliseconds. Out: [`Timestamp`] and [`Span`], plain integers; text in
+//! formats for people, the integer in stored state.
 //! Nothing here reads a clock.
 
 use std::fmt;
@@ -250,6 +251,9 @@ impl Sub for Timestamp {
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if !serializer.is_human_readable() {
+            return serializer.serialize_i64(self.0);
+        }
         if *self == Self::MIN {
             return serializer.serialize_str(BEFORE_ALL);
         }
@@ -259,6 +263,9 @@ impl Serialize for Timestamp {
 
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if !deserializer.is_human_readable() {
+            return i64::deserialize(deserializer).map(Self);
+        }
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
         if text == BEFORE_ALL {
             return Ok(Self::MIN);

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::delta::ChangeSet;
 use crate::signal::Signal;
 use crate::time::Timestamp;
@@ -10,7 +12,7 @@ use crate::time::Timestamp;
 /// The sums over all partitions of the rows *evaluated* in one window, in key order.
 ///
 /// Rows of late records stand in `late`, with the window of their event time.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WindowTotals {
     pub start: Timestamp,
     pub end: Timestamp,
@@ -25,7 +27,7 @@ pub struct WindowTotals {
 }
 
 /// One ring x set of changes in one window.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupTotals {
     /// Device-milliseconds at risk.
     pub at_risk_ms: i64,
@@ -39,7 +41,7 @@ pub struct GroupTotals {
 }
 
 /// Newly hit devices of one signal.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Onsets {
     pub affected: i64,
     pub first_at: Option<Timestamp>,
@@ -57,7 +59,7 @@ impl Onsets {
 }
 
 /// One change in one ring in one window.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangeTotals {
     pub devices_exposed: i64,
     pub installs_started: i64,

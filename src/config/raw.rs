@@ -50,6 +50,9 @@ pub(super) struct RawStore {
     pub entry_records_max: u64,
     pub entry_bytes_max: BytesText,
     pub publish_rows_max: usize,
+    pub snapshot_interval: DurationText,
+    pub snapshot_records_min: u64,
+    pub checkpoint_interval: DurationText,
 }
 
 #[derive(Debug, Deserialize)]

@@ -30,6 +30,7 @@ pub fn install() -> Result<(), BuildError> {
     store::metrics::describe();
     alerts::metrics::describe();
     alerts::delivery::describe();
+    crate::metrics::describe();
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! Which journal entries a commit covers.
+//! Which journal entries a commit covers, and in which order they were merged.
 
 use std::collections::BTreeMap;
 
@@ -7,17 +7,26 @@ use schemas::commit::MergedRange;
 use schemas::entry::EntryHeader;
 
 /// Entries merged since some commit: one contiguous range by stream.
-#[derive(Debug, Default)]
-pub(super) struct Merged(BTreeMap<Stream, MergedRange>);
+#[derive(Clone, Debug, Default)]
+pub(super) struct Merged {
+    ranges: BTreeMap<Stream, MergedRange>,
+    order: Vec<Stream>,
+}
 
 impl Merged {
+    /// Ranges of earlier commits, for which the order no longer matters.
+    pub(super) fn of(ranges: Vec<MergedRange>) -> Self {
+        let ranges = ranges.into_iter().map(|range| (range.stream, range)).collect();
+        Self { ranges, order: Vec::new() }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.ranges.is_empty()
     }
 
     /// Adds the next entry of its stream.
     pub(super) fn add(&mut self, header: &EntryHeader) {
-        let range = self.0.entry(header.stream).or_insert_with(|| MergedRange {
+        let range = self.ranges.entry(header.stream).or_insert_with(|| MergedRange {
             stream: header.stream,
             first: header.number,
             last: header.number,
@@ -29,14 +38,21 @@ impl Merged {
         range.last = header.number;
         range.end = header.end;
         range.counts.add(&header.counts);
+        self.order.push(header.stream);
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &MergedRange> {
-        self.0.values()
+        self.ranges.values()
     }
 
-    /// The ranges so far, in stream order; nothing is left.
-    pub(super) fn take(&mut self) -> Vec<MergedRange> {
-        std::mem::take(&mut self.0).into_values().collect()
+    /// The ranges so far, in stream order.
+    pub(super) fn to_vec(&self) -> Vec<MergedRange> {
+        self.ranges.values().cloned().collect()
+    }
+
+    /// The order of the entries: for each the index of its range.
+    pub(super) fn order(&self) -> Vec<u32> {
+        let numbers: BTreeMap<Stream, u32> = self.ranges.keys().copied().zip(0..).collect();
+        self.order.iter().map(|stream| numbers[stream]).collect()
     }
 }

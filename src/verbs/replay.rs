@@ -9,6 +9,7 @@ use crate::cli::{Common, ReplayArgs};
 use crate::clock::NoClock;
 use crate::config::Config;
 use crate::datafolder;
+use crate::deliveries::Deliveries;
 use crate::failure::{Failure, Outcome};
 use crate::output::{self, Format, printable};
 use crate::pipeline::{Parts, Until, run as run_pipeline};
@@ -24,11 +25,13 @@ pub fn run(common: &Common, args: &ReplayArgs) -> Result<Outcome, Failure> {
     config.entry.interval = None;
     config.publish.interval = None;
     config.publish.lease = None;
+    config.publish.poll_interval = None;
+    config.publish.checkpoint_interval = None;
+    config.snapshot = None;
     let stop = Stop::default();
     stop.on_signals()?;
     let store: Arc<dyn Blobs> = Arc::new(LocalStore::open(&args.data)?);
-    let resume = datafolder::resume(Arc::clone(&store));
-    let source = NdjsonSource::open(&args.input, &resume)?;
+    let source = NdjsonSource::open(&args.input)?;
     let world = World {
         layout: LAYOUT,
         input: WorldInput::Replay { files: source.identity() },
@@ -52,7 +55,7 @@ pub fn run(common: &Common, args: &ReplayArgs) -> Result<Outcome, Failure> {
         view,
         stop,
         rejected: None,
-        deliveries: Vec::new(),
+        deliveries: Deliveries::default(),
     });
     progress.finish();
     let summary = summary?;

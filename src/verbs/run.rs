@@ -45,8 +45,7 @@ pub fn serve(
     view: &SharedView,
 ) -> Result<Summary, Failure> {
     let store: Arc<dyn Blobs> = Arc::new(LocalStore::open(&config.data)?);
-    let resume = datafolder::resume(Arc::clone(&store));
-    let source = KafkaSource::connect(config.kafka.clone(), resume, config.connect_timeout)?;
+    let source = KafkaSource::connect(config.kafka.clone(), config.connect_timeout)?;
     let world = World {
         layout: LAYOUT,
         input: WorldInput::Kafka {
@@ -61,7 +60,7 @@ pub fn serve(
     let world = datafolder::claim(&*store, world, config)?;
     let rejected = RejectedTopic::open(&config.kafka)?;
     let serving = http::start(&config.http, view.clone(), stop)?;
-    let deliveries = Deliveries::start(config, &store, &clock)?;
+    let deliveries = Deliveries::new(config, &store, &clock)?;
     let summary = run_pipeline(Parts {
         streams: source.streams(),
         source,
@@ -73,9 +72,8 @@ pub fn serve(
         view: view.clone(),
         stop: stop.clone(),
         rejected,
-        deliveries: deliveries.outboxes(),
+        deliveries,
     });
-    deliveries.finish();
     if let Some(serving) = serving {
         serving.finish();
     }

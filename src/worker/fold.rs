@@ -44,6 +44,12 @@ impl Fold {
         }
     }
 
+    /// A telemetry partition with the state of a snapshot.
+    pub fn with_state(state: Partition) -> Self {
+        let refused = state.refused();
+        Self::Telemetry(Box::new(state), refused)
+    }
+
     /// Whether recovery has to read the records again.
     pub const fn needs_records(&self) -> bool {
         matches!(self, Self::Telemetry(..))
@@ -126,6 +132,22 @@ impl Fold {
         match self {
             Self::Telemetry(partition, _) => partition.take(),
             Self::Log(log, ..) => log.take(),
+        }
+    }
+
+    /// Devices remembered.
+    pub fn device_count(&self) -> usize {
+        match self {
+            Self::Telemetry(partition, _) => partition.device_count(),
+            Self::Log(..) => 0,
+        }
+    }
+
+    /// A copy of the device state; `None` where the journal carries all there is.
+    pub fn state(&self) -> Option<Box<Partition>> {
+        match self {
+            Self::Telemetry(partition, _) => Some(partition.clone()),
+            Self::Log(..) => None,
         }
     }
 

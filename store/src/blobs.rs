@@ -36,6 +36,11 @@ pub trait Blobs: Send + Sync + Debug {
     /// The first `bytes_max` bytes of the object, or all of a shorter one.
     fn get_start(&self, key: &str, bytes_max: usize) -> Result<Option<Vec<u8>>, StoreError>;
 
+    /// How many bytes the object has; `None` where there is none.
+    fn size(&self, key: &str) -> Result<Option<u64>, StoreError> {
+        Ok(self.get(key)?.map(|bytes| bytes.len() as u64))
+    }
+
     /// Every key below the folder `prefix`, sorted.
     fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError>;
 
@@ -61,6 +66,46 @@ pub trait Blobs: Send + Sync + Debug {
     /// On a local folder a name is visible before it is durable: who builds on what another
     /// process wrote has to call this first.
     fn sync(&self, prefix: &str) -> Result<(), StoreError>;
+}
+
+/// Whether an object has the key. None of ours is empty.
+pub(crate) fn exists(blobs: &dyn Blobs, key: &str) -> Result<bool, StoreError> {
+    Ok(blobs.get_start(key, 1)?.is_some())
+}
+
+/// The first number from `from` on that nothing has, of a log without holes: about twice the
+/// logarithm of what stands there as questions.
+pub(crate) fn end_of_log(
+    blobs: &dyn Blobs,
+    from: u64,
+    key_of: impl Fn(u64) -> String,
+) -> Result<u64, StoreError> {
+    let mut step = 1;
+    let mut present = from;
+    while exists(blobs, &key_of(present))? {
+        step *= 2;
+        present += step;
+    }
+    first_number(present - step.min(present - from), present, |number| {
+        Ok(!exists(blobs, &key_of(number))?)
+    })
+}
+
+/// The first number of `[low, high)` for which `holds`, which must hold from there on; else `high`.
+pub(crate) fn first_number(
+    mut low: u64,
+    mut high: u64,
+    holds: impl Fn(u64) -> Result<bool, StoreError>,
+) -> Result<u64, StoreError> {
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if holds(middle)? {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    Ok(low)
 }
 
 /// Who wrote what now stands at a key of a log.

@@ -8,12 +8,23 @@
 use std::sync::Arc;
 
 use metrics::counter;
-use schemas::Commit;
+use schemas::{Commit, Named};
 
-use crate::blobs::{Blobs, Claim, claim};
+use crate::blobs::{Blobs, Claim, claim, end_of_log};
 use crate::error::StoreError;
 use crate::hash::sha256;
 use crate::{key, metrics as names};
+
+/// Commits that are read back for the checkpoint named before the newest. 10,000: half a week of
+/// leases; who names one each hour never comes near.
+const COMMITS_BACK_MAX: u64 = 10_000;
+
+/// Whether a chain has become longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grown {
+    Yes,
+    No,
+}
 
 /// The chain, as its publisher or a reader of it sees it.
 #[derive(Debug)]
@@ -23,11 +34,16 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// Finds the end of the chain and checks that no commit is missing before it.
+    /// Finds the end of the chain, in about twice the logarithm of its length of questions.
+    ///
+    /// That a commit is missing is noticed here only where the chain seems to end; elsewhere when
+    /// it is read.
     pub fn open(blobs: Arc<dyn Blobs>) -> Result<Self, StoreError> {
         blobs.sync(key::CHAIN)?;
-        let mut next_sequence = 0;
-        for found in blobs.list(key::CHAIN)? {
+        let mut next_sequence = end_of_log(&*blobs, 0, key::commit)?;
+        // What is listed has come since, or stands behind a hole.
+        let last = next_sequence.checked_sub(1).map_or(key::CHAIN.to_owned(), key::commit);
+        for found in blobs.list_after(key::CHAIN, &last)? {
             let expected = key::commit(next_sequence);
             if found != expected {
                 let what = format!("it is missing before `{found}`");
@@ -36,6 +52,17 @@ impl Chain {
             next_sequence += 1;
         }
         Ok(Self { blobs, next_sequence })
+    }
+
+    /// Moves the end on to what other publishers have written since; says whether they have.
+    pub fn refresh(&mut self) -> Result<Grown, StoreError> {
+        let before = self.next_sequence;
+        self.next_sequence = end_of_log(&*self.blobs, before, key::commit)?;
+        if self.next_sequence == before {
+            return Ok(Grown::No);
+        }
+        self.blobs.sync(key::CHAIN)?;
+        Ok(Grown::Yes)
     }
 
     /// The sequence of the next commit.
@@ -56,6 +83,30 @@ impl Chain {
     /// Reads every commit, in order.
     pub fn read_all(&self) -> Result<Vec<Commit>, StoreError> {
         self.read_from(0)
+    }
+
+    /// The newest commit; `None` while there is none.
+    pub fn last(&self) -> Result<Option<Commit>, StoreError> {
+        self.next_sequence.checked_sub(1).map(|last| self.read(last)).transpose()
+    }
+
+    /// The newest checkpoint to recover from: once one is named, every later commit repeats it.
+    pub fn newest_checkpoint(&self) -> Result<Option<Named>, StoreError> {
+        Ok(self.last()?.and_then(|commit| commit.checkpoint))
+    }
+
+    /// The checkpoint named before `newest`, should that one be damaged; `None` where there is
+    /// none, or it is more than 10,000 commits back.
+    pub fn checkpoint_before(&self, newest: &Named) -> Result<Option<Named>, StoreError> {
+        let first = self.next_sequence.saturating_sub(COMMITS_BACK_MAX);
+        for sequence in (first..self.next_sequence).rev() {
+            match self.read(sequence)?.checkpoint {
+                Some(named) if named.after < newest.after => return Ok(Some(named)),
+                Some(_) => {}
+                None => break,
+            }
+        }
+        Ok(None)
     }
 
     /// Writes the next commit; durable when this returns. Errors as for `Journal::append`.
@@ -180,11 +231,59 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_commit_is_named() {
+    fn the_end_is_found_at_every_length_and_from_every_hint() {
+        for length in 0..40 {
+            let blobs = chain_of(length);
+            assert_eq!(open(&blobs).unwrap().next_sequence(), length);
+            for hint in 0..=length {
+                assert_eq!(end_of_log(&*blobs, hint, key::commit).unwrap(), length, "from {hint}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_reader_follows_a_chain_that_grows() {
         let blobs = chain_of(3);
-        blobs.delete(&key::commit(1)).unwrap();
-        let error = open(&blobs).unwrap_err().to_string();
-        assert!(error.contains("chain/00000000000000000001` is damaged: it is missing"), "{error}");
+        let (mut reader, mut writer) = (open(&blobs).unwrap(), open(&blobs).unwrap());
+        assert_eq!(reader.refresh().unwrap(), Grown::No);
+        writer.append(&commit(3, "a")).unwrap();
+        writer.append(&commit(4, "a")).unwrap();
+        assert_eq!((reader.refresh().unwrap(), reader.next_sequence()), (Grown::Yes, 5));
+    }
+
+    #[test]
+    fn a_missing_commit_is_named() {
+        for missing in 0..9 {
+            let blobs = chain_of(10);
+            blobs.delete(&key::commit(missing)).unwrap();
+            // Where the end was looked for: at the opening; elsewhere as soon as it is read.
+            let error = open(&blobs).and_then(|chain| chain.read_all()).unwrap_err().to_string();
+            let named = format!("`{}` is ", key::commit(missing));
+            assert!(error.starts_with(&named) && error.contains("missing"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_newest_checkpoint_is_that_of_the_last_commit_and_the_one_before_is_found() {
+        let named = |after| Named {
+            after,
+            path: format!("system/checkpoints/{after}"),
+            bytes: 1,
+            sha256: String::new(),
+        };
+        let blobs = chain_of(1);
+        let mut chain = open(&blobs).unwrap();
+        assert_eq!(chain.newest_checkpoint().unwrap(), None);
+        for checkpoint in [None, Some(0), Some(0), Some(2), Some(2), Some(4), Some(4)] {
+            let sequence = chain.next_sequence();
+            let checkpoint = checkpoint.map(named);
+            chain.append(&Commit { checkpoint, ..commit(sequence, "a") }).unwrap();
+        }
+        assert_eq!(chain.newest_checkpoint().unwrap(), Some(named(4)));
+        let before = |after| chain.checkpoint_before(&named(after)).unwrap();
+        assert_eq!(before(4), Some(named(2)));
+        assert_eq!(before(2), Some(named(0)));
+        assert_eq!(before(0), None);
     }
 
     #[test]

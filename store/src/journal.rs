@@ -4,6 +4,7 @@
 //! EntryParts + Delta ─► bytes ─► put-if-absent at the next number ─► Arc<Entry>, durable
 //!                                       └─ taken by another writer ─► Lost
 //! ```
+//! An entry with records names the newest snapshot: an opening reads what stands after that.
 //! Numbers are dense from 0 and each entry starts where the one before it ends, so there is no gap
 //! and no overlap by construction (A5). Who loses a number has lost the partition.
 
@@ -15,15 +16,17 @@ use schemas::{Counts, Delta, Entry, Input, Named, Stream, Timestamp};
 
 mod columns;
 mod entry;
+mod headers;
 mod sections;
 
 pub(crate) use entry::decode;
 pub use entry::delta_checksum;
+pub(crate) use headers::{Expected, follows, snapshot_back};
 
 use crate::blobs::{Blobs, Claim, claim};
 use crate::error::StoreError;
 use crate::{key, metrics as names};
-use entry::{HEADER_BYTES_FIRST, Stored};
+use headers::Tail;
 
 /// What a worker knows of an entry; the journal adds stream, number and writer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,12 +43,32 @@ pub struct EntryParts {
     pub snapshot: Option<Named>,
 }
 
+/// An entry on its way to the store.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    pub entry: Arc<Entry>,
+    bytes: Vec<u8>,
+}
+
+/// Which snapshots an opening may build on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Snapshots {
+    /// The newest that is named.
+    Use,
+    /// The newest named that was taken before that of this number, because that is damaged.
+    Before(u64),
+    /// None: every entry is folded again.
+    Ignore,
+}
+
 /// The journal of one partition, as one writer sees it.
 #[derive(Debug)]
 pub struct Journal {
     blobs: Arc<dyn Blobs>,
     stream: Stream,
     writer: String,
+    first_number: u64,
+    snapshot: Option<Named>,
     found: Vec<EntryHeader>,
     checksums: Vec<String>,
     next_number: u64,
@@ -53,22 +76,56 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Reads the headers of all entries and checks that they follow one another.
+    /// Finds the end and the newest snapshot, and reads the headers of the entries after it; checks
+    /// that these follow one another. Entries before it may have been collected.
     ///
     /// `writer` names this process: 32 hexadecimal digits that no other process has.
     pub fn open(blobs: Arc<dyn Blobs>, stream: Stream, writer: String) -> Result<Self, StoreError> {
-        let folder = key::journal_folder(stream);
-        blobs.sync(&folder)?;
-        let (mut found, mut checksums) = (Vec::new(), Vec::new());
-        for key in blobs.list(&folder)? {
-            let stored = read_header(&*blobs, &key)?;
-            let follows = follows(found.last(), &stored.header, stream, &key);
-            follows.map_err(|what| StoreError::Broken { stream, what })?;
-            found.push(stored.header);
-            checksums.push(stored.delta_checksum);
+        Self::open_with(blobs, stream, writer, Snapshots::Use)
+    }
+
+    /// As [`Self::open`], with another choice of snapshots.
+    pub fn open_with(
+        blobs: Arc<dyn Blobs>,
+        stream: Stream,
+        writer: String,
+        snapshots: Snapshots,
+    ) -> Result<Self, StoreError> {
+        Self::sync(&*blobs, stream)?;
+        let numbers = headers::numbers(&*blobs, stream)?;
+        let Tail { snapshot, found, checksums } =
+            headers::tail(&*blobs, stream, &numbers, snapshots)?;
+        Ok(Self {
+            blobs,
+            stream,
+            writer,
+            first_number: numbers.first().copied().unwrap_or(0),
+            snapshot,
+            next_number: numbers.last().map_or(0, |last| last + 1),
+            next_offset: found.last().map(|last: &EntryHeader| last.end),
+            found,
+            checksums,
+        })
+    }
+
+    /// Makes durable what another process wrote of a journal: before a commit names it.
+    pub fn sync(blobs: &dyn Blobs, stream: Stream) -> Result<(), StoreError> {
+        blobs.sync(&key::journal_folder(stream))
+    }
+
+    /// Reads one entry, all of its bytes checked; `None` where it has not been written yet.
+    pub fn read_next(
+        blobs: &dyn Blobs,
+        stream: Stream,
+        number: u64,
+    ) -> Result<Option<Entry>, StoreError> {
+        let key = key::journal_entry(stream, number);
+        let Some(bytes) = blobs.get(&key)? else { return Ok(None) };
+        let (entry, _) = decode(&bytes).map_err(|what| StoreError::damaged(&key, what))?;
+        if (entry.header.stream, entry.header.number) != (stream, number) {
+            return Err(StoreError::damaged(&key, "it is the entry of another place"));
         }
-        let (next_number, next_offset) = (found.len() as u64, found.last().map(|last| last.end));
-        Ok(Self { blobs, stream, writer, found, checksums, next_number, next_offset })
+        Ok(Some(entry))
     }
 
     /// The partition whose journal this is.
@@ -76,14 +133,34 @@ impl Journal {
         self.stream
     }
 
-    /// The entries found at the opening, in order; those appended since are not among them.
+    /// The number of the oldest entry that is still there; those before it were collected.
+    pub const fn first_number(&self) -> u64 {
+        self.first_number
+    }
+
+    /// The snapshot to start from; `None`: from nothing.
+    pub const fn snapshot(&self) -> Option<&Named> {
+        self.snapshot.as_ref()
+    }
+
+    /// The entries after the snapshot, in order, as found at the opening; those appended since are
+    /// not among them.
     pub fn headers(&self) -> &[EntryHeader] {
         &self.found
     }
 
-    /// What the rows of an entry found at the opening hash to ([`delta_checksum`]).
+    /// One of [`Self::headers`].
+    pub fn header(&self, number: u64) -> Option<&EntryHeader> {
+        self.found.get(self.place(number)?)
+    }
+
+    /// What the rows of one of [`Self::headers`] hash to ([`delta_checksum`]).
     pub fn checksum(&self, number: u64) -> Option<&str> {
-        self.checksums.get(number as usize).map(String::as_str)
+        self.checksums.get(self.place(number)?).map(String::as_str)
+    }
+
+    fn place(&self, number: u64) -> Option<usize> {
+        number.checked_sub(self.found.first()?.number).map(|place| place as usize)
     }
 
     /// Drops what the opening found, once the state has been recovered from it.
@@ -104,26 +181,27 @@ impl Journal {
 
     /// Reads one entry with its rows, all of its bytes checked.
     pub fn read(&self, number: u64) -> Result<Entry, StoreError> {
-        let key = key::journal_entry(self.stream, number);
-        let Some(bytes) = self.blobs.get(&key)? else {
-            return Err(StoreError::Missing { key });
-        };
-        let (entry, _) = decode(&bytes).map_err(|what| StoreError::damaged(&key, what))?;
-        if (entry.header.stream, entry.header.number) != (self.stream, number) {
-            return Err(StoreError::damaged(&key, "it is the entry of another place"));
-        }
-        Ok(entry)
+        let entry = Self::read_next(&*self.blobs, self.stream, number)?;
+        entry.ok_or_else(|| StoreError::Missing { key: key::journal_entry(self.stream, number) })
     }
 
-    /// Writes the next entry; durable when this returns.
+    /// Encodes the next entry; nothing is written yet.
+    pub fn prepare(&self, parts: EntryParts, delta: Delta) -> Result<Prepared, StoreError> {
+        let header = self.header_of(parts);
+        let bytes = entry::encode(&header, &delta)?;
+        Ok(Prepared { entry: Arc::new(Entry { header, delta }), bytes })
+    }
+
+    /// Writes the prepared entry; durable when this returns.
     ///
     /// After [`StoreError::Lost`] the partition belongs to another; after any other error it is
-    /// not known whether the entry stands, and appending the same again finds out.
-    pub fn append(&mut self, parts: EntryParts, delta: Delta) -> Result<Arc<Entry>, StoreError> {
-        let header = self.header(parts);
-        let bytes = entry::encode(&header, &delta)?;
+    /// not known whether the entry stands, and writing the same again finds out.
+    pub fn write(&mut self, prepared: &Prepared) -> Result<(), StoreError> {
+        let Prepared { entry, bytes } = prepared;
+        let header = &entry.header;
+        assert_eq!(header.number, self.next_number, "entries are written in order");
         let key = key::journal_entry(self.stream, header.number);
-        if let Claim::Other(standing) = claim(&*self.blobs, &key, &bytes)? {
+        if let Claim::Other(standing) = claim(&*self.blobs, &key, bytes)? {
             let other = decode(&standing).map_err(|what| StoreError::damaged(&key, what))?.0;
             counter!(names::LOST).increment(1);
             let (number, writer) = (header.number, other.header.writer);
@@ -133,10 +211,17 @@ impl Journal {
         counter!(names::ENTRY_BYTES).increment(bytes.len() as u64);
         self.next_number += 1;
         self.next_offset = Some(header.end);
-        Ok(Arc::new(Entry { header, delta }))
+        Ok(())
     }
 
-    fn header(&self, parts: EntryParts) -> EntryHeader {
+    /// Prepares and writes the next entry.
+    pub fn append(&mut self, parts: EntryParts, delta: Delta) -> Result<Arc<Entry>, StoreError> {
+        let prepared = self.prepare(parts, delta)?;
+        self.write(&prepared)?;
+        Ok(prepared.entry)
+    }
+
+    fn header_of(&self, parts: EntryParts) -> EntryHeader {
         let EntryParts { start, end, counts, inputs, watermark, closed_until, ended, snapshot } =
             parts;
         assert!(start <= end, "A5: offsets {start} to {end}");
@@ -156,52 +241,6 @@ impl Journal {
             snapshot,
         }
     }
-}
-
-/// Why an entry cannot stand where it does, if it cannot.
-pub(crate) fn follows(
-    before: Option<&EntryHeader>,
-    header: &EntryHeader,
-    stream: Stream,
-    key: &str,
-) -> Result<(), String> {
-    let expected = before.map_or(0, |before| before.number + 1);
-    match key::parse_journal_entry(key) {
-        Some((place, number)) if place == stream => {
-            if number != expected {
-                return Err(format!("entry {expected} is missing before entry {number}"));
-            }
-        }
-        _ => return Err(format!("`{key}` is no entry of it")),
-    }
-    if (header.stream, header.number) != (stream, expected) {
-        let (other, number) = (header.stream, header.number);
-        return Err(format!("entry {expected} is entry {number} of {other}"));
-    }
-    let end = before.map_or(header.start, |before| before.end);
-    if header.start != end || header.end < header.start {
-        let (first, last) = (header.start, header.end);
-        return Err(format!("entry {expected} is of [{first}, {last}), not from offset {end} on"));
-    }
-    if header.counts.balance() {
-        Ok(())
-    } else {
-        Err(format!("the counts of entry {expected} do not add up"))
-    }
-}
-
-fn read_header(blobs: &dyn Blobs, key: &str) -> Result<Stored, StoreError> {
-    let read = |bytes_max| -> Result<Vec<u8>, StoreError> {
-        let missing = || StoreError::Missing { key: key.to_owned() };
-        blobs.get_start(key, bytes_max)?.ok_or_else(missing)
-    };
-    let damaged = |what| StoreError::damaged(key, what);
-    let mut bytes = read(HEADER_BYTES_FIRST)?;
-    let header_bytes = entry::header_end(&bytes).map_err(damaged)?;
-    if header_bytes > bytes.len() {
-        bytes = read(header_bytes)?;
-    }
-    entry::decode_header(&bytes).map_err(damaged)
 }
 
 #[cfg(test)]

@@ -11,11 +11,17 @@ pub(crate) const JOURNAL: &str = "system/journal";
 pub(crate) const CHAIN: &str = "system/chain";
 pub(crate) const STAGING: &str = "system/staging";
 pub(crate) const TABLES: &str = "tables";
+pub(crate) const SETTLED: &str = "settled";
+pub(crate) const CHECKPOINTS: &str = "system/checkpoints";
+const SNAPSHOTS: &str = "system/snapshots";
 pub(crate) const IDENTITY: &str = "system/identity.json";
 pub(crate) const CONFIG: &str = "system/config/0";
 
 /// Digits of a number in a key: all of `u64`, so that names sort as numbers do.
 const DIGITS: usize = 20;
+
+/// Digits of its writer in the name of a state: 32 bits, against a mix-up, not an attacker.
+const WRITER_DIGITS: usize = 8;
 
 /// Digits of the content hash in a staged name: 64 bits, against a mix-up, not an attacker.
 const STAGED_HASH_DIGITS: usize = 16;
@@ -33,9 +39,53 @@ pub(crate) fn commit(sequence: u64) -> String {
     format!("{CHAIN}/{sequence:020}")
 }
 
+/// The folder of one partition's snapshots.
+pub(crate) fn snapshot_folder(stream: Stream) -> String {
+    format!("{SNAPSHOTS}/{stream}")
+}
+
+/// Where a state is written: after which entry or commit, and by whom, so that no two meet.
+pub(crate) fn state(folder: &str, after: u64, writer: &str) -> String {
+    format!("{folder}/{after:020}-{}", writer.get(..WRITER_DIGITS).unwrap_or(writer))
+}
+
+/// The entry or commit after which a state was taken.
+pub(crate) fn parse_state(key: &str) -> Option<u64> {
+    let (after, writer) = key.rsplit('/').next()?.split_once('-')?;
+    if writer.is_empty() { None } else { number(after) }
+}
+
+/// Whether a log may name a state by this key.
+pub(crate) fn is_state(key: &str) -> bool {
+    let below = |folder: &str| key.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
+    is_sound(key) && (below(SNAPSHOTS) || below(CHECKPOINTS)) && parse_state(key).is_some()
+}
+
 /// Where a table file stands for readers.
 pub(crate) fn table_file(dataset: Dataset, date: &str, sequence: u64, n: u32) -> String {
     format!("{TABLES}/{}/date={date}/{sequence:020}-{n}.parquet", dataset.name())
+}
+
+/// Where a file of a finished day stands for readers; `sequence` is that of the commit naming it.
+pub(crate) fn settled_file(dataset: Dataset, date: &str, sequence: u64, n: u32) -> String {
+    format!("{SETTLED}/{}/date={date}/{sequence:020}-{n}.parquet", dataset.name())
+}
+
+/// The dataset and the date of a file below `tables/` or `settled/`.
+pub(crate) fn parse_day(key: &str) -> Option<(Dataset, &str)> {
+    let mut parts = key.split('/').skip(1);
+    let dataset = Dataset::from_name(parts.next()?)?;
+    let date = parts.next()?.strip_prefix("date=").filter(|date| is_date(date))?;
+    Some((dataset, date))
+}
+
+/// Whether it is `YYYY-MM-DD`, as far as its shape goes.
+pub(crate) fn is_date(date: &str) -> bool {
+    let dashes = |(at, byte): (usize, u8)| match at {
+        4 | 7 => byte == b'-',
+        _ => byte.is_ascii_digit(),
+    };
+    date.len() == 10 && date.bytes().enumerate().all(dashes)
 }
 
 /// Where the same file waits for its commit. It is named by its content as well, so that two
@@ -113,6 +163,24 @@ mod tests {
             "system/journal/telemetry/12/0000000000000000000x",
         ] {
             assert_eq!(parse_journal_entry(foreign), None, "{foreign}");
+        }
+    }
+
+    #[test]
+    fn a_state_says_after_what_it_was_taken_and_nothing_else_is_one() {
+        let stream = Stream { kind: StreamKind::Telemetry, partition: 3 };
+        let snapshot = state(&snapshot_folder(stream), 7, &"ab".repeat(16));
+        assert_eq!(snapshot, "system/snapshots/telemetry/3/00000000000000000007-abababab");
+        assert_eq!(parse_state(&snapshot), Some(7));
+        assert!(is_state(&snapshot) && is_state(&state(CHECKPOINTS, 9, "ab")));
+        for foreign in [
+            "system/snapshots/telemetry/3/00000000000000000007",
+            "system/snapshots/telemetry/3/00000000000000000007-",
+            "system/snapshots/telemetry/3/7-abababab",
+            "system/chain/00000000000000000007-abababab",
+            "system/snapshots/../00000000000000000007-abababab",
+        ] {
+            assert!(!is_state(foreign), "{foreign}");
         }
     }
 

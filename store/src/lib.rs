@@ -12,24 +12,29 @@
 
 pub mod blobs;
 pub mod chain;
+pub mod collect;
 pub mod cursor;
 pub mod error;
 mod hash;
 pub mod journal;
 pub mod key;
 pub mod metrics;
+pub mod retention;
 pub mod rows;
+pub mod settle;
+pub mod states;
 pub mod tables;
 pub mod verify;
+pub mod views;
 pub mod world;
 
 #[cfg(test)]
 mod testing;
 
 pub use blobs::{Blobs, LocalStore, MemoryStore, Put};
-pub use chain::Chain;
+pub use chain::{Chain, Grown};
 pub use error::StoreError;
-pub use journal::{EntryParts, Journal, delta_checksum};
+pub use journal::{EntryParts, Journal, Prepared, Snapshots, delta_checksum};
 pub use rows::{Row, read_rows};
 pub use tables::{SourceRange, Tables};
 pub use verify::{Extent, VerifyReport, verify, verify_with};

@@ -11,6 +11,12 @@ pub(crate) const FILE_BYTES: &str = "ringwatch_table_bytes_total";
 pub(crate) const FILE_ROWS: &str = "ringwatch_table_rows_total";
 pub(crate) const SYNC_FAILURES: &str = "ringwatch_store_sync_failures_total";
 pub(crate) const LEFTOVERS: &str = "ringwatch_store_leftovers_removed_total";
+pub(crate) const SETTLED_FILES: &str = "ringwatch_settled_files_total";
+pub(crate) const SETTLED_ROWS: &str = "ringwatch_settled_rows_total";
+pub(crate) const DROPPED_FILES: &str = "ringwatch_dropped_files_total";
+pub(crate) const DROPPED_BYTES: &str = "ringwatch_dropped_bytes_total";
+pub(crate) const COLLECTED: &str = "ringwatch_collected_objects_total";
+pub(crate) const COLLECTED_BYTES: &str = "ringwatch_collected_bytes_total";
 
 /// Tells the installed recorder what each metric means.
 pub fn describe() {
@@ -23,4 +29,10 @@ pub fn describe() {
     describe_counter!(FILE_ROWS, "rows of table files staged");
     describe_counter!(SYNC_FAILURES, "syncs to disk that failed; nothing is written after one");
     describe_counter!(LEFTOVERS, "temporary and staged files of a crash, removed");
+    describe_counter!(SETTLED_FILES, "files of finished days staged");
+    describe_counter!(SETTLED_ROWS, "rows of finished days written once more");
+    describe_counter!(DROPPED_FILES, "files of days that retention dropped, deleted");
+    describe_counter!(DROPPED_BYTES, Unit::Bytes, "bytes of files of dropped days, deleted");
+    describe_counter!(COLLECTED, "journal entries and states nothing needs any more, deleted");
+    describe_counter!(COLLECTED_BYTES, Unit::Bytes, "bytes of what was collected");
 }

@@ -5,9 +5,9 @@
 //!                 (the commit names the record)     └─ publish ─► tables/<dataset>/date=…/…
 //! ```
 //! Nothing but finished files ever stands under `tables/` (A9), so a plain glob is always right.
-//! After a crash the staged bytes are linked again; nothing is encoded twice.
+//! Finished days come below `settled/` the same way. After a crash the staged bytes are linked again; nothing is encoded twice.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -18,13 +18,14 @@ use serde::{Deserialize, Serialize};
 
 mod file;
 
+use file::Origin;
 pub(crate) use file::{Footer, Opened, open};
 
-use crate::blobs::Blobs;
+use crate::blobs::{Blobs, exists};
 use crate::error::StoreError;
 use crate::hash::sha256;
 use crate::world::TopicNames;
-use crate::{key, metrics as names};
+use crate::{key, metrics as names, retention};
 
 /// Offsets `[start, end)` of one partition: one element of the footer `ringwatch.sources`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,11 +98,37 @@ impl Tables {
         batch: &RecordBatch,
         sources: &[SourceRange],
     ) -> Result<FileRecord, StoreError> {
-        assert!(is_date(date), "A10: `{date}` is no date");
-        let bytes = file::encode(dataset, batch, sequence, sources)?;
+        assert!(key::is_date(date), "A10: `{date}` is no date");
+        let origin = Origin { sequence, sources, covers: None };
+        self.stage_at(key::table_file(dataset, date, sequence, n), dataset, batch, origin)
+    }
+
+    /// As [`Self::stage`], for a file of a finished day that holds the rows of the table files of
+    /// sequences `[covers.0, covers.1]` once more.
+    pub(crate) fn stage_settled(
+        &self,
+        n: u32,
+        (dataset, date): (Dataset, &str),
+        batch: &RecordBatch,
+        sources: &[SourceRange],
+        covers: (u64, u64),
+    ) -> Result<FileRecord, StoreError> {
+        let origin = Origin { sequence: covers.1 + 1, sources, covers: Some(covers) };
+        let path = key::settled_file(dataset, date, origin.sequence, n);
+        self.stage_at(path, dataset, batch, origin)
+    }
+
+    fn stage_at(
+        &self,
+        path: String,
+        dataset: Dataset,
+        batch: &RecordBatch,
+        origin: Origin<'_>,
+    ) -> Result<FileRecord, StoreError> {
+        let bytes = file::encode(dataset, batch, origin)?;
         let record = FileRecord {
             dataset: dataset.name().to_owned(),
-            path: key::table_file(dataset, date, sequence, n),
+            path,
             bytes: bytes.len() as u64,
             rows: batch.num_rows() as u64,
             sha256: sha256(&bytes),
@@ -133,27 +160,49 @@ impl Tables {
         }
     }
 
-    /// Finishes what a crash left between commit and table: publishes committed files that are
-    /// missing, then removes staged files that no commit will name any more.
+    /// Finishes what a crash left between commits and what they say: publishes files that are
+    /// missing, deletes those of dropped days, removes staged files that no commit will name.
     ///
-    /// `commits` are all commits of the chain. Returns how many files were published.
+    /// `commits` are those since the checkpoint, its own included, or all: before a checkpoint is
+    /// taken, the files of every commit up to it have been published. Returns how many were.
     pub fn recover_files(&self, commits: &[Commit]) -> Result<u64, StoreError> {
-        let visible: BTreeSet<String> = self.blobs.list(key::TABLES)?.into_iter().collect();
-        let files = commits.iter().flat_map(|commit| &commit.files);
+        let dropped = retention::newest_drops(commits);
         let mut published = 0;
-        for file in files.filter(|file| !visible.contains(&file.path)) {
-            self.publish(file)?;
-            published += 1;
+        for commit in commits {
+            for file in commit.files.iter().chain(&commit.settled) {
+                let is_dropped = retention::is_dropped(&dropped, &file.path);
+                if !is_dropped && !exists(&*self.blobs, &file.path)? {
+                    self.publish(file)?;
+                    published += 1;
+                }
+            }
         }
-        // Files of a sequence not yet committed stay: another publisher may be about to commit.
-        let next_sequence = commits.last().map_or(0, |commit| commit.sequence + 1);
+        for commit in commits.iter().filter(|commit| !commit.dropped.is_empty()) {
+            retention::delete_days(&*self.blobs, &commit.dropped, commit.sequence)?;
+        }
+        if let Some(last) = commits.last() {
+            self.remove_leftovers(last.sequence + 1)?;
+        }
+        Ok(published)
+    }
+
+    /// Removes staged files of sequences before `next_sequence`, which is the end of the chain.
+    ///
+    /// Those of a sequence not yet committed stay: another publisher may be about to commit.
+    pub(crate) fn remove_leftovers(&self, next_sequence: u64) -> Result<u64, StoreError> {
+        let mut removed = 0;
         for staged in self.blobs.list(key::STAGING)? {
             if key::parse_file(&staged).is_some_and(|(sequence, _)| sequence < next_sequence) {
                 self.blobs.delete(&staged)?;
                 counter!(names::LEFTOVERS).increment(1);
+                removed += 1;
             }
         }
-        Ok(published)
+        Ok(removed)
+    }
+
+    pub(crate) fn blobs(&self) -> &dyn Blobs {
+        &*self.blobs
     }
 }
 
@@ -162,16 +211,9 @@ pub(crate) fn staged_key(file: &FileRecord) -> Result<String, StoreError> {
     let unsound = || StoreError::damaged(&file.path, "its commit gives it a name of another kind");
     let (sequence, n) = key::parse_file(&file.path).ok_or_else(unsound)?;
     let is_hash = file.sha256.len() == 64 && file.sha256.bytes().all(|b| b.is_ascii_hexdigit());
-    let is_sound = is_hash && file.path.starts_with("tables/") && key::is_sound(&file.path);
+    let is_below = file.path.starts_with("tables/") || file.path.starts_with("settled/");
+    let is_sound = is_hash && is_below && key::is_sound(&file.path);
     if is_sound { Ok(key::staged_file(sequence, n, &file.sha256)) } else { Err(unsound()) }
-}
-
-pub(crate) fn is_date(date: &str) -> bool {
-    let dashes = |(at, byte): (usize, u8)| match at {
-        4 | 7 => byte == b'-',
-        _ => byte.is_ascii_digit(),
-    };
-    date.len() == 10 && date.bytes().enumerate().all(dashes)
 }
 
 #[cfg(test)]

@@ -3,20 +3,27 @@
 //!
 //! ```text
 //! chain ──► ranges merged, files named ─┬─► journal: dense, contiguous, sums agree (A5, A6)
-//!                                       └─► tables: each file whole, where it should be, and its
-//!                                           sums those of the entries that its commit covers
+//!                                       ├─► tables: each file whole, where it should be, and its
+//!                                       │   sums those of the entries that its commit covers
+//!                                       ├─► settled: the rows of the table files it covers
+//!                                       └─► states: the newest named are as they were named
 //! ```
 //! A commit that names files covers the entries merged, and the alerts raised, since the commit
 //! with files before it, its own included. What was merged after the last one of them is not yet
-//! in the tables; that is a problem only where everything should be.
+//! in the tables; that is a problem only where everything should be. Entries that were collected,
+//! days that were dropped and gaps that somebody accepted are reported, and are no problem.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use schemas::{Counts, Stream, StreamKind};
+use schemas::commit::DroppedDay;
+use schemas::{Counts, FileRecord, Stream, StreamKind};
 use serde::Serialize;
 
 mod chain;
 mod journal;
+mod rows;
+mod settled;
+mod states;
 mod tables;
 
 use crate::blobs::Blobs;
@@ -52,6 +59,10 @@ pub struct VerifyReport {
     pub partitions: Vec<PartitionReport>,
     /// By dataset.
     pub tables: BTreeMap<String, TableReport>,
+    /// The same for files of finished days; their rows stand in the tables as well.
+    pub settled: BTreeMap<String, TableReport>,
+    /// Days that retention dropped: what their files held is proven by the chain alone.
+    pub days_dropped: Vec<DroppedDay>,
     pub commits: u64,
     /// Journalled, but not yet in a table file.
     pub records_not_in_tables: u64,
@@ -69,7 +80,9 @@ pub struct PartitionReport {
     pub topic: String,
     pub stream: StreamKind,
     pub partition: i32,
+    /// Entries that are there, and those before them that were collected.
     pub entries: u64,
+    pub entries_collected: u64,
     /// Offsets `[start, end)`.
     pub start: i64,
     pub end: i64,
@@ -81,9 +94,24 @@ pub struct PartitionReport {
     /// Offsets `[start, end)` that no entry covers, or that two do.
     pub gaps: Vec<(i64, i64)>,
     pub overlaps: Vec<(i64, i64)>,
+    /// Offsets `[from, to)` that somebody accepted as lost, from entries that are still there.
+    pub gaps_accepted: Vec<(i64, i64)>,
     /// Everything before this offset is in the tables; `None` while nothing is.
     pub covered_until_in_tables: Option<i64>,
     pub records_not_in_tables: u64,
+    /// What the broker holds of it, if that was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub broker: Option<BrokerReport>,
+}
+
+/// One partition at the broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct BrokerReport {
+    /// Offsets `[start, end)` of the log; what was before `start` is proven by the files alone.
+    pub start: i64,
+    pub end: i64,
+    /// The first record there that no entry covers.
+    pub uncovered: Option<i64>,
 }
 
 /// One dataset.
@@ -94,13 +122,57 @@ pub struct TableReport {
     pub bytes: u64,
 }
 
+impl PartitionReport {
+    fn new(topic: &str, stream: Stream) -> Self {
+        Self {
+            topic: topic.to_owned(),
+            stream: stream.kind,
+            partition: stream.partition,
+            entries: 0,
+            entries_collected: 0,
+            start: 0,
+            end: 0,
+            records: 0,
+            applied: 0,
+            duplicates: 0,
+            rejected: 0,
+            gaps: Vec::new(),
+            overlaps: Vec::new(),
+            gaps_accepted: Vec::new(),
+            covered_until_in_tables: None,
+            records_not_in_tables: 0,
+            broker: None,
+        }
+    }
+
+    const fn place(&self) -> Stream {
+        Stream { kind: self.stream, partition: self.partition }
+    }
+
+    fn add(&mut self, counts: &Counts) {
+        self.records += counts.received;
+        self.applied += counts.applied;
+        self.duplicates += counts.duplicates;
+        self.rejected += counts.rejected;
+    }
+}
+
+impl TableReport {
+    fn add(&mut self, file: &FileRecord) {
+        self.files += 1;
+        self.rows += file.rows;
+        self.bytes += file.bytes;
+    }
+}
+
 impl VerifyReport {
     /// Whether nothing is wrong.
     pub fn is_clean(&self) -> bool {
         self.problems.is_empty()
     }
 
-    fn problem(&mut self, what: impl Into<String>) {
+    /// Adds something that is wrong.
+    pub fn problem(&mut self, what: impl Into<String>) {
         if self.problems.len() < PROBLEMS_MAX {
             self.problems.push(what.into());
         } else {
@@ -138,7 +210,11 @@ pub fn verify_with(
         }
         walk.finish(&mut report);
     }
-    tables::check(blobs, &chain, &topics, &mut report, progress)?;
+    let days = tables::check(blobs, &chain, &topics, &mut report, progress)?;
+    settled::check(blobs, &chain, &days, &mut report)?;
+    tables::check_foreign(blobs, &chain, &mut report)?;
+    states::check(blobs, &chain, &mut report)?;
+    report.days_dropped = chain.drops.into_keys().collect();
     if extent == Extent::Complete {
         check_complete(&mut report);
     }

@@ -9,6 +9,9 @@ use std::sync::Arc;
 
 use schemas::delta::RegistryDelta;
 use schemas::{ChangeRecord, ChangeStatus, ChangeType, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::state::{Reader, StateError, Writer};
 
 #[derive(Debug)]
 pub(super) struct Changes {
@@ -21,7 +24,7 @@ pub(super) struct Changes {
     lowered: Option<Timestamp>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Known {
     /// `None` while only the registry knows it, as something over or taken back.
     tracked_from: Option<Timestamp>,
@@ -32,6 +35,16 @@ impl Changes {
     pub(super) const fn new(count_max: usize) -> Self {
         let known = BTreeMap::new();
         Self { known, count_max, refused: 0, floor: Timestamp::MIN, lowered: None }
+    }
+
+    pub(super) fn save(&self, out: &mut Writer) {
+        assert!(self.lowered.is_none(), "the windows know of every change");
+        out.put(&(&self.known, self.refused, self.floor));
+    }
+
+    pub(super) fn load(&mut self, from: &mut Reader<'_>) -> Result<(), StateError> {
+        (self.known, self.refused, self.floor) = from.take()?;
+        Ok(())
     }
 
     /// Takes up that a row evaluated in the window that starts at `window` names the change.

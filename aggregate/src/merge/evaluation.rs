@@ -10,6 +10,8 @@ use schemas::delta::{
 use schemas::totals::GroupTotals;
 use schemas::{Signal, Span, Stream, Timestamp, WindowTotals};
 
+use crate::state::{Reader, StateError, Writer};
+
 /// A window's totals, and the records of the other two topics that come before it.
 pub type Evaluable = (WindowTotals, Vec<RegistryDelta>, Vec<SupportDelta>);
 
@@ -35,6 +37,15 @@ impl Evaluation {
             length,
             until: Timestamp::MIN,
         }
+    }
+
+    pub(super) fn save(&self, out: &mut Writer) {
+        out.put(&(&self.pending, &self.registry, &self.support, self.until));
+    }
+
+    pub(super) fn load(&mut self, from: &mut Reader<'_>) -> Result<(), StateError> {
+        (self.pending, self.registry, self.support, self.until) = from.take()?;
+        Ok(())
     }
 
     /// The totals of the window that starts at `start`, for adding to.
@@ -79,6 +90,11 @@ impl Evaluation {
         let records = [registry, support].into_iter().flatten().min();
         let records = records.map(|at| at.window_start(self.length).max(self.until));
         [rows, records].into_iter().flatten().min()
+    }
+
+    /// Start of the first window with rows that was not handed out.
+    pub(super) fn first_pending(&self) -> Option<Timestamp> {
+        self.pending.first_key_value().map(|(start, _)| *start)
     }
 
     /// Windows with rows that some stream has not closed yet, or that were not asked for.

@@ -9,6 +9,7 @@ use schemas::{Stream, StreamKind, Timestamp};
 
 use crate::batches::Tables;
 use crate::batches::rows::{rejected_row, transition_row};
+use crate::state::{Reader, StateError, Writer};
 
 #[derive(Debug)]
 pub(super) struct Records {
@@ -20,6 +21,15 @@ pub(super) struct Records {
 impl Records {
     pub(super) const fn new(topics: BTreeMap<StreamKind, String>) -> Self {
         Self { transitions: Vec::new(), rejected: Vec::new(), topics }
+    }
+
+    pub(super) fn save(&self, out: &mut Writer) {
+        out.put(&(&self.transitions, &self.rejected));
+    }
+
+    pub(super) fn load(&mut self, from: &mut Reader<'_>) -> Result<(), StateError> {
+        (self.transitions, self.rejected) = from.take()?;
+        Ok(())
     }
 
     pub(super) fn add(&mut self, stream: Stream, delta: &Delta) {

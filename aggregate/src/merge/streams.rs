@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 
 use schemas::entry::EntryHeader;
 use schemas::{Stream, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::state::{Reader, StateError, Writer};
 
 #[derive(Debug)]
 pub(super) struct Streams(BTreeMap<Stream, Progress>);
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Progress {
     entries: u64,
     end: i64,
@@ -20,6 +23,18 @@ impl Streams {
     pub(super) fn new(streams: &[Stream]) -> Self {
         let start = Progress { entries: 0, end: 0, closed_until: Timestamp::MIN, ended: false };
         Self(streams.iter().map(|stream| (*stream, start)).collect())
+    }
+
+    pub(super) fn save(&self, out: &mut Writer) {
+        out.put(&self.0);
+    }
+
+    /// Restores the streams that were stored; one that is new to the merge stays at its start.
+    pub(super) fn load(&mut self, from: &mut Reader<'_>) -> Result<(), StateError> {
+        for (stream, stored) in from.take::<BTreeMap<Stream, Progress>>()? {
+            *self.0.get_mut(&stream).ok_or(StateError::Settings)? = stored;
+        }
+        Ok(())
     }
 
     /// Takes up the next entry of its stream.
@@ -35,6 +50,16 @@ impl Streams {
         progress.end = header.end;
         progress.closed_until = progress.closed_until.max(header.closed_until);
         progress.ended = header.ended;
+    }
+
+    /// Number of the entry that the stream goes on with.
+    pub(super) fn next_number(&self, stream: Stream) -> u64 {
+        self.0.get(&stream).map_or(0, |progress| progress.entries)
+    }
+
+    /// Every window that ends at or before this is closed in the stream.
+    pub(super) fn closed_until(&self, stream: Stream) -> Timestamp {
+        self.0.get(&stream).map_or(Timestamp::MIN, |progress| progress.closed_until)
     }
 
     /// Every window that ends at or before this is closed in every stream; a stream that has ended

@@ -15,6 +15,9 @@ use std::sync::Arc;
 
 use schemas::delta::Scope;
 
+use super::stored::{self, Dictionary};
+use crate::state::{Reader, StateError, Writer};
+
 /// Which devices of a ring a row counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Arm {
@@ -51,9 +54,12 @@ pub(super) struct RowKey<'a, D> {
 
 type Rows<'a, D, const N: usize> = BTreeMap<RowKey<'a, D>, [i64; N]>;
 
-/// Sums by ring, scope and what else the dataset is keyed by.
+/// Ring, scope and what else the dataset is keyed by.
+pub(super) type Key<D> = (Arc<str>, Scope, D);
+
+/// Sums by key.
 #[derive(Debug)]
-struct Sums<D, const N: usize>(BTreeMap<(Arc<str>, Scope, D), [i64; N]>);
+struct Sums<D, const N: usize>(BTreeMap<Key<D>, [i64; N]>);
 
 /// One window in one dataset: what is in the files, and what has come since.
 #[derive(Debug)]
@@ -105,8 +111,27 @@ impl<D: Ord, const N: usize> Sums<D, N> {
         Self(BTreeMap::new())
     }
 
-    fn add(&mut self, key: (Arc<str>, Scope, D), cells: &[i64; N]) {
+    fn add(&mut self, key: Key<D>, cells: &[i64; N]) {
         add_cells(self.0.entry(key).or_insert([0; N]), cells);
+    }
+
+    fn save(&self, keys: &Dictionary<'_, Key<D>>, out: &mut Writer) {
+        out.put(&self.0.len());
+        for (key, cells) in &self.0 {
+            out.put(&keys.number(key));
+            stored::save_cells(cells, out);
+        }
+    }
+
+    fn load(keys: &[Key<D>], from: &mut Reader<'_>) -> Result<Self, StateError>
+    where
+        D: Clone,
+    {
+        let sums = from.take_all(|from| {
+            let key = keys.get(from.take::<usize>()?).ok_or(StateError::Damaged)?;
+            Ok((key.clone(), stored::load_cells(from)?))
+        })?;
+        Ok(Self(sums))
     }
 
     fn expand<'a>(
@@ -144,6 +169,25 @@ impl<D: Ord, const N: usize> Sheet<D, N> {
     /// A window whose first rows will carry `revision`.
     pub(super) const fn new(revision: i64) -> Self {
         Self { written: Sums::new(), fresh: Sums::new(), revision }
+    }
+
+    /// Every key, some of them twice.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &Key<D>> {
+        self.written.0.keys().chain(self.fresh.0.keys())
+    }
+
+    pub(super) fn save(&self, keys: &Dictionary<'_, Key<D>>, out: &mut Writer) {
+        out.put(&self.revision);
+        self.written.save(keys, out);
+        self.fresh.save(keys, out);
+    }
+
+    pub(super) fn load(keys: &[Key<D>], from: &mut Reader<'_>) -> Result<Self, StateError>
+    where
+        D: Clone,
+    {
+        let revision = from.take()?;
+        Ok(Self { written: Sums::load(keys, from)?, fresh: Sums::load(keys, from)?, revision })
     }
 
     pub(super) fn add(&mut self, ring: Arc<str>, scope: Scope, detail: D, cells: &[i64; N]) {

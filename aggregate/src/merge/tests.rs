@@ -9,6 +9,7 @@ use super::*;
 
 mod cases;
 mod model;
+mod restart;
 mod run;
 mod world;
 

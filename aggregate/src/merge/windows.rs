@@ -5,23 +5,43 @@
 //! all sums kept          time at risk and revision kept          revision 1 if it returns
 //! ```
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use schemas::delta::ChangeSet;
-use schemas::{Span, Timestamp};
+use schemas::{Signal, Span, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use super::changes::Changes;
+use super::stored::Dictionary;
 use super::sums::{Arm, RowKey, Rules, Sheet, View};
 use crate::batches::Tables;
 use crate::batches::rows::{WindowRow, health, health_row, signal_row};
+use crate::state::{Reader, StateError, Writer};
 
 const HEALTH: Rules =
     Rules { whole_only: &[health::RECORDS, health::DUPLICATES], millis: Some(health::AT_RISK_MS) };
 const SIGNALS: Rules = Rules { whole_only: &[], millis: None };
 
-/// Name of the signal (the order of the file is by name), and key and value of a cohort.
-pub(super) type Detail = (&'static str, Option<(Arc<str>, Arc<str>)>);
+/// A signal, and key and value of a cohort.
+pub(super) type Detail = (ByName, Option<(Arc<str>, Arc<str>)>);
+
+/// A signal in the order of the file, which is by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct ByName(pub(super) Signal);
+
+impl Ord for ByName {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.name().cmp(other.0.name())
+    }
+}
+
+impl PartialOrd for ByName {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct Windows {
@@ -55,6 +75,37 @@ impl Windows {
             forgotten: 0,
             forgotten_until: Timestamp::MIN,
         }
+    }
+
+    /// Stores the windows, names and sets once each: a week of windows names the same few.
+    pub(super) fn save(&self, out: &mut Writer) {
+        let windows = || self.by_start.values();
+        let health = Dictionary::of(windows().flat_map(|window| window.health.keys()));
+        let signals = Dictionary::of(windows().flat_map(|window| window.signals.keys()));
+        let tracked = Dictionary::of(windows().map(|window| &window.tracked));
+        health.save(out);
+        signals.save(out);
+        tracked.save(out);
+        out.put(&self.by_start.len());
+        for (start, window) in &self.by_start {
+            out.put(&(start, tracked.number(&window.tracked)));
+            window.health.save(&health, out);
+            window.signals.save(&signals, out);
+        }
+        out.put(&(&self.dirty, &self.open, self.forgotten, self.forgotten_until));
+    }
+
+    pub(super) fn load(&mut self, from: &mut Reader<'_>) -> Result<(), StateError> {
+        let (health, signals) = (Dictionary::load(from)?, Dictionary::load(from)?);
+        let tracked: Vec<ChangeSet> = Dictionary::load(from)?;
+        self.by_start = from.take_all(|from| {
+            let (start, set): (Timestamp, usize) = from.take()?;
+            let tracked = Arc::clone(tracked.get(set).ok_or(StateError::Damaged)?);
+            let health = Sheet::load(&health, from)?;
+            Ok((start, Window { health, signals: Sheet::load(&signals, from)?, tracked }))
+        })?;
+        (self.dirty, self.open, self.forgotten, self.forgotten_until) = from.take()?;
+        Ok(())
     }
 
     /// The window that starts at `start`, for adding to.
@@ -144,9 +195,14 @@ impl Window {
             health_row(tables, &window_row(span, key, changes, revision, cells));
         });
         self.signals.cut(SIGNALS, view, |key, revision, cells| {
-            let (signal, cohort) = key.detail;
+            let (ByName(signal), cohort) = key.detail;
             let cohort = cohort.as_ref().map(|(key, value)| (key.as_ref(), value.as_ref()));
-            signal_row(tables, &window_row(span, key, changes, revision, cells), signal, cohort);
+            signal_row(
+                tables,
+                &window_row(span, key, changes, revision, cells),
+                signal.name(),
+                cohort,
+            );
         });
         if *tracked != *self.tracked {
             self.tracked = tracked.into();

@@ -30,6 +30,8 @@ pub struct Wiring {
     pub cursor: u64,
     /// Called with each later cursor worth keeping; it only grows.
     pub save_cursor: Box<dyn FnMut(u64) + Send>,
+    /// Whether a request may begin now: not once another process may have taken over.
+    pub may_send: Box<dyn Fn() -> bool + Send>,
     pub clock: Box<dyn Fn() -> Now + Send>,
     /// Uniform over all of `u64`.
     pub random: Box<dyn FnMut() -> u64 + Send>,
@@ -192,7 +194,13 @@ impl DestinationLoop {
             return None;
         }
         match step {
-            Step::Send(items) => Some(self.send(&items, now)),
+            Step::Send(items) if (self.wiring.may_send)() => Some(self.send(&items, now)),
+            // Its cursor stands before them: whoever publishes next sends them.
+            Step::Send(_) if self.stop_at.is_some() => None,
+            Step::Send(items) => {
+                thread::sleep(WAKE_EVERY);
+                Some(Step::Send(items))
+            }
             Step::Wait(_) if self.stop_at.is_some() && self.nothing_left() => None,
             Step::Wait(until) => {
                 self.wait(until, now);

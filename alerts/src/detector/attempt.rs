@@ -12,13 +12,15 @@
 //! The integral is an incomplete beta function, taken from its continued fraction on the side
 //! where that converges fast (DLMF 8.17.22), so nothing over- or underflows at a million attempts.
 
+use serde::{Deserialize, Serialize};
+
 /// Terms of the continued fraction: it needs about sqrt(N), so this serves 10^8 attempts.
 const FRACTION_TERMS_MAX: u32 = 20_000;
 /// Halvings of a range of shares: exact to 1e-12.
 const HALVINGS: u32 = 40;
 
 /// Evidence that more than a bounded share of attempts fails.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct AttemptProcess {
     bound: f64,
     failed: i64,

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 
 use schemas::{Span, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use super::tally::Sum;
 use super::{Arms, ONSETS};
@@ -29,13 +30,14 @@ pub struct Baseline {
     hours: VecDeque<Hour>,
 }
 
-#[derive(Clone, Debug)]
-struct Hour {
+/// Sums of one hour.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Hour {
     start: Timestamp,
     rings: Vec<RingHour>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct RingHour {
     at_risk_ms: i64,
     onsets: [i64; ONSETS],
@@ -44,6 +46,17 @@ struct RingHour {
 impl Baseline {
     pub const fn new(keep: Span, ring_count: usize) -> Self {
         Self { keep, ring_count, hours: VecDeque::new() }
+    }
+
+    /// What it has seen, to be stored.
+    pub(crate) const fn hours(&self) -> &VecDeque<Hour> {
+        &self.hours
+    }
+
+    /// Goes on from what was stored; `None` if that was of other rings.
+    pub(crate) fn with(self, hours: VecDeque<Hour>) -> Option<Self> {
+        let fits = hours.iter().all(|hour| hour.rings.len() == self.ring_count);
+        fits.then_some(Self { hours, ..self })
     }
 
     /// Adds a window's sums; windows come in order.

@@ -4,6 +4,7 @@
 //! of the change is the weighted mean of those of its tests, so its error is at most alpha.
 
 use schemas::Signal;
+use serde::{Deserialize, Serialize};
 
 /// Parts of a ring's weight: `os_crash`, `boot_loop`, silence, `no_return`, `install_failure` and
 /// all others have one each. That of `no_return` is reserved: it is not tested yet.
@@ -42,7 +43,7 @@ fn ring_weight(at: usize, count: usize) -> f64 {
 ///
 /// A ring's weight is granted at its first exposure and never changes: until then its tests stand
 /// at e = 1 whatever their weight, so a plan that changes before cannot favour anything.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Budget {
     left: f64,
 }

@@ -8,6 +8,7 @@ use std::array;
 
 use schemas::totals::ChangeTotals;
 use schemas::{Signal, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use super::attempt::AttemptProcess;
 use super::budget::signal_share;
@@ -22,7 +23,7 @@ pub fn tested() -> impl Iterator<Item = Signal> {
 }
 
 /// One onset signal: two comparisons, whose mean is the e-value of the test.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct RateTest {
     pub(super) within: RateProcess,
     pub(super) later: RateProcess,
@@ -31,7 +32,7 @@ pub(super) struct RateTest {
 }
 
 /// What one comparison has seen of both arms.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Seen {
     pub(super) exposure_ms: Arms,
     pub(super) devices: Arms,
@@ -50,7 +51,7 @@ impl Seen {
 }
 
 /// A change in a ring, from its first exposure there.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Pair {
     ring_weight: f64,
     /// ln of each comparison's weight in their mean, `within` first.

@@ -14,6 +14,10 @@ use super::tally::{ChangeNumber, Tally};
 /// The tracked changes of a set.
 pub type Members = Arc<[ChangeNumber]>;
 
+/// Sets with their members; windows with ring, place of the set and time at risk of each group.
+pub(crate) type StoredWindows =
+    (Vec<(ChangeSet, Members)>, Vec<(Timestamp, Vec<(usize, usize, i64)>)>);
+
 /// One ring x set of changes in one window.
 #[derive(Clone, Debug)]
 pub struct Group {
@@ -34,6 +38,32 @@ pub struct PastWindows {
 impl PastWindows {
     pub const fn new(keep: Span, sets_max: usize) -> Self {
         Self { keep, sets_max, sets: BTreeMap::new(), windows: VecDeque::new() }
+    }
+
+    /// What it has seen, to be stored: each group names its set by its place.
+    pub(crate) fn stored(&self) -> StoredWindows {
+        let places: BTreeMap<_, usize> = self.sets.values().map(Arc::as_ptr).zip(0..).collect();
+        let group =
+            |group: &Group| (group.ring, places[&Arc::as_ptr(&group.members)], group.at_risk_ms);
+        let window = |(start, groups): &(Timestamp, Vec<Group>)| {
+            (*start, groups.iter().map(group).collect())
+        };
+        let sets = self.sets.iter().map(|(set, members)| (Arc::clone(set), Arc::clone(members)));
+        (sets.collect(), self.windows.iter().map(window).collect())
+    }
+
+    /// Goes on from what was stored, each set of changes shared by its groups as it was: one that
+    /// no group has gives way when there are too many. `None` if a group has no set.
+    pub(crate) fn with(self, (sets, windows): StoredWindows) -> Option<Self> {
+        let group = |(ring, place, at_risk_ms): (usize, usize, i64)| {
+            let members = Arc::clone(&sets.get(place)?.1);
+            Some(Group { ring, members, at_risk_ms })
+        };
+        let window = |(start, groups): (Timestamp, Vec<_>)| {
+            Some((start, groups.into_iter().map(group).collect::<Option<_>>()?))
+        };
+        let windows = windows.into_iter().map(window).collect::<Option<_>>()?;
+        Some(Self { windows, sets: sets.into_iter().collect(), ..self })
     }
 
     /// The members of a set; `None` where the bound on sets refuses it.

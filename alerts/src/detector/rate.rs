@@ -15,6 +15,8 @@
 use std::array;
 use std::sync::LazyLock;
 
+use serde::{Deserialize, Serialize};
+
 use super::shape::Shape;
 use super::{Arms, log_sum_exp};
 
@@ -57,7 +59,7 @@ impl Costs {
 }
 
 /// Evidence that the treated are hit more than r0 times as often as the control.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RateProcess {
     r0: f64,
     log_likelihoods: [f64; RATIOS],

@@ -13,6 +13,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::rate::GRID;
 use super::{Arms, log_sum_exp};
 
@@ -26,13 +28,13 @@ const LN_RATIO_MAX: f64 = 14.0;
 const HALVINGS: u32 = 38;
 
 /// Onsets by ln(T/C).
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Shape {
     treated: i64,
     bins: BTreeMap<i32, Bin>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Bin {
     onsets: i64,
     ln_spread_sum: f64,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use schemas::{ChangeRecord, ChangeType};
+use serde::{Deserialize, Serialize};
 
 use crate::book::Registered;
 use crate::config::DetectionConfig;
@@ -13,16 +14,16 @@ use crate::metrics;
 use crate::policy::Reversal;
 
 /// What the registry says of a change.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum Status {
     /// Seen in telemetry only.
     Unregistered,
-    Registered(ChangeRecord),
+    Registered(#[serde(with = "super::stored::json")] ChangeRecord),
     /// Announced once, and removed since.
     Removed,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Change {
     pub(super) status: Status,
     budget: Budget,

@@ -76,6 +76,7 @@ impl Setup {
             catch_up: Box::new(self.chain.clone()),
             cursor: self.cursor().unwrap_or(0),
             save_cursor: Box::new(move |next| saved.lock().expect("not poisoned").push(next)),
+            may_send: Box::new(|| true),
             clock: Box::new(move || Now { wall: wall(), elapsed: begun.elapsed() * speed }),
             random: Box::new(random),
             backoff: Backoff { base: Duration::from_millis(20), ..Backoff::default() },

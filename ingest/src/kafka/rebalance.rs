@@ -1,110 +1,73 @@
-//! What the consumer group decides: partitions come with the offset the journal names, and go.
+//! What the consumer group decides, and our answers: partitions come with the offset that the
+//! journal names, and go once what was read of them is durable.
 //!
-//! In: librdkafka's rebalance events. Out: assignments made at librdkafka, and [`Moved`], which
-//! [`super::KafkaSource`] hands on in order.
+//! ```text
+//! event ─► Assigned ─► the journal is opened ─► take     (nothing is fetched before)
+//!       ─► Revoked ──► the entry is written ──► give     (nobody else is assigned before)
+//!       ─► Lost ─────► the state is dropped ──► give     (somebody else has it already)
+//! ```
 
-use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
-
+use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaRespErr;
-use rdkafka::{Offset, TopicPartitionList};
 use schemas::Stream;
 
-use super::config::Topics;
-use crate::source::{Resume, Start};
-
-/// A partition set that came or went.
-#[derive(Debug)]
-pub(super) enum Moved {
-    Assigned(Vec<Stream>),
-    Revoked(Vec<Stream>),
-    /// librdkafka did not take what the group decided.
-    Failed(KafkaError),
-}
+use crate::source::SourceEvent;
 
 /// What librdkafka calls back with.
-pub(super) struct Context {
-    topics: Topics,
-    resume: Resume,
-    moved: Mutex<VecDeque<Moved>>,
+pub(super) struct Context;
+
+/// What an event of the group means.
+pub(super) fn moved<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    code: RDKafkaRespErr,
+    streams: Vec<Stream>,
+) -> SourceEvent<'static> {
+    crate::metrics::rebalanced();
+    if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+        SourceEvent::Assigned(streams)
+    } else if consumer.assignment_lost() {
+        SourceEvent::Lost(streams)
+    } else {
+        SourceEvent::Revoked(streams)
+    }
 }
 
-impl Context {
-    pub(super) fn new(topics: Topics, resume: Resume) -> Self {
-        Self { topics, resume, moved: Mutex::default() }
+/// Takes partitions up, each from its offset.
+pub(super) fn take<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    list: &TopicPartitionList,
+) -> KafkaResult<()> {
+    match consumer.rebalance_protocol() {
+        RebalanceProtocol::Cooperative => consumer.incremental_assign(list),
+        RebalanceProtocol::Eager | RebalanceProtocol::None => consumer.assign(list),
     }
+}
 
-    /// The oldest move that has not been handed on.
-    pub(super) fn take_moved(&self) -> Option<Moved> {
-        self.moved.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
-    }
-
-    /// Where the journal says that a partition begins.
-    pub(super) fn start(&self, stream: Stream) -> Start {
-        (self.resume)(stream)
-    }
-
-    fn push(&self, moved: Moved) {
-        crate::metrics::rebalanced();
-        self.moved.lock().unwrap_or_else(PoisonError::into_inner).push_back(moved);
-    }
-
-    fn streams(&self, list: &TopicPartitionList) -> Vec<Stream> {
-        let stream = |topic: &str, partition| {
-            self.topics.kind(topic.as_bytes()).map(|kind| Stream { kind, partition })
-        };
-        list.elements().iter().filter_map(|it| stream(it.topic(), it.partition())).collect()
-    }
-
-    /// The same partitions, each with the offset to begin at.
-    fn with_offsets(&self, list: &TopicPartitionList) -> KafkaResult<TopicPartitionList> {
-        let mut assignment = TopicPartitionList::new();
-        for stream in self.streams(list) {
-            let offset = match self.start(stream) {
-                Start::Earliest => Offset::Beginning,
-                Start::At(offset) => Offset::Offset(offset),
-            };
-            let topic = self.topics.name(stream.kind);
-            assignment.add_partition_offset(topic, stream.partition, offset)?;
-        }
-        Ok(assignment)
-    }
-
-    fn assign(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) -> KafkaResult<()> {
-        let assignment = self.with_offsets(list)?;
-        match consumer.rebalance_protocol() {
-            RebalanceProtocol::Cooperative => consumer.incremental_assign(&assignment),
-            RebalanceProtocol::Eager | RebalanceProtocol::None => consumer.assign(&assignment),
-        }
-    }
-
-    fn revoke(consumer: &BaseConsumer<Self>, list: &TopicPartitionList) -> KafkaResult<()> {
-        match consumer.rebalance_protocol() {
-            RebalanceProtocol::Cooperative => consumer.incremental_unassign(list),
-            RebalanceProtocol::Eager | RebalanceProtocol::None => consumer.unassign(),
-        }
+/// Gives partitions back.
+pub(super) fn give<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    list: &TopicPartitionList,
+) -> KafkaResult<()> {
+    match consumer.rebalance_protocol() {
+        RebalanceProtocol::Cooperative => consumer.incremental_unassign(list),
+        RebalanceProtocol::Eager | RebalanceProtocol::None => consumer.unassign(),
     }
 }
 
 impl ConsumerContext for Context {
+    /// Called while the client closes only: before that we answer the events ourselves.
     fn rebalance(
         &self,
         consumer: &BaseConsumer<Self>,
-        code: RDKafkaRespErr,
+        _code: RDKafkaRespErr,
         list: &mut TopicPartitionList,
     ) {
-        let is_assignment = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
-        let done =
-            if is_assignment { self.assign(consumer, list) } else { Self::revoke(consumer, list) };
-        let streams = self.streams(list);
-        match done {
-            Ok(()) if is_assignment => self.push(Moved::Assigned(streams)),
-            Ok(()) => self.push(Moved::Revoked(streams)),
-            Err(error) => self.push(Moved::Failed(error)),
+        if let Err(error) = give(consumer, list) {
+            tracing::debug!(%error, "partitions given back at the end");
         }
     }
 }

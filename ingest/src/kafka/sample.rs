@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::{Offset, TopicPartitionList};
-use schemas::{Stream, StreamKind};
+use schemas::StreamKind;
 
 use super::config::KafkaConfig;
 use super::native::{Kind, Queue};
 use super::rebalance::Context;
 use super::{ANSWER_TIMEOUT, client, partition_counts, record, serve};
-use crate::source::{Record, SourceError, Start};
+use crate::source::{Record, SourceError};
 
 /// Reads up to `count` of the newest records of a topic, `timeout` at most, and hands them to
 /// `visit`; returns how many there were.
@@ -25,9 +25,8 @@ pub fn sample(
     timeout: Duration,
     visit: &mut dyn FnMut(&Record<'_>),
 ) -> Result<usize, SourceError> {
-    let context = Context::new(config.topics.clone(), Box::new(|_: Stream| Start::Earliest));
     let consumer: BaseConsumer<Context> =
-        config.consumer()?.create_with_context(context).map_err(SourceError::Configuration)?;
+        config.consumer()?.create_with_context(Context).map_err(SourceError::Configuration)?;
     let partitions = partition_counts(&consumer, config, timeout)?[kind as usize];
     let (list, mut left) = newest(&consumer, config.topics.name(kind), partitions, count)?;
     let queue = Queue::of(&consumer)
@@ -59,7 +58,7 @@ pub fn sample(
                     None => tracing::warn!(reason = failure.reason, "kafka client"),
                 }
             }
-            _ => serve(&consumer, &event),
+            _ => serve(&event),
         }
     }
     Ok(seen)

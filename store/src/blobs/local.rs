@@ -7,8 +7,11 @@
 //! ```
 //! A link fails if the name exists, which makes it put-if-absent; a reader never sees half an
 //! object, and no temporary file ever stands among finished ones (A9). A folder is made durable,
-//! with those above it, before the first object in it. After a sync that failed nobody knows what
-//! the disk holds (the kernel drops the pages and forgets), so nothing more is written.
+//! with those above it, before the first object in it.
+//!
+//! After a sync that failed nobody knows what the disk holds: the kernel drops the pages and
+//! forgets. A temporary file is then thrown away, so the bytes can be written again to another. A
+//! folder cannot be: nothing more is written, and only a start that reads everything goes on.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -89,12 +92,17 @@ impl LocalStore {
     /// Writes a temporary file that is durable when this returns.
     fn write_temporary(&self, path: &Path, bytes: &[u8]) -> Result<PathBuf, StoreError> {
         let (temporary, file) = self.writing(path)?.write(bytes)?;
-        self.synced(file.sync_all(), &temporary)?;
+        if let Err(source) = file.sync_all() {
+            counter!(names::SYNC_FAILURES).increment(1);
+            remove(&temporary)?;
+            return Err(failed("sync", &temporary)(source));
+        }
         Ok(temporary)
     }
 
     fn sync_folder(&self, folder: &Path) -> Result<(), StoreError> {
-        self.synced(File::open(folder).and_then(|file| file.sync_all()), folder)
+        let opened = File::open(folder).map_err(failed("open", folder))?;
+        self.synced(opened.sync_all(), folder)
     }
 
     /// Takes note of a sync that failed: see the module's header.
@@ -159,6 +167,12 @@ impl Blobs for LocalStore {
             Ok(start)
         };
         present(read()).map_err(failed("read", &path))
+    }
+
+    fn size(&self, key: &str) -> Result<Option<u64>, StoreError> {
+        let path = self.path(key);
+        let found = present(fs::metadata(&path)).map_err(failed("read", &path))?;
+        Ok(found.map(|found| found.len()))
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {

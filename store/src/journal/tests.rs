@@ -198,3 +198,90 @@ proptest! {
         prop_assert_eq!(delta_checksum(&one), delta_checksum(&one.clone()));
     }
 }
+
+/// Six entries of one offset each; entry 2 names the snapshot after 0, entries 4 and 5 that after
+/// 3 (5 has inputs only and names none).
+fn six_entries() -> Arc<MemoryStore> {
+    let blobs = Arc::new(MemoryStore::new());
+    let mut journal = open(&blobs, "a").unwrap();
+    for (start, end, after) in [
+        (0, 1, None),
+        (1, 2, None),
+        (2, 3, Some(0)),
+        (3, 4, Some(0)),
+        (4, 5, Some(3)),
+        (5, 5, None),
+    ] {
+        let snapshot = after.map(named);
+        let parts = EntryParts { snapshot, ..parts(start, end) };
+        journal.append(parts, Delta::default()).unwrap();
+    }
+    blobs
+}
+
+fn named(after: u64) -> Named {
+    let path = format!("system/snapshots/telemetry/3/{after:020}-a");
+    Named { after, path, bytes: 1, sha256: String::new() }
+}
+
+#[track_caller]
+fn check_opened(blobs: &Arc<MemoryStore>, snapshots: Snapshots, after: Option<u64>, read: &[u64]) {
+    let store: Arc<dyn Blobs> = Arc::<MemoryStore>::clone(blobs);
+    let journal = Journal::open_with(store, STREAM, "b".to_owned(), snapshots).unwrap();
+    assert_eq!(journal.snapshot(), after.map(named).as_ref());
+    let numbers: Vec<u64> = journal.headers().iter().map(|header| header.number).collect();
+    assert_eq!(numbers, read);
+    assert_eq!((journal.next_number(), journal.next_offset()), (6, Some(5)));
+    for number in 0..7 {
+        let header = journal.header(number);
+        assert_eq!(header.map(|header| header.number), read.contains(&number).then_some(number));
+        assert_eq!(journal.checksum(number).is_some(), header.is_some());
+    }
+}
+
+#[test]
+fn an_opening_reads_what_the_snapshot_does_not_stand_for() {
+    let blobs = six_entries();
+    check_opened(&blobs, Snapshots::Use, Some(3), &[4, 5]);
+    check_opened(&blobs, Snapshots::Before(3), Some(0), &[1, 2, 3, 4, 5]);
+    check_opened(&blobs, Snapshots::Before(0), None, &[0, 1, 2, 3, 4, 5]);
+    check_opened(&blobs, Snapshots::Ignore, None, &[0, 1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn entries_that_a_snapshot_stands_for_may_be_gone_and_others_may_not() {
+    let blobs = six_entries();
+    for gone in [0, 1, 2, 3] {
+        blobs.delete(&entry_key(gone)).unwrap();
+        check_opened(&blobs, Snapshots::Use, Some(3), &[4, 5]);
+        let journal = open(&blobs, "b").unwrap();
+        assert_eq!(journal.first_number(), gone + 1);
+    }
+    let store = || -> Arc<dyn Blobs> { Arc::<MemoryStore>::clone(&blobs) };
+    for (snapshots, first) in [(Snapshots::Before(3), "entry 0"), (Snapshots::Ignore, "entry 0")] {
+        let error = Journal::open_with(store(), STREAM, "b".to_owned(), snapshots).unwrap_err();
+        assert!(error.to_string().contains(&format!("{first} is missing before")), "{error}");
+    }
+    blobs.delete(&entry_key(4)).unwrap();
+    check_broken(&blobs, "entry 0 is missing before entry 5");
+}
+
+#[test]
+fn a_snapshot_named_by_the_entry_that_it_would_stand_for_is_refused() {
+    let blobs = six_entries();
+    let snapshot = Some(named(6));
+    let parts = EntryParts { snapshot, ..parts(5, 6) };
+    open(&blobs, "a").unwrap().append(parts, Delta::default()).unwrap();
+    check_broken(&blobs, "entry 6 names a snapshot after entry 6");
+}
+
+#[test]
+fn the_next_entry_is_there_or_not_yet() {
+    let blobs = six_entries();
+    let next = |number| Journal::read_next(&*blobs, STREAM, number).unwrap();
+    assert_eq!(next(5).unwrap().header.number, 5);
+    assert_eq!(next(6), None);
+    blobs.replace(&entry_key(6), &blobs.get(&entry_key(5)).unwrap().unwrap()).unwrap();
+    let misplaced = Journal::read_next(&*blobs, STREAM, 6);
+    assert!(matches!(misplaced, Err(StoreError::Damaged { .. })), "{misplaced:?}");
+}

@@ -19,6 +19,7 @@ use crate::error::StoreError;
 const SCHEMA_VERSION_KEY: &str = "ringwatch.schema_version";
 const SOURCES_KEY: &str = "ringwatch.sources";
 const SEQUENCE_KEY: &str = "ringwatch.sequence";
+const COVERS_KEY: &str = "ringwatch.covers";
 
 /// Level 3 is the default of zstd itself: a tenth smaller than 1 at half its speed, and files are
 /// written once in 15 minutes.
@@ -27,16 +28,24 @@ const ZSTD_LEVEL: i32 = 3;
 /// Fixed, so that a file's bytes follow from its rows and not from the version of a library.
 const CREATED_BY: &str = "ringwatch";
 
+/// What a file says of its rows, beside how many there are.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Origin<'a> {
+    pub(super) sequence: u64,
+    pub(super) sources: &'a [SourceRange],
+    /// Of a settled file: the sequences `[first, last]` whose table files hold the same rows.
+    pub(super) covers: Option<(u64, u64)>,
+}
+
 /// Encodes the rows of a file; the same arguments give the same bytes.
 pub(super) fn encode(
     dataset: Dataset,
     batch: &RecordBatch,
-    sequence: u64,
-    sources: &[SourceRange],
+    origin: Origin<'_>,
 ) -> Result<Vec<u8>, StoreError> {
     assert_eq!(batch.schema().fields(), dataset.schema().fields(), "rows of {}", dataset.name());
     let write = || -> Result<Vec<u8>, ParquetError> {
-        let properties = properties(sequence, sources)?;
+        let properties = properties(origin)?;
         let mut writer = ArrowWriter::try_new(Vec::new(), dataset.schema(), Some(properties))?;
         writer.write(batch)?;
         writer.into_inner()
@@ -44,15 +53,19 @@ pub(super) fn encode(
     write().map_err(|error| StoreError::encode("a table file")(error.into()))
 }
 
-fn properties(sequence: u64, sources: &[SourceRange]) -> Result<WriterProperties, ParquetError> {
-    let sources =
-        serde_json::to_string(sources).map_err(|error| ParquetError::External(Box::new(error)))?;
-    let footer = [
+fn properties(origin: Origin<'_>) -> Result<WriterProperties, ParquetError> {
+    let sources = serde_json::to_string(origin.sources)
+        .map_err(|error| ParquetError::External(Box::new(error)))?;
+    let mut footer = vec![
         (SCHEMA_VERSION_KEY, SCHEMA_VERSION.to_string()),
         (SOURCES_KEY, sources),
-        (SEQUENCE_KEY, sequence.to_string()),
+        (SEQUENCE_KEY, origin.sequence.to_string()),
     ];
-    let footer = footer.map(|(key, value)| KeyValue::new(key.to_owned(), value)).to_vec();
+    if let Some((first, last)) = origin.covers {
+        footer.push((COVERS_KEY, format!("[[{first},{last}]]")));
+    }
+    let pair = |(key, value): (&str, String)| KeyValue::new(key.to_owned(), value);
+    let footer = footer.into_iter().map(pair).collect();
     Ok(WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
         .set_dictionary_enabled(true)
@@ -68,6 +81,8 @@ pub(crate) struct Footer {
     pub(crate) schema_version: u32,
     pub(crate) sequence: u64,
     pub(crate) sources: Vec<SourceRange>,
+    /// Ranges `[first, last]` of sequences; in a settled file only.
+    pub(crate) covers: Option<Vec<(u64, u64)>>,
     pub(crate) rows: u64,
 }
 
@@ -85,11 +100,11 @@ pub(crate) fn open(bytes: Vec<u8>) -> Result<Opened, String> {
     let metadata = ArrowReaderMetadata::load(&bytes, <_>::default())
         .map_err(|error| format!("it cannot be read: {error}"))?;
     let file = metadata.metadata().file_metadata();
-    let value = |key: &str| {
+    let found = |key: &str| {
         let mut pairs = file.key_value_metadata().into_iter().flatten();
-        let value = pairs.find(|pair| pair.key == key).and_then(|pair| pair.value.as_deref());
-        value.ok_or_else(|| format!("its footer lacks {key}"))
+        pairs.find(|pair| pair.key == key).and_then(|pair| pair.value.as_deref())
     };
+    let value = |key: &str| found(key).ok_or_else(|| format!("its footer lacks {key}"));
     let number = |key: &str| {
         value(key)?.parse::<u64>().map_err(|_| format!("{key} in its footer is no number"))
     };
@@ -98,6 +113,10 @@ pub(crate) fn open(bytes: Vec<u8>) -> Result<Opened, String> {
         sequence: number(SEQUENCE_KEY)?,
         sources: serde_json::from_str(value(SOURCES_KEY)?)
             .map_err(|error| format!("{SOURCES_KEY} in its footer: {error}"))?,
+        covers: found(COVERS_KEY)
+            .map(serde_json::from_str)
+            .transpose()
+            .map_err(|error| format!("{COVERS_KEY} in its footer: {error}"))?,
         rows: file.num_rows() as u64,
     };
     Ok(Opened { footer, schema: Arc::clone(metadata.schema()), bytes, metadata })

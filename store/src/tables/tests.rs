@@ -48,7 +48,8 @@ fn a_file_is_seen_only_after_it_is_published_and_says_where_it_comes_from() {
     assert_eq!((file.bytes, file.rows), (bytes.len() as u64, 3));
     assert_eq!(file.sha256, sha256(&bytes));
     let opened = open(bytes).unwrap();
-    let expected = Footer { schema_version: 1, sequence: 7, sources: sources(), rows: 3 };
+    let expected =
+        Footer { schema_version: 1, sequence: 7, sources: sources(), covers: None, rows: 3 };
     assert_eq!(opened.footer, expected);
     let rows: Vec<_> = opened.batches().unwrap().map(Result::unwrap).collect();
     assert_eq!(rows, [rejected_batch("telemetry", 0..3)]);
@@ -93,6 +94,31 @@ fn a_recovery_publishes_what_was_committed_and_removes_what_was_not() {
     assert_ne!(left.sha256, lost.sha256);
     let waiting = vec![staged_key(&next).unwrap()];
     assert_eq!(blobs.list("system/staging").unwrap(), waiting);
+}
+
+#[test]
+fn a_recovery_publishes_settled_files_and_deletes_dropped_days_again() {
+    let blobs = Arc::new(MemoryStore::new());
+    let tables = Tables::new(Arc::<MemoryStore>::clone(&blobs));
+    let (gone, kept) = (stage(&tables, 0, 1), stage(&tables, 2, 2));
+    tables.publish(&gone).unwrap();
+    let batch = rejected_batch("telemetry", 0..1);
+    let place = (Dataset::Rejected, "2026-07-18");
+    let settled = tables.stage_settled(0, place, &batch, &[], (0, 0)).unwrap();
+    let day = schemas::commit::DroppedDay {
+        dataset: "rejected".to_owned(),
+        date: "2026-07-19".to_owned(),
+    };
+    let commits = [
+        commit(0, std::slice::from_ref(&gone)),
+        Commit { settled: vec![settled.clone()], dropped: vec![day], ..commit(1, &[]) },
+        commit(2, std::slice::from_ref(&kept)),
+    ];
+    assert_eq!(tables.recover_files(&commits).unwrap(), 2);
+    assert_eq!(tables.recover_files(&commits).unwrap(), 0);
+    assert_eq!(blobs.list("tables").unwrap(), [kept.path]);
+    assert_eq!(blobs.list("settled").unwrap(), [settled.path]);
+    assert_eq!(blobs.list("system").unwrap(), Vec::<String>::new());
 }
 
 #[test]

@@ -1,45 +1,43 @@
 //! One partition's journal, walked entry by entry beside the ranges that the chain says it merged.
+//!
+//! Of entries that were collected the chain still says offsets and counts: the walk begins after
+//! them.
 
 use schemas::entry::EntryHeader;
-use schemas::{Counts, Delta, Stream, StreamKind};
+use schemas::{Counts, Delta, Input, Stream, StreamKind};
 
 use super::chain::Told;
 use super::{PartitionReport, VerifyReport, owed};
 use crate::blobs::Blobs;
 use crate::error::StoreError;
-use crate::journal::{decode, delta_checksum, follows};
+use crate::journal::{Expected, decode, delta_checksum, follows};
+use crate::key;
 
 /// The walk over one journal.
 pub(super) struct Walk<'a> {
     stream: Stream,
     partition: PartitionReport,
-    before: Option<EntryHeader>,
+    /// Where the next entry has to stand; `None` before the first that is there.
+    expected: Option<Expected>,
     /// Ranges of the chain not yet walked to their end.
     ranges: &'a [Told],
-    /// Counts of the entries so far of the first of those, and where they started.
+    /// Entries so far of the first of those.
+    part: Part,
+}
+
+/// What has been walked of a range.
+#[derive(Default)]
+struct Part {
     counts: Counts,
     start: Option<i64>,
+    /// Its first entries were collected: its counts have been taken from the chain.
+    is_headless: bool,
 }
 
 impl<'a> Walk<'a> {
     pub(super) fn new(stream: Stream, topic: &str, ranges: &'a [Told]) -> Self {
-        let partition = PartitionReport {
-            topic: topic.to_owned(),
-            stream: stream.kind,
-            partition: stream.partition,
-            entries: 0,
-            start: 0,
-            end: 0,
-            records: 0,
-            applied: 0,
-            duplicates: 0,
-            rejected: 0,
-            gaps: Vec::new(),
-            overlaps: Vec::new(),
-            covered_until_in_tables: None,
-            records_not_in_tables: 0,
-        };
-        Self { stream, partition, before: None, ranges, counts: Counts::default(), start: None }
+        let partition = PartitionReport::new(topic, stream);
+        Self { stream, partition, expected: None, ranges, part: Part::default() }
     }
 
     /// Checks the next entry by itself, after the one before it, and against the chain.
@@ -50,9 +48,17 @@ impl<'a> Walk<'a> {
         report: &mut VerifyReport,
     ) -> Result<(), StoreError> {
         let Some(bytes) = blobs.get(key)? else {
-            report.problem(format!("`{key}` is missing"));
+            // Collection takes the oldest entries, also while this reads.
+            if self.expected.is_some() {
+                report.problem(format!("`{key}` is missing"));
+            }
             return Ok(());
         };
+        let expected = match self.expected {
+            Some(expected) => expected,
+            None => self.begin(key, report),
+        };
+        self.expected = Some(expected);
         let (entry, checksum) = match decode(&bytes) {
             Ok(decoded) => decoded,
             Err(what) => {
@@ -66,19 +72,50 @@ impl<'a> Walk<'a> {
         if !rows_agree(self.stream.kind, &entry.header.counts, &entry.delta) {
             report.problem(format!("the rows of `{key}` do not agree with its counts"));
         }
-        if let Err(what) = follows(self.before.as_ref(), &entry.header, self.stream, key) {
+        if let Err(what) = follows(expected, &entry.header, self.stream, key) {
             report.problem(format!("the journal of {}: {what}", self.stream));
         }
-        self.cover(&entry.header);
+        self.skip_passed(entry.header.number, report);
+        self.cover(&entry.header, expected);
         self.compare(&entry.header, report);
-        self.before = Some(entry.header);
+        self.expected = Some(Expected::after(&entry.header));
         Ok(())
     }
 
-    fn cover(&mut self, header: &EntryHeader) {
+    /// Takes what was collected before the first entry from the chain; where that does not cover
+    /// it, the journal has to begin at 0.
+    fn begin(&mut self, key: &str, report: &mut VerifyReport) -> Expected {
+        let nothing = Expected { number: 0, offset: None };
+        let number = key::parse_journal_entry(key).map_or(0, |(_, number)| number);
+        let count = self.ranges.partition_point(|told| told.range.first < number);
+        let (gone, _) = self.ranges.split_at(count);
+        let Some((newest, oldest)) = gone.last().zip(gone.first()) else { return nothing };
+        if newest.range.last + 1 < number {
+            return nothing;
+        }
+        let stream = self.stream;
+        let is_owed = |told: &Told| !told.in_tables && owed(stream.kind, &told.range.counts) > 0;
+        if gone.iter().any(is_owed) {
+            report.problem(format!("{stream}: entries were collected before their rows had files"));
+        }
         let partition = &mut self.partition;
-        let end = self.before.as_ref().map_or(header.start, |before| before.end);
-        if partition.entries == 0 {
+        partition.entries_collected = number;
+        partition.start = oldest.range.start;
+        partition.end = newest.range.end;
+        partition.covered_until_in_tables = Some(newest.range.end);
+        for told in gone {
+            partition.add(&told.range.counts);
+        }
+        self.part.is_headless = newest.range.last >= number;
+        self.ranges = &self.ranges[count - usize::from(self.part.is_headless)..];
+        let offset = (!self.part.is_headless).then_some(newest.range.end);
+        Expected { number, offset }
+    }
+
+    fn cover(&mut self, header: &EntryHeader, expected: Expected) {
+        let partition = &mut self.partition;
+        let end = expected.offset.unwrap_or(header.start);
+        if partition.entries + partition.entries_collected == 0 {
             partition.start = header.start;
         }
         match header.start {
@@ -86,29 +123,37 @@ impl<'a> Walk<'a> {
             start if start < end => partition.overlaps.push((start, end)),
             _ => {}
         }
+        for input in &header.inputs {
+            if let Input::Gap(gap) = input {
+                partition.gaps_accepted.push((gap.from, gap.to));
+            }
+        }
         partition.entries += 1;
         partition.end = header.end;
-        partition.records += header.counts.received;
-        partition.applied += header.counts.applied;
-        partition.duplicates += header.counts.duplicates;
-        partition.rejected += header.counts.rejected;
+        if !self.part.is_headless {
+            partition.add(&header.counts);
+        }
     }
 
     /// Adds the entry to the range of the chain that it is part of.
     fn compare(&mut self, header: &EntryHeader, report: &mut VerifyReport) {
-        self.skip_passed(header.number, report);
         let told = self.ranges.first().filter(|told| told.range.first <= header.number);
         if !told.is_some_and(|told| told.in_tables) {
             self.partition.records_not_in_tables += owed(self.stream.kind, &header.counts);
         }
         let Some(told) = told else { return };
-        self.counts.add(&header.counts);
-        let start = *self.start.get_or_insert(header.start);
+        self.part.counts.add(&header.counts);
+        let start = *self.part.start.get_or_insert(header.start);
         if header.number < told.range.last {
             return;
         }
-        let said = (told.range.start, told.range.end, told.range.counts);
-        if said != (start, header.end, self.counts) {
+        let agrees = if self.part.is_headless {
+            told.range.end == header.end && told.range.start <= start
+        } else {
+            let said = (told.range.start, told.range.end, told.range.counts);
+            said == (start, header.end, self.part.counts)
+        };
+        if !agrees {
             let (first, last) = (told.range.first, told.range.last);
             report.problem(format!(
                 "commit {} says other offsets or counts of entries {first} to {last} of {} than \
@@ -122,7 +167,7 @@ impl<'a> Walk<'a> {
         self.next_range();
     }
 
-    /// Ranges that end before `number` hold entries that the journal lacks.
+    /// Leaves ranges behind that hold entries that the journal lacks.
     fn skip_passed(&mut self, number: u64, report: &mut VerifyReport) {
         while let Some(told) = self.ranges.first().filter(|told| told.range.last < number) {
             let (first, last) = (told.range.first, told.range.last);
@@ -136,8 +181,7 @@ impl<'a> Walk<'a> {
 
     fn next_range(&mut self) {
         self.ranges = &self.ranges[1..];
-        self.counts = Counts::default();
-        self.start = None;
+        self.part = Part::default();
     }
 
     pub(super) fn finish(mut self, report: &mut VerifyReport) {

@@ -1,27 +1,30 @@
 //! The table files: each whole and where its commit says, and its sums those of the entries.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::Int64Type;
-use schemas::{Dataset, FileRecord, SCHEMA_VERSION, StreamKind};
+use schemas::commit::DroppedDay;
+use schemas::{Dataset, FileRecord, SCHEMA_VERSION};
 
 use super::chain::{ChainRead, Cut};
+use super::rows::{Contents, Sums};
 use super::{Progress, VerifyReport};
 use crate::blobs::Blobs;
 use crate::error::StoreError;
 use crate::hash::sha256;
 use crate::key;
-use crate::tables::{Footer, Opened, SourceRange, is_date, open, staged_key};
+use crate::retention::is_dropped;
+use crate::tables::{Footer, Opened, SourceRange, open, staged_key};
 use crate::world::TopicNames;
 
-/// What files and entries must agree on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Sums {
-    records: i64,
-    duplicates: i64,
-    rejected: i64,
-    alerts: i64,
+/// By day, the table files of it that stand, with what they hold: what settled files repeat.
+pub(super) type Days = BTreeMap<DroppedDay, Vec<DayFile>>;
+
+/// One table file of a day.
+#[derive(Debug)]
+pub(super) struct DayFile {
+    pub(super) sequence: u64,
+    /// `None` where it could not be read, which has been reported.
+    pub(super) contents: Option<Contents>,
 }
 
 pub(super) fn check(
@@ -30,23 +33,38 @@ pub(super) fn check(
     topics: &TopicNames,
     report: &mut VerifyReport,
     progress: &mut dyn FnMut(Progress),
-) -> Result<(), StoreError> {
+) -> Result<Days, StoreError> {
     let total = chain.cuts.iter().map(|cut| cut.files.len()).sum::<usize>() as u64;
-    let (mut done, mut named) = (0, BTreeSet::new());
+    let settled = chain.settled_days();
+    let (mut done, mut days) = (0, Days::new());
     for (at, cut) in chain.cuts.iter().enumerate() {
         let newest = if at + 1 == chain.cuts.len() { Newest::Yes } else { Newest::No };
         let sources = SourceRange::joined(&cut.merged, topics).ok();
         let (mut sums, mut all_read) = (Sums::default(), true);
         for file in &cut.files {
-            if !named.insert(file.path.as_str()) {
-                report.problem(format!("`{}` is named twice", file.path));
-            }
-            match check_file(blobs, cut, file, sources.as_deref(), newest, report)? {
-                Ok(of_file) => sums.add(of_file),
-                Err(what) => {
-                    all_read = false;
-                    report.problem(format!("`{}`: {what}", file.path));
+            let day = day_of(file);
+            let is_settled = day.as_ref().is_some_and(|day| settled.contains(day));
+            let expected = Expected::of_cut(cut, sources.as_deref(), newest);
+            let found = if is_dropped(&chain.drops, &file.path) {
+                Found::Dropped
+            } else {
+                check_file(blobs, chain, &expected, file, is_settled.into(), report)?
+            };
+            let contents = match found {
+                Found::Sound(contents) => {
+                    report.tables.entry(file.dataset.clone()).or_default().add(file);
+                    sums.add(&contents.sums);
+                    Some(contents)
                 }
+                Found::Dropped => None,
+                Found::Wrong(what) => {
+                    report.problem(format!("`{}`: {what}", file.path));
+                    None
+                }
+            };
+            all_read &= contents.is_some();
+            if let Some(day) = day.filter(|_| !is_dropped(&chain.drops, &file.path)) {
+                days.entry(day).or_default().push(DayFile { sequence: cut.sequence, contents });
             }
             done += 1;
             progress(Progress { step: "files", done, total });
@@ -58,166 +76,163 @@ pub(super) fn check(
             ));
         }
     }
-    check_foreign(blobs, &named, chain.next_sequence, report)
+    Ok(days)
+}
+
+/// The dataset and the day that a file says it belongs to.
+pub(super) fn day_of(file: &FileRecord) -> Option<DroppedDay> {
+    let (dataset, date) = key::parse_day(&file.path)?;
+    Some(DroppedDay { dataset: dataset.name().to_owned(), date: date.to_owned() })
 }
 
 /// Whether a file belongs to the newest commit with files, the only one that may lag.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Newest {
+pub(super) enum Newest {
     Yes,
     No,
 }
 
+/// What a file has to be.
+pub(super) struct Expected<'a> {
+    pub(super) folder: &'static str,
+    pub(super) sequence: u64,
+    pub(super) newest: Newest,
+    /// `None` where the ranges themselves are broken, which has been reported, or may have holes.
+    pub(super) sources: Option<&'a [SourceRange]>,
+    pub(super) covers: Option<(u64, u64)>,
+}
+
+impl<'a> Expected<'a> {
+    fn of_cut(cut: &Cut, sources: Option<&'a [SourceRange]>, newest: Newest) -> Self {
+        let sequence = cut.sequence;
+        Self { folder: key::TABLES, sequence, newest, sources, covers: None }
+    }
+}
+
+/// How much of a file's rows is looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// What the commit's counts speak of.
+    Sums,
+    /// Every value.
+    Rows,
+}
+
+impl From<bool> for Depth {
+    fn from(is_settled: bool) -> Self {
+        if is_settled { Self::Rows } else { Self::Sums }
+    }
+}
+
+/// What became of a file.
+pub(super) enum Found {
+    Sound(Contents),
+    /// Gone with its day.
+    Dropped,
+    Wrong(String),
+}
+
 /// Files that no commit names, unless the chain has grown since it was read.
-fn check_foreign(
+pub(super) fn check_foreign(
     blobs: &dyn Blobs,
-    named: &BTreeSet<&str>,
-    next_sequence: u64,
+    chain: &ChainRead,
     report: &mut VerifyReport,
 ) -> Result<(), StoreError> {
-    for key in blobs.list(key::TABLES)? {
-        let newer = key::parse_file(&key).filter(|(sequence, _)| *sequence >= next_sequence);
-        let is_committed = match newer {
-            Some((sequence, _)) => blobs.get(&key::commit(sequence))?.is_some(),
-            None => false,
-        };
-        if !named.contains(key.as_str()) && !is_committed {
-            report.problem(format!("`{key}` is named by no commit"));
+    let mut named = BTreeSet::new();
+    let cuts = chain.cuts.iter().flat_map(|cut| &cut.files);
+    for file in cuts.chain(chain.settled.iter().flat_map(|settled| &settled.files)) {
+        if !named.insert(file.path.as_str()) {
+            report.problem(format!("`{}` is named twice", file.path));
+        }
+    }
+    for folder in [key::TABLES, key::SETTLED] {
+        for key in blobs.list(folder)? {
+            let sequence = key::parse_file(&key).map(|(sequence, _)| sequence);
+            let newer = sequence.filter(|sequence| *sequence >= chain.next_sequence);
+            let is_committed = match newer {
+                Some(sequence) => blobs.get(&key::commit(sequence))?.is_some(),
+                None => false,
+            };
+            if !named.contains(key.as_str()) && !is_committed {
+                report.problem(format!("`{key}` is named by no commit"));
+            }
         }
     }
     Ok(())
 }
 
-/// Checks one file; the inner error is what is wrong with it.
-fn check_file(
+/// Checks one file by itself.
+pub(super) fn check_file(
     blobs: &dyn Blobs,
-    cut: &Cut,
+    chain: &ChainRead,
+    expected: &Expected<'_>,
     file: &FileRecord,
-    sources: Option<&[SourceRange]>,
-    newest: Newest,
+    depth: Depth,
     report: &mut VerifyReport,
-) -> Result<Result<Sums, String>, StoreError> {
-    let (dataset, staged) = match place(cut, file) {
+) -> Result<Found, StoreError> {
+    let (dataset, staged) = match place(expected, file) {
         Ok(place) => place,
-        Err(what) => return Ok(Err(what)),
+        Err(what) => return Ok(Found::Wrong(what)),
     };
     let mut bytes = blobs.get(&file.path)?;
-    if bytes.is_none() && newest == Newest::Yes {
+    if bytes.is_none() && expected.newest == Newest::Yes {
         bytes = blobs.get(&staged)?;
         report.files_unpublished += u64::from(bytes.is_some());
     }
     let Some(bytes) = bytes else {
-        return Ok(Err("it is missing".to_owned()));
+        let is_dropped = chain.dropped_since(blobs, &file.path)?;
+        let missing = || Found::Wrong("it is missing".to_owned());
+        return Ok(if is_dropped { Found::Dropped } else { missing() });
     };
     if bytes.len() as u64 != file.bytes || sha256(&bytes) != file.sha256 {
-        return Ok(Err("it has changed since its commit".to_owned()));
+        return Ok(Found::Wrong("it has changed since its commit".to_owned()));
     }
-    Ok(open(bytes).and_then(|opened| {
-        check_footer(&opened, dataset, cut, file, sources)?;
-        let table = report.tables.entry(file.dataset.clone()).or_default();
-        table.files += 1;
-        table.rows += file.rows;
-        table.bytes += file.bytes;
-        sums_of(&opened, dataset)
-    }))
+    let contents = open(bytes).and_then(|opened| {
+        check_footer(&opened, dataset, expected, file)?;
+        Contents::of(&opened, dataset, depth)
+    });
+    Ok(contents.map_or_else(Found::Wrong, Found::Sound))
 }
 
 /// The dataset and the staged name of a file that is where it should be.
-fn place(cut: &Cut, file: &FileRecord) -> Result<(Dataset, String), String> {
+fn place(expected: &Expected<'_>, file: &FileRecord) -> Result<(Dataset, String), String> {
     let unknown = || format!("its dataset `{}` is unknown", file.dataset);
     let dataset = Dataset::from_name(&file.dataset).ok_or_else(unknown)?;
     let staged = staged_key(file).map_err(|error| error.to_string())?;
-    let date = file.path.split('/').nth(2).and_then(|part| part.strip_prefix("date="));
-    let expected = date
-        .filter(|date| is_date(date))
-        .zip(key::parse_file(&file.path))
-        .map(|(date, (_, n))| key::table_file(dataset, date, cut.sequence, n));
-    if expected.as_deref() == Some(&*file.path) {
+    let sequence = expected.sequence;
+    let right =
+        key::parse_day(&file.path).zip(key::parse_file(&file.path)).map(|((_, date), (_, n))| {
+            match expected.folder {
+                key::SETTLED => key::settled_file(dataset, date, sequence, n),
+                _ => key::table_file(dataset, date, sequence, n),
+            }
+        });
+    if right.as_deref() == Some(&*file.path) {
         Ok((dataset, staged))
     } else {
-        Err(format!("it is no place for a file of commit {}", cut.sequence))
+        Err(format!("it is no place for a file of commit {sequence}"))
     }
 }
 
 fn check_footer(
     opened: &Opened,
     dataset: Dataset,
-    cut: &Cut,
+    expected: &Expected<'_>,
     file: &FileRecord,
-    sources: Option<&[SourceRange]>,
 ) -> Result<(), String> {
     if opened.schema.fields() != dataset.schema().fields() {
         return Err("its columns are not those of its dataset".to_owned());
     }
-    let expected = Footer {
+    let right = Footer {
         schema_version: SCHEMA_VERSION,
-        sequence: cut.sequence,
-        // Where the ranges themselves are broken, that has been reported already.
-        sources: sources.map_or_else(|| opened.footer.sources.clone(), <[_]>::to_vec),
+        sequence: expected.sequence,
+        sources: expected.sources.map_or_else(|| opened.footer.sources.clone(), <[_]>::to_vec),
+        covers: expected.covers.map(|range| vec![range]),
         rows: file.rows,
     };
-    if opened.footer == expected {
+    if opened.footer == right {
         Ok(())
     } else {
-        Err(format!("its footer says {:?}, its commit {expected:?}", opened.footer))
-    }
-}
-
-fn sums_of(opened: &Opened, dataset: Dataset) -> Result<Sums, String> {
-    let rows = opened.footer.rows as i64;
-    let mut sums = match dataset {
-        Dataset::Rejected => Sums { rejected: rows, ..Sums::default() },
-        Dataset::Alerts => Sums { alerts: rows, ..Sums::default() },
-        _ => Sums::default(),
-    };
-    for batch in opened.batches()? {
-        let batch = batch?;
-        if dataset == Dataset::RingHealth {
-            sums.records += whole_ring_sum(&batch, "records")?;
-            sums.duplicates += whole_ring_sum(&batch, "duplicates")?;
-        }
-    }
-    Ok(sums)
-}
-
-/// The sum of a column over the rows of whole rings (change NULL).
-fn whole_ring_sum(batch: &RecordBatch, column: &str) -> Result<i64, String> {
-    let found = |name: &str| {
-        batch.column_by_name(name).ok_or_else(|| format!("its column {name} is missing"))
-    };
-    let (change, values) = (found("change")?, found(column)?.as_primitive::<Int64Type>());
-    let rows = (0..batch.num_rows()).filter(|row| change.is_null(*row));
-    Ok(rows.map(|row| values.value(row)).sum())
-}
-
-impl Sums {
-    /// What the files of a cut have to hold.
-    fn of_entries(cut: &Cut) -> Self {
-        let mut sums = Self { alerts: cut.alert_count as i64, ..Self::default() };
-        for range in &cut.merged {
-            if range.stream.kind == StreamKind::Telemetry {
-                sums.records += range.counts.applied as i64;
-                sums.duplicates += range.counts.duplicates as i64;
-            }
-            sums.rejected += range.counts.rejected as i64;
-        }
-        sums
-    }
-
-    fn add(&mut self, other: Self) {
-        self.records += other.records;
-        self.duplicates += other.duplicates;
-        self.rejected += other.rejected;
-        self.alerts += other.alerts;
-    }
-}
-
-impl std::fmt::Display for Sums {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { records, duplicates, rejected, alerts } = self;
-        write!(
-            formatter,
-            "{records} records, {duplicates} duplicates, {rejected} rejected, {alerts} alerts"
-        )
+        Err(format!("its footer says {:?}, its commit {right:?}", opened.footer))
     }
 }

@@ -18,6 +18,8 @@ use crate::testing::{parts, rejected_batch};
 use crate::world::{LAYOUT, WorldInput};
 use crate::{Chain, EntryParts, Journal, SourceRange, Tables};
 
+mod housekeeping;
+
 const TELEMETRY: Stream = Stream { kind: StreamKind::Telemetry, partition: 0 };
 const CHANGES: Stream = Stream { kind: StreamKind::Changes, partition: 0 };
 
@@ -127,18 +129,12 @@ impl Fixture {
         if !files.is_empty() {
             self.open.clear();
         }
-        let commit = Commit {
-            v: 1,
-            sequence: self.chain.next_sequence(),
-            publisher: "a".to_owned(),
-            merged,
-            evaluated_until: None,
-            alerts: Vec::new(),
-            cut: true,
-            files,
-            ..Commit::default()
-        };
-        self.chain.append(&commit).unwrap();
+        self.append(Commit { merged, cut: true, files, ..Commit::default() });
+    }
+
+    fn append(&mut self, commit: Commit) {
+        let (sequence, publisher) = (self.chain.next_sequence(), "a".to_owned());
+        self.chain.append(&Commit { v: 1, sequence, publisher, ..commit }).unwrap();
     }
 
     fn verify(&self, extent: Extent) -> VerifyReport {
@@ -199,6 +195,7 @@ fn a_sound_folder_is_clean_and_the_report_says_how_far_it_is() {
         stream: StreamKind::Telemetry,
         partition: 0,
         entries: 5,
+        entries_collected: 0,
         start: 0,
         end: 24,
         records: 24,
@@ -207,8 +204,10 @@ fn a_sound_folder_is_clean_and_the_report_says_how_far_it_is() {
         rejected: 5,
         gaps: Vec::new(),
         overlaps: Vec::new(),
+        gaps_accepted: Vec::new(),
         covered_until_in_tables: Some(13),
         records_not_in_tables: 11,
+        broker: None,
     };
     assert_eq!(report.partitions[0], telemetry);
     assert_eq!(report.partitions[1].covered_until_in_tables, Some(41));

@@ -86,7 +86,7 @@ fn rows(tables: &[TableRows], dataset: Dataset) -> Vec<String> {
     lines
 }
 
-fn health(window: i64, evaluated: i64, ring: &str, bits: u8, at_risk_ms: i64) -> Delta {
+pub(super) fn health(window: i64, evaluated: i64, ring: &str, bits: u8, at_risk_ms: i64) -> Delta {
     let row = HealthDelta {
         place: Place { window: minute(window), evaluated: minute(evaluated) },
         ring: Arc::from(ring),

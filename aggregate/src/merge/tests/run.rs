@@ -17,7 +17,7 @@ pub(super) type Key = (Timestamp, Option<String>, String, Option<String>);
 pub(super) type SignalKey = (Key, String, Option<String>, Option<String>);
 
 /// What came out: sums over all cuts without rows of zeros, and all windows.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Run {
     pub health: BTreeMap<Key, [i64; health::CELLS]>,
     pub signals: BTreeMap<SignalKey, [i64; 2]>,
@@ -27,6 +27,16 @@ pub(super) struct Run {
 }
 
 pub(super) fn collect(world: &World, scheme: &Scheme, windows_max: usize) -> Run {
+    collect_through(world, scheme, windows_max, |merge| merge)
+}
+
+/// The same, each time going on with what `through` makes of the merge.
+pub(super) fn collect_through(
+    world: &World,
+    scheme: &Scheme,
+    windows_max: usize,
+    mut through: impl FnMut(Merge) -> Merge,
+) -> Run {
     let mut draws = scheme.0.iter().copied().cycle();
     let mut draw = || draws.next().unwrap_or(0);
     let streams: Vec<Stream> = (0..STREAMS).map(stream).collect();
@@ -46,6 +56,7 @@ pub(super) fn collect(world: &World, scheme: &Scheme, windows_max: usize) -> Run
         if draw().is_multiple_of(4) {
             run.take(merge.cut());
         }
+        merge = through(merge);
     }
     run.windows.extend(std::iter::from_fn(|| merge.next_window()));
     run.take(merge.cut());

@@ -1,0 +1,73 @@
+//! A device in stored state: its fields one after the other, little-endian, as wide as they are.
+//!
+//! Millions of devices are stored and loaded at a time; a general format takes several times as
+//! long, and saves little: identities are random, and most numbers large.
+
+use super::{Device, Gap, Group, Life, SLOTS_MAX};
+use crate::intern::NameId;
+use crate::sets::SetId;
+
+/// Bytes of a device.
+pub(crate) const BYTES: usize = 92 + 2 * SLOTS_MAX;
+
+/// The bytes that stand for a device.
+pub(crate) fn bytes(device: &Device) -> [u8; BYTES] {
+    let mut bytes = [0; BYTES];
+    let mut rest = &mut bytes[..];
+    let mut put = |field: &[u8]| {
+        let (here, after) = std::mem::take(&mut rest).split_at_mut(field.len());
+        here.copy_from_slice(field);
+        rest = after;
+    };
+    let Group { ring, set } = device.group();
+    let [low, high] = device.identity;
+    for number in [low, high, device.seq, device.seq_bits] {
+        put(&number.to_le_bytes());
+    }
+    for time_ms in [device.newest_ms, device.from_ms, device.until_ms, device.boot_ms] {
+        put(&time_ms.to_le_bytes());
+    }
+    let lengths = [device.boot_gap_ms, device.gap_ms, device.sign_age_ms, device.interval_s];
+    for number in lengths.into_iter().chain([device.timer]) {
+        put(&number.to_le_bytes());
+    }
+    for id in [set.0, device.attempt.0].into_iter().chain(device.names.map(|name| name.0)) {
+        put(&id.to_le_bytes());
+    }
+    put(&[ring, device.seq_unborn, device.life as u8, device.gap as u8]);
+    bytes
+}
+
+/// The device that the bytes stand for; `None` if they stand for none.
+pub(crate) fn device(mut bytes: &[u8]) -> Option<Device> {
+    let rest = &mut bytes;
+    let identity = [u64::from_le_bytes(take(rest)?), u64::from_le_bytes(take(rest)?)];
+    let mut device = Device::new(identity, Group::default());
+    for number in [&mut device.seq, &mut device.seq_bits] {
+        *number = u64::from_le_bytes(take(rest)?);
+    }
+    let times = [&mut device.newest_ms, &mut device.from_ms];
+    for time_ms in times.into_iter().chain([&mut device.until_ms, &mut device.boot_ms]) {
+        *time_ms = i64::from_le_bytes(take(rest)?);
+    }
+    let lengths = [&mut device.boot_gap_ms, &mut device.gap_ms, &mut device.sign_age_ms];
+    for number in lengths.into_iter().chain([&mut device.interval_s, &mut device.timer]) {
+        *number = u32::from_le_bytes(take(rest)?);
+    }
+    let set = SetId(u16::from_le_bytes(take(rest)?));
+    for id in [&mut device.attempt].into_iter().chain(&mut device.names) {
+        *id = NameId(u16::from_le_bytes(take(rest)?));
+    }
+    let [ring, seq_unborn, life, gap] = take(rest)?;
+    device.set_group(Group { ring, set });
+    device.seq_unborn = seq_unborn;
+    device.life = [Life::Away, Life::AtRisk, Life::Silent].get(usize::from(life)).copied()?;
+    device.gap = [Gap::Unknown, Gap::Silent, Gap::Shut].get(usize::from(gap)).copied()?;
+    (seq_unborn < 64).then_some(device)
+}
+
+fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+    let (field, rest) = bytes.split_first_chunk()?;
+    *bytes = rest;
+    Some(*field)
+}

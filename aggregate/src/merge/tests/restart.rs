@@ -1,0 +1,100 @@
+//! A merge that was stored and loaded hands out what it would have handed out.
+
+use super::run::collect_through;
+use super::world::{STREAMS, config, entry, minute, stream};
+use super::*;
+use crate::state::StateError;
+
+fn streams() -> Vec<Stream> {
+    (0..STREAMS).map(stream).collect()
+}
+
+fn reload(merge: &Merge, windows_max: usize) -> Merge {
+    let stored = merge.save();
+    let loaded = Merge::load(config(windows_max), &streams(), &stored).unwrap();
+    assert_eq!(loaded.save(), stored, "loading loses nothing");
+    loaded
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn stored_and_loaded_anywhere_it_goes_on_as_before(
+        world in world(), scheme in scheme(), windows_max in 1_usize..40, every in 1_usize..9,
+    ) {
+        let mut turn = 0;
+        let restarting = collect_through(&world, &scheme, windows_max, |merge| {
+            turn += 1;
+            if turn % every == 0 { reload(&merge, windows_max) } else { merge }
+        });
+        prop_assert_eq!(restarting, collect(&world, &scheme, windows_max));
+    }
+
+    #[test]
+    fn bytes_that_are_not_state_are_an_error_or_load_without_a_panic(
+        world in world(), at in any::<prop::sample::Index>(), bit in 0_u8..8,
+    ) {
+        let mut merge = Merge::new(config(WINDOWS_MAX), &streams());
+        world.entries(&mut || 1).iter().flatten().for_each(|entry| merge.add(entry));
+        let mut stored = merge.save();
+        let load = |bytes: &[u8]| Merge::load(config(WINDOWS_MAX), &streams(), bytes);
+        for length in 0..stored.len() {
+            prop_assert!(load(&stored[..length]).is_err(), "{length} of {} bytes", stored.len());
+        }
+        let at = at.index(stored.len());
+        stored[at] ^= 1 << bit;
+        let _either = load(&stored);
+    }
+}
+
+#[test]
+fn a_stream_may_be_new_and_none_may_be_missing() {
+    let mut merge = Merge::new(config(WINDOWS_MAX), &streams()[..2]);
+    merge.add(&entry(stream(1), 0));
+    let stored = merge.save();
+    let load = |count| Merge::load(config(WINDOWS_MAX), &streams()[..count], &stored);
+    assert_eq!(load(1).err(), Some(StateError::Settings));
+    let mut merge = load(3).unwrap();
+    assert_eq!([0, 1, 2].map(|index| merge.next_number(stream(index))), [0, 1, 0]);
+    merge.add(&entry(stream(2), 0));
+    assert_eq!(merge.next_number(stream(2)), 1);
+}
+
+/// A merge of three streams that have closed all before these minutes, one row in each.
+fn closed(minutes: [i64; 3]) -> Merge {
+    let mut merge = Merge::new(config(100), &streams()[..3]);
+    for (index, number) in minutes.into_iter().enumerate() {
+        let mut entry = entry(stream(index), 0);
+        entry.header.closed_until = minute(number);
+        entry.delta = super::cases::health(number, number, "first", 0, 5);
+        merge.add(&entry);
+    }
+    merge
+}
+
+#[test]
+fn a_stream_far_ahead_of_the_slowest_waits_and_nobody_waits_for_one_that_has_ended() {
+    let ahead = |merge: &Merge| [0, 1, 2].map(|index| merge.is_ahead(stream(index)));
+    assert_eq!(ahead(&closed([500, 600, 601])), [false, false, true]);
+    let mut merge = closed([500, 600, 601]);
+    let mut end = entry(stream(0), 1);
+    end.header.closed_until = minute(500);
+    end.header.ended = true;
+    merge.add(&end);
+    let windows: Vec<_> = std::iter::from_fn(|| merge.next_window()).collect();
+    assert_eq!((windows.len(), ahead(&merge)), (1, [false; 3]));
+}
+
+#[test]
+fn before_the_slowest_has_an_entry_the_first_rows_are_what_others_are_ahead_of() {
+    let mut merge = Merge::new(config(100), &streams()[..3]);
+    let mut add = |number, until| {
+        let mut entry = entry(stream(0), number);
+        entry.header.closed_until = minute(until);
+        entry.delta = super::cases::health(until, until, "first", 0, 5);
+        merge.add(&entry);
+        merge.is_ahead(stream(0))
+    };
+    assert_eq!([add(0, 500), add(1, 600), add(2, 601)], [false, false, true]);
+}

@@ -1,0 +1,64 @@
+//! Every metric of the shell, declared once.
+
+use std::time::Duration;
+
+use metrics::{
+    Gauge, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
+
+const PARTITIONS_OWNED: &str = "ringwatch_partitions_owned";
+const PUBLISHER: &str = "ringwatch_publisher";
+const STORE_AWAY: &str = "ringwatch_store_away";
+const STORE_AWAY_SECONDS: &str = "ringwatch_store_away_seconds";
+const PAUSE_SECONDS: &str = "ringwatch_pause_seconds";
+const SNAPSHOTS: &str = "ringwatch_snapshots_total";
+const SNAPSHOT_BYTES: &str = "ringwatch_snapshot_bytes_total";
+const CHECKPOINTS: &str = "ringwatch_checkpoints_total";
+
+/// Declares every metric of this crate.
+pub fn describe() {
+    describe_gauge!(PARTITIONS_OWNED, Unit::Count, "Partitions that this process journals");
+    describe_gauge!(PUBLISHER, Unit::Count, "1 in the process that publishes, else 0");
+    describe_gauge!(STORE_AWAY, Unit::Count, "1 while a part waits for the store, by its work");
+    describe_histogram!(STORE_AWAY_SECONDS, Unit::Seconds, "Length of each outage of the store");
+    describe_histogram!(
+        PAUSE_SECONDS,
+        Unit::Seconds,
+        "How long reading stood still, by cause: entry or snapshot"
+    );
+    describe_counter!(SNAPSHOTS, Unit::Count, "Device states written down");
+    describe_counter!(SNAPSHOT_BYTES, Unit::Bytes, "Bytes of device states written down");
+    describe_counter!(CHECKPOINTS, Unit::Count, "States of the publisher written down");
+}
+
+/// Partitions that this process journals.
+pub(crate) fn partitions_owned() -> Gauge {
+    gauge!(PARTITIONS_OWNED)
+}
+
+/// Whether this process publishes.
+pub(crate) fn publisher() -> Gauge {
+    gauge!(PUBLISHER)
+}
+
+pub(crate) fn store_away(what: &'static str) -> Gauge {
+    gauge!(STORE_AWAY, "work" => what)
+}
+
+pub(crate) fn store_away_seconds(what: &'static str, away: Duration) {
+    histogram!(STORE_AWAY_SECONDS, "work" => what).record(away);
+}
+
+/// Reading stood still for this long.
+pub(crate) fn pause(cause: &'static str, length: Duration) {
+    histogram!(PAUSE_SECONDS, "cause" => cause).record(length);
+}
+
+pub(crate) fn snapshot(bytes: u64) {
+    counter!(SNAPSHOTS).increment(1);
+    counter!(SNAPSHOT_BYTES).increment(bytes);
+}
+
+pub(crate) fn checkpoint() {
+    counter!(CHECKPOINTS).increment(1);
+}

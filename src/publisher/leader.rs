@@ -1,0 +1,421 @@
+//! The steps of whoever publishes.
+//!
+//! ```text
+//! Entry ─► Merge ─► window ready ─► Engine ─► transitions ─► commit ─► deliveries
+//!            └────── rows wait ─────────────► tables staged ─► commit ─► tables visible ─► checkpoint
+//! ```
+//! Its state is derived: after a restart the chain says which entries each commit merged, and the
+//! same steps give the same windows, alerts and revisions again, or we stop (`ChainDiverged`).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aggregate::merge::{Merge, MergeConfig, MergeRefused};
+use alerts::{DetectionConfig, Engine};
+use schemas::commit::{Commit, FileRecord};
+use schemas::{Alert, Counts, Entry, Named, SCHEMA_VERSION, Stream, StreamKind, Timestamp};
+use serde::{Deserialize, Serialize};
+use store::{Blobs, Chain, Journal, SourceRange, StoreError, Tables, TopicNames};
+
+use super::FOREIGN_COMMIT_PATIENCE;
+use super::ranges::Merged;
+use crate::clock::Clock;
+use crate::config::{Config, PublishRule};
+use crate::patience::patiently;
+use crate::pipeline::PipelineError;
+use crate::shutdown::Stop;
+use crate::summary::{Summary, last_states};
+use crate::view::SharedView;
+
+/// Entries read from one journal before others have their turn.
+const ENTRIES_PER_TURN: usize = 64;
+
+/// What stays the same whoever leads.
+#[derive(Clone)]
+pub(super) struct Setting {
+    pub(super) store: Arc<dyn Blobs>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) stop: Stop,
+    pub(super) streams: Vec<Stream>,
+    pub(super) topics: TopicNames,
+    pub(super) merge: MergeConfig,
+    pub(super) detection: DetectionConfig,
+    pub(super) rule: PublishRule,
+    pub(super) writer: String,
+    pub(super) view: SharedView,
+}
+
+impl Setting {
+    #[expect(clippy::too_many_arguments, reason = "the parts of a publisher, taken apart once")]
+    pub(super) fn new(
+        store: Arc<dyn Blobs>,
+        clock: Arc<dyn Clock>,
+        stop: Stop,
+        streams: Vec<Stream>,
+        topics: TopicNames,
+        config: &Config,
+        writer: String,
+        view: SharedView,
+    ) -> Self {
+        let names = StreamKind::ALL.iter().map(|kind| (*kind, topics.of(*kind).to_owned()));
+        let merge = MergeConfig {
+            window_length: config.fold.window_length,
+            rings: config.fold.rings.clone(),
+            topics: names.collect(),
+            windows_max: config.windows_max,
+            changes_max: usize::from(config.fold.limits.changes_max),
+        };
+        let (detection, rule) = (config.detection.clone(), config.publish);
+        Self { store, clock, stop, streams, topics, merge, detection, rule, writer, view }
+    }
+}
+
+/// The publisher's state while it leads.
+pub(super) struct Leader {
+    pub(super) setting: Setting,
+    pub(super) chain: Chain,
+    pub(super) tables: Tables,
+    pub(super) merge: Merge,
+    pub(super) engine: Engine,
+    /// Entries merged since the last commit, and since the last commit with files.
+    pub(super) uncommitted: Merged,
+    pub(super) unpublished: Merged,
+    /// Streams of which entries were read that another process wrote, since the last commit.
+    foreign: Vec<Stream>,
+    /// Transitions since the last commit, and since the last commit with files.
+    pub(super) raised: Vec<Alert>,
+    pub(super) alerts_unpublished: Vec<Alert>,
+    /// Every episode, in its last state.
+    pub(super) episodes: Vec<Alert>,
+    pub(super) evaluated_until: Option<Timestamp>,
+    pub(super) windows: u64,
+    /// Windows evaluated when the verdicts were last shown.
+    shown_windows: u64,
+    /// What the merge had refused when that was last counted.
+    refused: MergeRefused,
+    /// Of telemetry.
+    pub(super) counts: Counts,
+    pub(super) published: Published,
+    /// The newest durable checkpoint: named by every later commit.
+    pub(super) checkpoint: Option<Named>,
+    pub(super) last: Last,
+    /// When each stream last brought an entry by the queue.
+    fed: BTreeMap<Stream, Duration>,
+    pub(super) deliver_from: Duration,
+    /// Commits to offer to the deliveries.
+    pub(super) undelivered: Vec<(u64, Vec<Arc<Alert>>)>,
+}
+
+/// What has been shown to readers.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Published {
+    files: u64,
+    rows: u64,
+}
+
+/// Monotonic times of what is done at intervals.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Last {
+    pub(super) commit: Duration,
+    pub(super) publish: Duration,
+    pub(super) checkpoint: Duration,
+    pub(super) poll: Duration,
+}
+
+/// Whether a commit brings tables.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Publishing {
+    Nothing,
+    Tables,
+}
+
+/// Whether the publisher goes on after a commit.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Leave {
+    No,
+    Yes,
+}
+
+impl Leader {
+    /// A leader before the first commit, or with the state of a checkpoint.
+    pub(super) fn new(setting: &Setting, chain: Chain, merge: Merge, engine: Engine) -> Self {
+        let now = setting.clock.monotonic();
+        Self {
+            chain,
+            tables: Tables::new(Arc::clone(&setting.store)),
+            merge,
+            engine,
+            uncommitted: Merged::default(),
+            unpublished: Merged::default(),
+            foreign: Vec::new(),
+            raised: Vec::new(),
+            alerts_unpublished: Vec::new(),
+            episodes: Vec::new(),
+            evaluated_until: None,
+            windows: 0,
+            shown_windows: 0,
+            refused: MergeRefused::default(),
+            counts: Counts::default(),
+            published: Published::default(),
+            checkpoint: None,
+            last: Last { commit: now, publish: now, checkpoint: now, poll: now },
+            fed: BTreeMap::new(),
+            deliver_from: now,
+            undelivered: Vec::new(),
+            setting: setting.clone(),
+        }
+    }
+
+    /// The first steps after recovery: a commit of our own ends the time of every other leader.
+    pub(super) fn take_office(&mut self) -> Result<(), PipelineError> {
+        self.catch_up()?;
+        let is_first = self.chain.next_sequence() == 0;
+        if !self.uncommitted.is_empty() || (self.setting.rule.lease.is_some() && !is_first) {
+            // What was evaluated while catching up must be evaluated alike at the next start.
+            self.commit(Publishing::Nothing, Leave::No)?;
+        }
+        self.show();
+        Ok(())
+    }
+
+    /// What time brings: entries of other processes, commits, tables.
+    pub(super) fn tick(&mut self) -> Result<(), PipelineError> {
+        let now = self.setting.clock.monotonic();
+        let rule = self.setting.rule;
+        if let Some(every) = rule.poll_interval
+            && now.saturating_sub(self.last.poll) >= every
+        {
+            self.last.poll = now;
+            let silent = |at: &Duration| now.saturating_sub(*at) >= every * 4;
+            for stream in self.setting.streams.clone() {
+                if self.fed.get(&stream).is_none_or(silent) {
+                    self.read_journal(stream, ENTRIES_PER_TURN)?;
+                }
+            }
+        }
+        self.commit_if_raised()?;
+        if self.is_publishing_due(now) {
+            self.commit(Publishing::Tables, Leave::No)?;
+        } else if rule.lease.is_some_and(|lease| now.saturating_sub(self.last.commit) >= lease) {
+            self.commit(Publishing::Nothing, Leave::No)?;
+        }
+        Ok(())
+    }
+
+    /// Commits everything and says that a successor need not wait.
+    pub(super) fn resign(&mut self) -> Result<(), PipelineError> {
+        let is_leased = self.setting.rule.lease.is_some() && self.chain.next_sequence() > 0;
+        if !self.uncommitted.is_empty() || self.has_rows() || is_leased {
+            self.commit(Publishing::Tables, Leave::Yes)?;
+        }
+        Ok(())
+    }
+
+    fn commit_if_raised(&mut self) -> Result<(), PipelineError> {
+        if self.raised.is_empty() {
+            return Ok(());
+        }
+        self.commit(Publishing::Nothing, Leave::No)
+    }
+
+    fn has_rows(&self) -> bool {
+        self.merge.rows_pending() > 0 || !self.alerts_unpublished.is_empty()
+    }
+
+    fn is_publishing_due(&self, now: Duration) -> bool {
+        let rule = &self.setting.rule;
+        let past = |interval| now.saturating_sub(self.last.publish) >= interval;
+        let is_large = self.merge.rows_pending() >= rule.rows_max || self.merge.is_full();
+        self.has_rows() && (rule.interval.is_some_and(past) || is_large)
+    }
+
+    /// Merges an entry of ours, and before it those that did not find room in the queue.
+    pub(super) fn merge_entry(&mut self, entry: &Entry) -> Result<(), PipelineError> {
+        let (stream, number) = (entry.header.stream, entry.header.number);
+        if self.setting.rule.poll_interval.is_some() {
+            self.fed.insert(stream, self.setting.clock.monotonic());
+        }
+        while self.merge.next_number(stream) < number {
+            if self.read_journal(stream, ENTRIES_PER_TURN)? == 0 {
+                return Ok(());
+            }
+        }
+        // One far ahead is left in its journal until the others have come closer.
+        if self.merge.next_number(stream) == number && !self.merge.is_ahead(stream) {
+            self.take_in(entry);
+            self.show();
+        }
+        self.commit_if_raised()
+    }
+
+    /// Merges whatever stands in the journals.
+    pub(super) fn catch_up(&mut self) -> Result<(), PipelineError> {
+        loop {
+            let mut read = 0;
+            for stream in self.setting.streams.clone() {
+                read += self.read_journal(stream, ENTRIES_PER_TURN)?;
+            }
+            if read == 0 {
+                return Ok(());
+            }
+            self.commit_if_raised()?;
+        }
+    }
+
+    /// Merges up to `count_max` next entries of a journal: how many there were.
+    fn read_journal(&mut self, stream: Stream, count_max: usize) -> Result<usize, PipelineError> {
+        for read in 0..count_max {
+            if self.merge.is_ahead(stream) {
+                return Ok(read);
+            }
+            let number = self.merge.next_number(stream);
+            let store = Arc::clone(&self.setting.store);
+            let next =
+                self.patiently("read a journal", || Journal::read_next(&*store, stream, number))?;
+            let Some(entry) = next else { return Ok(read) };
+            if !self.foreign.contains(&stream) {
+                self.foreign.push(stream);
+            }
+            self.take_in(&entry);
+            self.commit_if_raised()?;
+        }
+        Ok(count_max)
+    }
+
+    /// Merges an entry and evaluates every window that all partitions have closed by it.
+    pub(super) fn take_in(&mut self, entry: &Entry) {
+        let header = &entry.header;
+        self.merge.add(entry);
+        self.uncommitted.add(header);
+        self.unpublished.add(header);
+        if header.stream.kind == StreamKind::Telemetry {
+            self.counts.add(&header.counts);
+        }
+        // Support cases are kept in the journal; the change process will watch them from here.
+        while let Some((totals, registry, _support)) = self.merge.next_window() {
+            for record in &registry {
+                self.engine.register(record);
+            }
+            self.raised.extend(self.engine.evaluate(&totals));
+            self.evaluated_until = Some(totals.end);
+            self.windows += 1;
+        }
+        let refused = self.merge.refused();
+        refused.publish_since(&self.refused);
+        self.refused = refused;
+    }
+
+    /// Writes one commit; with tables, these become visible after it is durable.
+    fn commit(&mut self, publishing: Publishing, leave: Leave) -> Result<(), PipelineError> {
+        let store = Arc::clone(&self.setting.store);
+        for stream in std::mem::take(&mut self.foreign) {
+            // What another process wrote may be seen before it is durable.
+            self.patiently("sync a journal", || Journal::sync(&*store, stream))?;
+        }
+        let sequence = self.chain.next_sequence();
+        self.alerts_unpublished.extend(self.raised.iter().cloned());
+        let files = match publishing {
+            Publishing::Nothing => Vec::new(),
+            Publishing::Tables => self.stage(sequence)?,
+        };
+        let commit = Commit {
+            v: SCHEMA_VERSION,
+            sequence,
+            publisher: self.setting.writer.clone(),
+            merged: self.uncommitted.to_vec(),
+            order: self.uncommitted.order(),
+            evaluated_until: self.evaluated_until,
+            alerts: std::mem::take(&mut self.raised),
+            cut: publishing == Publishing::Tables,
+            files,
+            checkpoint: self.checkpoint.clone(),
+            released: leave == Leave::Yes,
+            ..Commit::default()
+        };
+        self.append(&commit)?;
+        self.uncommitted = Merged::default();
+        self.publish(&commit.files)?;
+        self.note(&commit);
+        let now = self.setting.clock.monotonic();
+        self.last.commit = now;
+        if publishing == Publishing::Tables {
+            self.last.publish = now;
+            self.write_checkpoint(sequence, now);
+        }
+        self.show();
+        let alerts = commit.alerts.into_iter().map(Arc::new).collect();
+        self.undelivered.push((sequence, alerts));
+        Ok(())
+    }
+
+    fn append(&mut self, commit: &Commit) -> Result<(), PipelineError> {
+        let Self { chain, setting, .. } = self;
+        Ok(patiently("commit", &*setting.clock, &setting.stop, || chain.append(commit))?)
+    }
+
+    fn publish(&self, files: &[FileRecord]) -> Result<(), PipelineError> {
+        files.iter().try_for_each(|file| self.patiently("publish", || self.tables.publish(file)))
+    }
+
+    /// Encodes everything that waits into staged files.
+    fn stage(&mut self, sequence: u64) -> Result<Vec<FileRecord>, PipelineError> {
+        let mut rows = self.merge.cut();
+        rows.extend(aggregate::batches::alert_rows(&self.alerts_unpublished));
+        let sources = SourceRange::of(self.unpublished.iter(), &self.setting.topics);
+        let mut files = Vec::with_capacity(rows.len());
+        for (number, rows) in (0..).zip(&rows) {
+            let (dataset, date) = (rows.dataset, &rows.date);
+            let file = self.patiently("stage a file", || {
+                self.tables.stage(sequence, number, dataset, date, &rows.batch, &sources)
+            })?;
+            files.push(file);
+        }
+        Ok(files)
+    }
+
+    /// What a durable commit changes in memory, written now or read again.
+    pub(super) fn note(&mut self, commit: &Commit) {
+        if !commit.files.is_empty() {
+            self.alerts_unpublished.clear();
+            self.unpublished = Merged::default();
+        }
+        self.episodes = last_states(self.episodes.iter().chain(&commit.alerts));
+        self.published.files += commit.files.len() as u64;
+        self.published.rows += commit.files.iter().map(|file| file.rows).sum::<u64>();
+    }
+
+    pub(super) fn show(&mut self) {
+        // Verdicts change with windows only, and making them takes longer than a lock may be held.
+        let verdicts = (self.shown_windows != self.windows).then(|| self.engine.verdicts());
+        self.shown_windows = self.windows;
+        let mut view = self.setting.view.lock();
+        view.counts = self.counts;
+        view.evaluated_until = self.evaluated_until;
+        view.windows = self.windows;
+        view.files_published = self.published.files;
+        view.rows_published = self.published.rows;
+        if let Some(verdicts) = verdicts {
+            view.verdicts = verdicts;
+        }
+        view.alerts.clone_from(&self.episodes);
+    }
+
+    /// When alerts may first be sent, given the last commit that was found.
+    pub(super) fn deliver_after(&mut self, last: Option<&Commit>) {
+        let ours = last.is_none_or(|last| last.released || last.publisher == self.setting.writer);
+        let wait = if ours { Duration::ZERO } else { FOREIGN_COMMIT_PATIENCE };
+        self.deliver_from = self.setting.clock.monotonic() + wait;
+    }
+
+    pub(super) fn summary(self) -> Summary {
+        let summary =
+            Summary { windows: self.windows, alerts: self.episodes, ..Default::default() };
+        summary.with(&self.counts)
+    }
+}
+
+/// Whether a checkpoint or snapshot that cannot be read leaves an older one to try.
+pub(super) const fn is_unreadable(error: &StoreError) -> bool {
+    matches!(error, StoreError::Damaged { .. } | StoreError::Missing { .. })
+}

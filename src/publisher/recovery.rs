@@ -1,0 +1,218 @@
+//! The publisher's state, written down and derived again.
+//!
+//! ```text
+//! last commit ─► names a checkpoint ─► state after an earlier commit ─┐
+//!        └─ none, or unreadable: the empty state ─────────────────────┴─► every later commit again
+//! ```
+//! A checkpoint counts only because a later commit names it with its hash.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aggregate::merge::Merge;
+use alerts::Engine;
+use schemas::commit::{Commit, MergedRange};
+use schemas::{Alert, Counts, Named, Timestamp};
+use serde::{Deserialize, Serialize};
+use store::states::{self, Holder};
+use store::{Chain, Journal, StoreError};
+
+use super::leader::{Leader, Published, Setting, is_unreadable};
+use super::ranges::Merged;
+use crate::metrics;
+use crate::patience::patiently;
+use crate::pipeline::PipelineError;
+
+/// What a checkpoint holds beside merge and engine.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    unpublished: Vec<MergedRange>,
+    alerts_unpublished: Vec<Alert>,
+    episodes: Vec<Alert>,
+    evaluated_until: Option<Timestamp>,
+    windows: u64,
+    counts: Counts,
+    published: Published,
+}
+
+impl Leader {
+    /// Derives the state of the last commit from the chain and the journals.
+    pub(super) fn recover(setting: &Setting) -> Result<Self, PipelineError> {
+        let (clock, stop) = (&*setting.clock, &setting.stop);
+        let (chain, last) = patiently("read the chain", clock, stop, || {
+            let chain = Chain::open(Arc::clone(&setting.store))?;
+            let last = chain.next_sequence().checked_sub(1);
+            let last = last.map(|last| chain.read(last)).transpose()?;
+            Ok((chain, last))
+        })?;
+        let named = last.as_ref().and_then(|last| last.checkpoint.clone());
+        let (mut leader, next) = match named {
+            Some(named) => Self::from_checkpoint(setting, chain, &named)?,
+            None => (Self::empty(setting, chain), 0),
+        };
+        let end = leader.chain.next_sequence();
+        let mut commits = Vec::new();
+        for sequence in next..end {
+            let commit = leader.patiently("read the chain", || leader.chain.read(sequence))?;
+            leader.repeat(&commit)?;
+            commits.push(commit);
+        }
+        leader.patiently("publish", || leader.tables.recover_files(&commits))?;
+        leader.deliver_after(last.as_ref());
+        tracing::info!(commits = end, repeated = end - next, "publisher recovered");
+        Ok(leader)
+    }
+
+    fn empty(setting: &Setting, chain: Chain) -> Self {
+        let merge = Merge::new(setting.merge.clone(), &setting.streams);
+        let engine = Engine::new(setting.detection.clone());
+        Self::new(setting, chain, merge, engine)
+    }
+
+    /// The state of a checkpoint and the next commit to repeat; an unreadable one is left out.
+    fn from_checkpoint(
+        setting: &Setting,
+        chain: Chain,
+        named: &Named,
+    ) -> Result<(Self, u64), PipelineError> {
+        let read = || states::read(&*setting.store, named);
+        let bytes = match patiently("read a checkpoint", &*setting.clock, &setting.stop, read) {
+            Ok(bytes) => bytes,
+            Err(error) if is_unreadable(&error) => {
+                tracing::warn!(%error, "recovering without the checkpoint, which takes longer");
+                return Ok((Self::empty(setting, chain), 0));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let unreadable = |what: String| StoreError::Damaged { key: named.path.clone(), what };
+        let [kept, merge, engine] =
+            sections(&bytes).ok_or_else(|| unreadable("it is cut short".to_owned()))?;
+        let kept: Kept =
+            serde_json::from_slice(kept).map_err(|error| unreadable(error.to_string()))?;
+        let merge = Merge::load(setting.merge.clone(), &setting.streams, merge)
+            .map_err(|error| unreadable(error.to_string()))?;
+        let engine = Engine::load(setting.detection.clone(), engine)
+            .map_err(|error| unreadable(error.to_string()))?;
+        let mut leader = Self::new(setting, chain, merge, engine);
+        leader.unpublished = Merged::of(kept.unpublished);
+        leader.alerts_unpublished = kept.alerts_unpublished;
+        leader.episodes = kept.episodes;
+        leader.evaluated_until = kept.evaluated_until;
+        leader.windows = kept.windows;
+        leader.counts = kept.counts;
+        leader.published = kept.published;
+        leader.checkpoint = Some(named.clone());
+        Ok((leader, named.after + 1))
+    }
+
+    /// Writes the state down, if that is due. A failure only makes a later recovery longer.
+    pub(super) fn write_checkpoint(&mut self, sequence: u64, now: Duration) {
+        let Some(interval) = self.setting.rule.checkpoint_interval else { return };
+        if now.saturating_sub(self.last.checkpoint) < interval {
+            return;
+        }
+        self.last.checkpoint = now;
+        let kept = Kept {
+            unpublished: self.unpublished.to_vec(),
+            alerts_unpublished: self.alerts_unpublished.clone(),
+            episodes: self.episodes.clone(),
+            evaluated_until: self.evaluated_until,
+            windows: self.windows,
+            counts: self.counts,
+            published: self.published,
+        };
+        let written =
+            serde_json::to_vec(&kept).map_err(|error| error.to_string()).and_then(|kept| {
+                let bytes = joined([&kept, &self.merge.save(), &self.engine.save()]);
+                states::write(
+                    &*self.setting.store,
+                    Holder::Publisher,
+                    sequence,
+                    &self.setting.writer,
+                    &bytes,
+                )
+                .map_err(|error| error.to_string())
+            });
+        match written {
+            Ok(named) => {
+                metrics::checkpoint();
+                self.checkpoint = Some(named);
+            }
+            Err(error) => tracing::warn!(error, "a checkpoint could not be written"),
+        }
+    }
+
+    /// Takes the steps of a commit again: the same alerts must come of it.
+    fn repeat(&mut self, commit: &Commit) -> Result<(), PipelineError> {
+        let mut next: Vec<u64> = commit.merged.iter().map(|range| range.first).collect();
+        let by_stream = || {
+            let ranges = (0..).zip(&commit.merged);
+            ranges.flat_map(|(at, range)| (range.first..=range.last).map(move |_| at)).collect()
+        };
+        let order = if commit.order.is_empty() { by_stream() } else { commit.order.clone() };
+        for at in order {
+            let (Some(range), Some(number)) =
+                (commit.merged.get(at as usize), next.get_mut(at as usize))
+            else {
+                return Err(PipelineError::ChainDiverged { sequence: commit.sequence });
+            };
+            let (stream, store) = (range.stream, &self.setting.store);
+            let entry = self.patiently("read a journal", || {
+                let missing = || StoreError::Broken {
+                    stream,
+                    what: format!(
+                        "entry {number} is missing, which commit {} names",
+                        commit.sequence
+                    ),
+                };
+                Journal::read_next(&**store, stream, *number)?.ok_or_else(missing)
+            })?;
+            *number += 1;
+            self.take_in(&entry);
+        }
+        if std::mem::take(&mut self.raised) != commit.alerts {
+            return Err(PipelineError::ChainDiverged { sequence: commit.sequence });
+        }
+        self.alerts_unpublished.extend(commit.alerts.iter().cloned());
+        self.uncommitted = Merged::default();
+        if commit.cut {
+            // The rows are in the files; cutting again moves the revisions on.
+            drop(self.merge.cut());
+        }
+        self.checkpoint.clone_from(&commit.checkpoint);
+        self.note(commit);
+        Ok(())
+    }
+}
+
+/// Parts of a checkpoint, each after its length.
+fn joined(parts: [&[u8]; 3]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(parts.iter().map(|part| part.len() + 8).sum());
+    for part in parts {
+        bytes.extend((part.len() as u64).to_le_bytes());
+        bytes.extend(part);
+    }
+    bytes
+}
+
+fn sections(mut bytes: &[u8]) -> Option<[&[u8]; 3]> {
+    let mut next = || {
+        let (length, rest) = bytes.split_first_chunk::<8>()?;
+        let (part, rest) = rest.split_at_checked(u64::from_le_bytes(*length) as usize)?;
+        bytes = rest;
+        Some(part)
+    };
+    Some([next()?, next()?, next()?])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_of_a_checkpoint_are_found_again_and_every_cut_is_noticed() {
+        let bytes = joined([b"one", b"", b"three"]);
+        assert_eq!(sections(&bytes), Some([&b"one"[..], b"", b"three"]));
+        assert!((0..bytes.len()).all(|length| sections(&bytes[..length]).is_none()));
+    }
+}
