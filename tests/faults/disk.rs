@@ -1,5 +1,7 @@
 //! The disk is full, read-only, or fails to sync: nothing is lost, nothing spins, work goes on.
 
+use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use xtask::faults::cluster::Cluster;
@@ -14,6 +16,8 @@ use crate::outage::endure;
 use crate::ringwatch;
 
 const PATIENCE: Duration = Duration::from_mins(1);
+/// More temporary files than come in one story.
+const FILES_MAX: u32 = 2_000;
 const DISK_MEBIBYTES: u32 = 256;
 
 /// Nine times what may be fetched ahead: who does not stop reading is seen to.
@@ -73,14 +77,22 @@ fn at_work() -> (Cluster, Load) {
     (cluster, load)
 }
 
-fn fail_syncs(cluster: &Cluster, injection: &str) -> Running {
-    attach(cluster.members[0].process().id(), injection, None)
+/// Lets the sync of files fail, and of no folder: of the temporary files that come next.
+fn fail_files(cluster: &Cluster, injection: &str) -> Running {
+    let slot = cluster.data().join("system/tmp/0");
+    let names = fs::read_dir(&slot).expect("the folder of temporary files").flatten();
+    let numbers = names.filter_map(|name| name.file_name().to_str()?.parse::<u32>().ok());
+    // The files of a moment are gone at the next: each entry so far was one, and a few more.
+    let next = numbers.max().unwrap_or_else(|| cluster.entry_count() as u32);
+    let files: Vec<PathBuf> =
+        (next..next + FILES_MAX).map(|number| slot.join(number.to_string())).collect();
+    attach(cluster.members[0].process().id(), injection, &files)
 }
 
 #[test]
 fn one_file_that_does_not_sync_is_written_anew() {
     let (mut cluster, load) = at_work();
-    let injected = fail_syncs(&cluster, "fsync:error=EIO:when=1");
+    let injected = fail_files(&cluster, "fsync:error=EIO:when=1");
     cluster.wait_for_entries(20, PATIENCE);
     injected.terminate(PATIENCE);
     cluster.assert_alive();
@@ -92,7 +104,7 @@ fn one_file_that_does_not_sync_is_written_anew() {
 fn a_disk_that_syncs_nothing_for_a_while_is_waited_out() {
     let effort = Effort::of("no sync");
     let (mut cluster, load) = at_work();
-    let injected = fail_syncs(&cluster, "fsync:error=EIO");
+    let injected = fail_files(&cluster, "fsync:error=EIO");
     endure(&mut cluster, "no sync", effort, |_| drop(injected.terminate(PATIENCE)));
     let produced = load.stop();
     cluster.end(&produced.input);
@@ -104,7 +116,7 @@ fn a_folder_that_does_not_sync_ends_the_process_and_a_restart_goes_on() {
     let (mut cluster, load) = at_work();
     let folder = cluster.data().join("system/journal/telemetry/0");
     let process = cluster.members[0].process().id();
-    let injected = attach(process, "fsync:error=EIO", Some(&folder));
+    let injected = attach(process, "fsync:error=EIO", &[folder]);
     let ended = cluster.members[0].wait_for_end(PATIENCE);
     drop(injected);
     assert_eq!(ended.status.code(), Some(1), "{ended}");

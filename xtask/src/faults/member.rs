@@ -26,7 +26,7 @@ const METRICS_TIMEOUT: Duration = Duration::from_secs(5);
 /// How the log says that a partition came.
 const TAKEN: &str = "partition taken over";
 /// How it says that it went.
-const GONE: [&str; 2] = ["partition handed over", "partition lost"];
+const GONE: [&str; 2] = ["partition handed over", "partition given up"];
 
 /// A member; dropping it kills its process.
 #[derive(Debug)]

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -47,14 +47,14 @@ pub fn die_at(command: &Command, threads: Threads, step: &Step) -> Finished {
     finish(strace.arg(command.get_program()).args(command.get_args()))
 }
 
-/// Makes a call of a running process fail, as in `fsync:error=EIO`, until this is dropped or
-/// terminated; with a path only where the call is about it.
+/// Makes a call of a running process fail where it is about one of the paths, as in
+/// `fsync:error=EIO`, until this is dropped or terminated.
 #[track_caller]
-pub fn attach(process: u32, injection: &str, path: Option<&Path>) -> Running {
+pub fn attach(process: u32, injection: &str, paths: &[PathBuf]) -> Running {
     let call = injection.split(':').next().unwrap_or_default();
     let mut strace = strace(Threads::All, call);
     strace.args(["-o", "/dev/null", "-e", &format!("inject={injection}")]);
-    if let Some(path) = path {
+    for path in paths {
         strace.arg("-P").arg(path);
     }
     let mut running = spawn(strace.args(["-p", &process.to_string()]));
