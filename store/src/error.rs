@@ -43,8 +43,11 @@ pub enum StoreError {
     NoPutIfAbsent { url: String, what: &'static str },
 
     /// What an earlier sync lost cannot be known, so nothing more is written (faults.md).
-    #[error("`{path}` was not written: an earlier sync failed; mend the disk, then start again")]
-    SyncFailed { path: String },
+    #[error(
+        "the folder `{path}` could not be synced, and what it holds by now is not known; \
+         mend the disk, then start again"
+    )]
+    SyncFailed { path: String, source: Option<io::Error> },
 
     #[error("`{path}` is opened for reading only")]
     ReadOnly { path: String },

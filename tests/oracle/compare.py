@@ -1,4 +1,4 @@
-"""Compares the tables of a data folder with the truth of its input: compare.py DATA INPUT [--json].
+"""Compares the tables of data folders with the truth of their input: compare.py DATA... INPUT [--json].
 
 Counts must be equal in every window x change x ring x arm (and signal and cohort), device-seconds
 within 1 % of their ring's. Prints what differs, most telling first; exit 1 if anything does.
@@ -86,15 +86,16 @@ def shown(key):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", help="data folder, the one that holds tables/")
+    parser.add_argument("data", nargs="+", help="data folder, the one that holds tables/")
     parser.add_argument("input", help="folder of NDJSON that was read")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
     model = Model(arguments.input)
     differences = [
-        *reject_differences(model, arguments.data),
-        *health_differences(model, arguments.data),
-        *signal_differences(model, arguments.data),
+        (f"{data} {dataset}" if len(arguments.data) > 1 else dataset, *difference)
+        for data in arguments.data
+        for find in (reject_differences, health_differences, signal_differences)
+        for dataset, *difference in find(model, data)
     ]
     checked = {
         "lines": model.lines,

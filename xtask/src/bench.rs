@@ -8,15 +8,14 @@
 //! client that only consumes and counts. Both are measured from outside, over whole processes,
 //! start and end included. A run whose tables differ from the truth prints no number.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::Args;
 
 use crate::kafka::Broker;
-use crate::{Failure, produce, repository};
+use crate::{Failure, produce, record, repository};
 
 mod count;
 mod measure;
@@ -28,7 +27,7 @@ use measure::{Usage, measure, succeed};
 const BROKER_CORE: usize = 0;
 const MEASURED_CORE: usize = 1;
 const PARTITIONS: i32 = 4;
-const RECORD_FILE: &str = "docs/benchmarks.md";
+const RECORD_HEADING: &str = "# Benchmarks";
 
 /// How the benchmark is run.
 #[derive(Args, Debug)]
@@ -144,32 +143,13 @@ fn report(options: &Options, whole: &Usage, baseline: &Usage) -> Result<(), Fail
     if !options.record {
         return Ok(());
     }
-    let line = format!(
-        "| {} | {} | {} | {} | {rate:.2} M | {ratio:.1} | {memory_mib} |\n",
-        first_line(Command::new("date").args(["--utc", "+%F"])),
-        processor(),
-        first_line(Command::new("git").args(["rev-parse", "--short", "HEAD"])),
-        options.messages,
-    );
-    OpenOptions::new()
-        .append(true)
-        .open(repository().join(RECORD_FILE))
-        .and_then(|mut file| file.write_all(line.as_bytes()))
-        .map_err(Failure::io(format!("append to {RECORD_FILE}")))
-}
-
-fn first_line(command: &mut Command) -> String {
-    let output = command.current_dir(repository()).output();
-    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
-    text.unwrap_or_default().lines().next().unwrap_or("?").to_owned()
-}
-
-/// The processor's name and how many cores there are.
-fn processor() -> String {
-    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = text.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("? ?");
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    format!("{} x {cores}", name.trim_start_matches([' ', '\t', ':']))
+    let cells = [
+        options.messages.to_string(),
+        format!("{rate:.2} M"),
+        format!("{ratio:.1}"),
+        memory_mib.to_string(),
+    ];
+    record::row(RECORD_HEADING, &cells)
 }
 
 #[expect(clippy::print_stdout, reason = "the numbers are what the task is run for")]

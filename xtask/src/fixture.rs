@@ -153,12 +153,35 @@ impl Running {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
+    /// How it ended, if it has.
+    #[track_caller]
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child of this process")
+    }
+
+    /// Stops it where it stands, as a machine that hangs would: SIGSTOP.
+    #[track_caller]
+    pub fn freeze(&self) {
+        self.signal(Signal::SIGSTOP);
+    }
+
+    /// Lets it go on: SIGCONT.
+    #[track_caller]
+    pub fn thaw(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
+    #[track_caller]
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id() as i32), signal).expect("it is still there");
+    }
+
     /// Waits until `condition` holds; panics if the process ends or the time is over.
     #[track_caller]
     pub fn wait_until(&mut self, what: &str, limit: Duration, condition: impl Fn(&Self) -> bool) {
         let deadline = Instant::now() + limit;
         while !condition(self) {
-            let exited = self.child.try_wait().expect("a child of this process");
+            let exited = self.ended();
             assert!(exited.is_none(), "it ended before {what}: {exited:?}\n{}", self.stderr());
             assert!(Instant::now() < deadline, "not within {limit:?}: {what}\n{}", self.stderr());
             sleep(POLL_INTERVAL);
@@ -170,7 +193,7 @@ impl Running {
     pub fn finish(mut self, limit: Duration) -> Finished {
         let deadline = Instant::now() + limit;
         loop {
-            if let Some(status) = self.child.try_wait().expect("a child of this process") {
+            if let Some(status) = self.ended() {
                 return Finished { status, stdout: self.stdout(), stderr: self.stderr() };
             }
             assert!(Instant::now() < deadline, "not ended within {limit:?}\n{}", self.stderr());
@@ -181,7 +204,7 @@ impl Running {
     /// Asks it to stop: SIGTERM.
     #[track_caller]
     pub fn terminate(self, limit: Duration) -> Finished {
-        kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM).expect("it is still there");
+        self.signal(Signal::SIGTERM);
         self.finish(limit)
     }
 

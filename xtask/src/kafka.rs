@@ -10,16 +10,18 @@ use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 use std::sync::atomic::Ordering;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 use tempfile::TempDir;
 
@@ -158,6 +160,22 @@ impl Broker {
         }
     }
 
+    /// Stops it where it stands, as a machine that hangs would: SIGSTOP.
+    pub fn freeze(&self) {
+        self.signal(Signal::SIGSTOP);
+    }
+
+    /// Lets it go on after [`Broker::freeze`].
+    pub fn thaw(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(child) = &self.process {
+            kill(Pid::from_raw(child.id() as i32), signal).ok();
+        }
+    }
+
     /// Creates a topic with settings of its own, as in `[("cleanup.policy", "compact")]`.
     pub fn create_topic(
         &self,
@@ -165,20 +183,16 @@ impl Broker {
         partitions: i32,
         settings: &[(&str, &str)],
     ) -> Result<(), Failure> {
-        let doing = || format!("create the topic {name}");
+        let doing = format!("create the topic {name}");
         let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
         for (key, value) in settings {
             topic = topic.set(key, value);
         }
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().build().map_err(Failure::io(doing()))?;
-        let results = runtime
-            .block_on(self.admin()?.create_topics(&[topic], &AdminOptions::new()))
-            .map_err(Failure::kafka(doing()))?;
-        match results.into_iter().find_map(Result::err) {
-            Some((_, code)) => Err(Failure::Unmet(format!("cannot {}: {code}", doing()))),
-            None => Ok(()),
-        }
+        let admin = self.admin()?;
+        first_refusal(&doing, |options| async move {
+            let results = admin.create_topics(&[topic], options).await?;
+            Ok(results.into_iter().find_map(|result| result.err().map(|(_, code)| code)))
+        })
     }
 
     /// The three input topics under their default names; `changes` and `support` compact.
@@ -214,6 +228,50 @@ impl Broker {
         Ok(groups.groups().iter().map(|group| group.name().to_owned()).collect())
     }
 
+    /// Deletes a topic with its records, and waits until its name is free again.
+    pub fn delete_topic(&self, name: &str) -> Result<(), Failure> {
+        let admin = self.admin()?;
+        first_refusal(&format!("delete the topic {name}"), |options| async move {
+            let results = admin.delete_topics(&[name], options).await?;
+            Ok(results.into_iter().find_map(|result| result.err().map(|(_, code)| code)))
+        })?;
+        let deadline = Instant::now() + STOP_TIMEOUT;
+        while Instant::now() < deadline {
+            let admin = self.admin()?;
+            let metadata = admin
+                .inner()
+                .fetch_metadata(None, GROUPS_TIMEOUT)
+                .map_err(Failure::kafka("list the topics"))?;
+            if metadata.topics().iter().all(|topic| topic.name() != name) {
+                return Ok(());
+            }
+            sleep(POLL_INTERVAL);
+        }
+        Err(Failure::Unmet(format!("the topic {name} is still there")))
+    }
+
+    /// Gives a topic more partitions.
+    pub fn grow_topic(&self, name: &str, partitions: usize) -> Result<(), Failure> {
+        let admin = self.admin()?;
+        first_refusal(&format!("grow the topic {name}"), |options| async move {
+            let more = [NewPartitions::new(name, partitions)];
+            let results = admin.create_partitions(&more, options).await?;
+            Ok(results.into_iter().find_map(|result| result.err().map(|(_, code)| code)))
+        })
+    }
+
+    /// Drops the records of a partition below an offset, as retention would.
+    pub fn drop_records(&self, name: &str, partition: i32, below: i64) -> Result<(), Failure> {
+        let doing = format!("drop records of {name}/{partition}");
+        let admin = self.admin()?;
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(name, partition, Offset::Offset(below))
+            .map_err(Failure::kafka(doing.clone()))?;
+        first_refusal(&doing, |options| async move {
+            admin.delete_records(&list, options).await.map(|_| None)
+        })
+    }
+
     fn admin(&self) -> Result<AdminClient<DefaultClientContext>, Failure> {
         ClientConfig::new()
             .set("bootstrap.servers", &self.bootstrap)
@@ -225,6 +283,23 @@ impl Broker {
 impl Drop for Broker {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+/// Asks the broker for a change and waits for the answer; a refusal is a failure.
+fn first_refusal<F>(
+    doing: &str,
+    ask: impl FnOnce(&'static AdminOptions) -> F,
+) -> Result<(), Failure>
+where
+    F: Future<Output = KafkaResult<Option<RDKafkaErrorCode>>>,
+{
+    static OPTIONS: LazyLock<AdminOptions> = LazyLock::new(AdminOptions::new);
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().build().map_err(Failure::io(doing))?;
+    match runtime.block_on(ask(&OPTIONS)).map_err(Failure::kafka(doing))? {
+        Some(code) => Err(Failure::Unmet(format!("cannot {doing}: {code}"))),
+        None => Ok(()),
     }
 }
 
@@ -308,6 +383,8 @@ fn settings(port: u16, controller_port: u16, folder: &Path) -> String {
         ("transaction.state.log.replication.factor", "1".to_owned()),
         ("transaction.state.log.min.isr", "1".to_owned()),
         ("group.initial.rebalance.delay.ms", "0".to_owned()),
+        // Tests let members die and wait for the group to notice.
+        ("group.min.session.timeout.ms", "1000".to_owned()),
         ("log.retention.ms", "-1".to_owned()),
         ("log.message.timestamp.before.max.ms", unbounded.clone()),
         ("log.message.timestamp.after.max.ms", unbounded),

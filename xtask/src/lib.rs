@@ -19,10 +19,12 @@ pub mod bench;
 mod cache;
 pub mod ci;
 pub mod docs;
+pub mod faults;
 pub mod fixture;
 pub mod kafka;
 pub mod object_store;
 pub mod produce;
+pub mod record;
 pub mod soak;
 
 /// Why a task could not be done.

@@ -36,7 +36,7 @@ enum Task {
     /// The canonical workload through a real broker: prints its two numbers.
     Bench(bench::Options),
     /// The long form of a test.
-    Soak { what: soak::Soak },
+    Soak(soak::Options),
     /// Consumes a topic and counts; the measure that `bench` compares with.
     #[command(hide = true)]
     Count { bootstrap: String, topic: String },
@@ -68,7 +68,7 @@ fn run(task: Task) -> Result<(), Failure> {
         Task::Kafka { partitions } => kafka::foreground(partitions),
         Task::ObjectStore { kind } => object_store::foreground(kind),
         Task::Bench(options) => bench::run(&options),
-        Task::Soak { what } => soak::run(what),
+        Task::Soak(options) => soak::run(&options),
         Task::Count { bootstrap, topic } => bench::count(&bootstrap, &topic),
         Task::Produce { bootstrap, folder } => xtask::produce::ndjson_folder(&bootstrap, &folder)
             .map(|count| say(&format!("{count} records"))),

@@ -18,8 +18,7 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use metrics::counter;
 
@@ -43,7 +42,8 @@ pub struct LocalStore {
     /// Where this store writes its temporary files; `None` when opened for reading.
     slot: Option<Slot>,
     synced: Mutex<HashSet<PathBuf>>,
-    sync_failed: AtomicBool,
+    /// The first folder whose sync failed.
+    unsynced: OnceLock<PathBuf>,
 }
 
 impl LocalStore {
@@ -73,7 +73,7 @@ impl LocalStore {
     }
 
     fn reading(root: PathBuf) -> Self {
-        Self { root, slot: None, synced: Mutex::default(), sync_failed: AtomicBool::new(false) }
+        Self { root, slot: None, synced: Mutex::default(), unsynced: OnceLock::new() }
     }
 
     fn path(&self, key: &str) -> PathBuf {
@@ -82,16 +82,16 @@ impl LocalStore {
     }
 
     /// The slot, while writing is still allowed.
-    fn writing(&self, path: &Path) -> Result<&Slot, StoreError> {
-        if self.sync_failed.load(Ordering::Acquire) {
-            return Err(StoreError::SyncFailed { path: shown(path) });
+    fn writing(&self) -> Result<&Slot, StoreError> {
+        if let Some(folder) = self.unsynced.get() {
+            return Err(StoreError::SyncFailed { path: shown(folder), source: None });
         }
         self.slot.as_ref().ok_or_else(|| StoreError::ReadOnly { path: shown(&self.root) })
     }
 
     /// Writes a temporary file that is durable when this returns.
-    fn write_temporary(&self, path: &Path, bytes: &[u8]) -> Result<PathBuf, StoreError> {
-        let (temporary, file) = self.writing(path)?.write(bytes)?;
+    fn write_temporary(&self, bytes: &[u8]) -> Result<PathBuf, StoreError> {
+        let (temporary, file) = self.writing()?.write(bytes)?;
         if let Err(source) = file.sync_all() {
             counter!(names::SYNC_FAILURES).increment(1);
             remove(&temporary)?;
@@ -105,19 +105,19 @@ impl LocalStore {
         self.synced(opened.sync_all(), folder)
     }
 
-    /// Takes note of a sync that failed: see the module's header.
-    fn synced(&self, outcome: io::Result<()>, path: &Path) -> Result<(), StoreError> {
+    /// Takes note of a folder's sync that failed: see the module's header.
+    fn synced(&self, outcome: io::Result<()>, folder: &Path) -> Result<(), StoreError> {
         outcome.map_err(|source| {
-            self.sync_failed.store(true, Ordering::Release);
             counter!(names::SYNC_FAILURES).increment(1);
-            failed("sync", path)(source)
+            let folder = shown(self.unsynced.get_or_init(|| folder.to_owned()));
+            StoreError::SyncFailed { path: folder, source: Some(source) }
         })
     }
 
     /// Makes the folder of `path`, and every name on the way to it, durable once in our life:
     /// one that exists may have been made by a process that died before its sync.
     fn prepare_folder_of(&self, path: &Path) -> Result<PathBuf, StoreError> {
-        self.writing(path)?;
+        self.writing()?;
         let folder = path.parent().unwrap_or(&self.root).to_owned();
         let mut synced = self.synced.lock().unwrap_or_else(PoisonError::into_inner);
         if synced.contains(&folder) {
@@ -139,7 +139,7 @@ impl Blobs for LocalStore {
     fn put_if_absent(&self, key: &str, bytes: &[u8]) -> Result<Put, StoreError> {
         let path = self.path(key);
         let folder = self.prepare_folder_of(&path)?;
-        let temporary = self.write_temporary(&path, bytes)?;
+        let temporary = self.write_temporary(bytes)?;
         let put = match fs::hard_link(&temporary, &path) {
             Ok(()) => Put::Written,
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Put::Taken,
@@ -185,7 +185,7 @@ impl Blobs for LocalStore {
     fn replace(&self, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
         let path = self.path(key);
         let folder = self.prepare_folder_of(&path)?;
-        let temporary = self.write_temporary(&path, bytes)?;
+        let temporary = self.write_temporary(bytes)?;
         fs::rename(&temporary, &path).map_err(failed("rename a file to", &path))?;
         self.sync_folder(&folder)
     }
@@ -211,7 +211,7 @@ impl Blobs for LocalStore {
 
     fn delete(&self, key: &str) -> Result<(), StoreError> {
         let path = self.path(key);
-        self.writing(&path)?;
+        self.writing()?;
         remove(&path)
     }
 
