@@ -58,7 +58,7 @@ pub(crate) enum Gap {
     Shut,
 }
 
-/// One device. `Copy`, so that a clone of the table copies whole chunks at once.
+/// One device. `Copy`, so that a whole chunk is copied at once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Device {
     pub(crate) identity: Identity,

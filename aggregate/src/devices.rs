@@ -1,11 +1,13 @@
-//! The device table: identities to devices, in chunks that never move.
+//! The device table: identities to devices, in chunks that a clone shares until one is written to.
 //!
-//! A growing `Vec` would copy gigabytes in the middle of a record and hold twice the memory.
+//! A growing `Vec` would copy gigabytes in the middle of a record and hold twice the memory. For
+//! the same reason a clone copies no device: the first to write copies the chunk, in a millisecond.
 //! Identity hashing stands apart from the look-up, so that a caller can hash and prefetch ahead.
 
 use hashbrown::HashTable;
 use siphasher::sip128::{Hasher128, SipHasher13};
 use std::hash::Hasher;
+use std::sync::Arc;
 
 use crate::device::{Device, Group, Identity, stored};
 use crate::state::{Reader, StateError, Writer};
@@ -18,7 +20,7 @@ const CHUNK_LENGTH: usize = 1 << 14;
 pub(crate) struct Devices {
     seed: [u64; 2],
     index: HashTable<u32>,
-    chunks: Vec<Vec<Device>>,
+    chunks: Vec<Arc<Vec<Device>>>,
     count_max: u32,
     refused: u64,
 }
@@ -47,7 +49,7 @@ impl Devices {
             for row in rows.chunks_exact(stored::BYTES) {
                 chunk.push(stored::device(row).ok_or(StateError::Damaged)?);
             }
-            self.chunks.push(chunk);
+            self.chunks.push(Arc::new(chunk));
         }
         let chunks = &self.chunks;
         let hash = |&at: &u32| device(chunks, at).identity[0];
@@ -60,7 +62,7 @@ impl Devices {
 
     /// Every device, in the order of their numbers.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Device> {
-        self.chunks.iter().flatten()
+        self.chunks.iter().flat_map(|chunk| chunk.iter())
     }
 
     /// Device ids are chosen by devices: a keyed hash, so that nobody can make two collide.
@@ -84,9 +86,10 @@ impl Devices {
             return None;
         }
         if (at as usize).is_multiple_of(CHUNK_LENGTH) {
-            self.chunks.push(Vec::with_capacity(CHUNK_LENGTH));
+            self.chunks.push(Arc::new(Vec::with_capacity(CHUNK_LENGTH)));
         }
-        self.chunks[at as usize / CHUNK_LENGTH].push(Device::new(identity, group));
+        let chunk = &mut self.chunks[at as usize / CHUNK_LENGTH];
+        Arc::make_mut(chunk).push(Device::new(identity, group));
         let chunks = &self.chunks;
         self.index.insert_unique(identity[0], at, |&at| device(chunks, at).identity[0]);
         Some(at)
@@ -97,7 +100,8 @@ impl Devices {
     }
 
     pub(crate) fn get_mut(&mut self, at: u32) -> &mut Device {
-        &mut self.chunks[at as usize / CHUNK_LENGTH][at as usize % CHUNK_LENGTH]
+        let chunk = &mut self.chunks[at as usize / CHUNK_LENGTH];
+        &mut Arc::make_mut(chunk)[at as usize % CHUNK_LENGTH]
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -114,7 +118,7 @@ impl Devices {
     }
 }
 
-fn device(chunks: &[Vec<Device>], at: u32) -> &Device {
+fn device(chunks: &[Arc<Vec<Device>>], at: u32) -> &Device {
     &chunks[at as usize / CHUNK_LENGTH][at as usize % CHUNK_LENGTH]
 }
 

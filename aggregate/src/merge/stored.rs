@@ -1,4 +1,7 @@
 //! Keys and cells in stored state: each key once, cells that are zero not at all.
+//!
+//! A week of windows names the same few rings and sets of changes. Where a key comes up first it
+//! stands in full, after the next number that is free; from then on its number stands for it.
 
 use std::collections::BTreeMap;
 
@@ -6,38 +9,47 @@ use serde::{Deserialize, Serialize};
 
 use crate::state::{Reader, StateError, Writer};
 
-/// Every key that stored sums have, by its number in their order.
+/// Keys stored so far, by number.
 #[derive(Debug)]
-pub(super) struct Dictionary<'a, K>(BTreeMap<&'a K, usize>);
+pub(super) struct Known<'a, K> {
+    numbers: BTreeMap<&'a K, usize>,
+    keys: Vec<&'a K>,
+    /// What probably comes next: windows name their keys in the same order.
+    next: usize,
+}
 
-impl<'a, K: Ord> Dictionary<'a, K> {
-    pub(super) fn of(keys: impl Iterator<Item = &'a K>) -> Self {
-        let mut numbers: BTreeMap<_, _> = keys.map(|key| (key, 0)).collect();
-        numbers.values_mut().zip(0..).for_each(|(number, at)| *number = at);
-        Self(numbers)
-    }
-
-    /// The number of one of its keys.
-    pub(super) fn number(&self, key: &K) -> usize {
-        self.0[key]
-    }
-
-    pub(super) fn save(&self, out: &mut Writer)
-    where
-        K: Serialize,
-    {
-        out.put_all(self.0.keys());
+impl<K> Default for Known<'_, K> {
+    fn default() -> Self {
+        Self { numbers: BTreeMap::new(), keys: Vec::new(), next: 0 }
     }
 }
 
-impl<K> Dictionary<'_, K> {
-    /// The keys by their numbers.
-    pub(super) fn load<'b>(from: &mut Reader<'b>) -> Result<Vec<K>, StateError>
-    where
-        K: Deserialize<'b>,
-    {
-        from.take_all(Reader::take)
+impl<'a, K: Ord + Serialize> Known<'a, K> {
+    /// Stores the key's number, and after a new number the key.
+    pub(super) fn save(&mut self, key: &'a K, out: &mut Writer) {
+        let expected = self.keys.get(self.next).is_some_and(|&next| next == key);
+        let found = if expected { Some(self.next) } else { self.numbers.get(key).copied() };
+        let number = found.unwrap_or(self.keys.len());
+        out.put(&number);
+        if found.is_none() {
+            self.numbers.insert(key, number);
+            self.keys.push(key);
+            out.put(key);
+        }
+        self.next = number + 1;
     }
+}
+
+/// The next key, which is one of those known or joins them.
+pub(super) fn load_key<'b, K: Clone + Deserialize<'b>>(
+    known: &mut Vec<K>,
+    from: &mut Reader<'b>,
+) -> Result<K, StateError> {
+    let number: usize = from.take()?;
+    if number == known.len() {
+        known.push(from.take()?);
+    }
+    known.get(number).cloned().ok_or(StateError::Damaged)
 }
 
 /// One bit for each cell that is not zero, and these.

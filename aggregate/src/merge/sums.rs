@@ -14,8 +14,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use schemas::delta::Scope;
+use serde::{Deserialize, Serialize};
 
-use super::stored::{self, Dictionary};
+use super::stored::{self, Known};
 use crate::state::{Reader, StateError, Writer};
 
 /// Which devices of a ring a row counts.
@@ -115,23 +116,24 @@ impl<D: Ord, const N: usize> Sums<D, N> {
         add_cells(self.0.entry(key).or_insert([0; N]), cells);
     }
 
-    fn save(&self, keys: &Dictionary<'_, Key<D>>, out: &mut Writer) {
+    fn save<'a>(&'a self, known: &mut Known<'a, Key<D>>, out: &mut Writer)
+    where
+        D: Serialize,
+    {
         out.put(&self.0.len());
         for (key, cells) in &self.0 {
-            out.put(&keys.number(key));
+            known.save(key, out);
             stored::save_cells(cells, out);
         }
     }
 
-    fn load(keys: &[Key<D>], from: &mut Reader<'_>) -> Result<Self, StateError>
+    fn load<'b>(known: &mut Vec<Key<D>>, from: &mut Reader<'b>) -> Result<Self, StateError>
     where
-        D: Clone,
+        D: Clone + Deserialize<'b>,
     {
-        let sums = from.take_all(|from| {
-            let key = keys.get(from.take::<usize>()?).ok_or(StateError::Damaged)?;
-            Ok((key.clone(), stored::load_cells(from)?))
-        })?;
-        Ok(Self(sums))
+        let row =
+            |from: &mut Reader<'b>| Ok((stored::load_key(known, from)?, stored::load_cells(from)?));
+        from.take_all(row).map(Self)
     }
 
     fn expand<'a>(
@@ -171,23 +173,24 @@ impl<D: Ord, const N: usize> Sheet<D, N> {
         Self { written: Sums::new(), fresh: Sums::new(), revision }
     }
 
-    /// Every key, some of them twice.
-    pub(super) fn keys(&self) -> impl Iterator<Item = &Key<D>> {
-        self.written.0.keys().chain(self.fresh.0.keys())
-    }
-
-    pub(super) fn save(&self, keys: &Dictionary<'_, Key<D>>, out: &mut Writer) {
-        out.put(&self.revision);
-        self.written.save(keys, out);
-        self.fresh.save(keys, out);
-    }
-
-    pub(super) fn load(keys: &[Key<D>], from: &mut Reader<'_>) -> Result<Self, StateError>
+    pub(super) fn save<'a>(&'a self, known: &mut Known<'a, Key<D>>, out: &mut Writer)
     where
-        D: Clone,
+        D: Serialize,
+    {
+        out.put(&self.revision);
+        self.written.save(known, out);
+        self.fresh.save(known, out);
+    }
+
+    pub(super) fn load<'b>(
+        known: &mut Vec<Key<D>>,
+        from: &mut Reader<'b>,
+    ) -> Result<Self, StateError>
+    where
+        D: Clone + Deserialize<'b>,
     {
         let revision = from.take()?;
-        Ok(Self { written: Sums::load(keys, from)?, fresh: Sums::load(keys, from)?, revision })
+        Ok(Self { written: Sums::load(known, from)?, fresh: Sums::load(known, from)?, revision })
     }
 
     pub(super) fn add(&mut self, ring: Arc<str>, scope: Scope, detail: D, cells: &[i64; N]) {

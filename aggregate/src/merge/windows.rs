@@ -14,7 +14,7 @@ use schemas::{Signal, Span, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::changes::Changes;
-use super::stored::Dictionary;
+use super::stored::{self, Known};
 use super::sums::{Arm, RowKey, Rules, Sheet, View};
 use crate::batches::Tables;
 use crate::batches::rows::{WindowRow, health, health_row, signal_row};
@@ -79,30 +79,25 @@ impl Windows {
 
     /// Stores the windows, names and sets once each: a week of windows names the same few.
     pub(super) fn save(&self, out: &mut Writer) {
-        let windows = || self.by_start.values();
-        let health = Dictionary::of(windows().flat_map(|window| window.health.keys()));
-        let signals = Dictionary::of(windows().flat_map(|window| window.signals.keys()));
-        let tracked = Dictionary::of(windows().map(|window| &window.tracked));
-        health.save(out);
-        signals.save(out);
-        tracked.save(out);
+        let (mut health, mut signals) = (Known::default(), Known::default());
+        let mut tracked = Known::default();
         out.put(&self.by_start.len());
         for (start, window) in &self.by_start {
-            out.put(&(start, tracked.number(&window.tracked)));
-            window.health.save(&health, out);
-            window.signals.save(&signals, out);
+            out.put(start);
+            tracked.save(&window.tracked, out);
+            window.health.save(&mut health, out);
+            window.signals.save(&mut signals, out);
         }
         out.put(&(&self.dirty, &self.open, self.forgotten, self.forgotten_until));
     }
 
     pub(super) fn load(&mut self, from: &mut Reader<'_>) -> Result<(), StateError> {
-        let (health, signals) = (Dictionary::load(from)?, Dictionary::load(from)?);
-        let tracked: Vec<ChangeSet> = Dictionary::load(from)?;
+        let (mut health, mut signals, mut tracked) = (Vec::new(), Vec::new(), Vec::new());
         self.by_start = from.take_all(|from| {
-            let (start, set): (Timestamp, usize) = from.take()?;
-            let tracked = Arc::clone(tracked.get(set).ok_or(StateError::Damaged)?);
-            let health = Sheet::load(&health, from)?;
-            Ok((start, Window { health, signals: Sheet::load(&signals, from)?, tracked }))
+            let start = from.take()?;
+            let tracked = stored::load_key(&mut tracked, from)?;
+            let health = Sheet::load(&mut health, from)?;
+            Ok((start, Window { health, signals: Sheet::load(&mut signals, from)?, tracked }))
         })?;
         (self.dirty, self.open, self.forgotten, self.forgotten_until) = from.take()?;
         Ok(())
