@@ -12,7 +12,7 @@ use super::config::KafkaConfig;
 use super::native::{Kind, Queue};
 use super::rebalance::Context;
 use super::{ANSWER_TIMEOUT, client, partition_counts, serve};
-use crate::source::{SourceError, Start};
+use crate::source::SourceError;
 
 /// Partitions of each input topic; an error that names what is missing.
 pub fn partitions(
@@ -43,9 +43,8 @@ pub fn logs(
     covered: &BTreeMap<Stream, i64>,
     timeout: Duration,
 ) -> Result<BTreeMap<Stream, PartitionLog>, SourceError> {
-    let context = Context::new(config.topics.clone(), Box::new(|_: Stream| Start::Earliest));
     let consumer: BaseConsumer<Context> =
-        config.consumer()?.create_with_context(context).map_err(SourceError::Configuration)?;
+        config.consumer()?.create_with_context(Context).map_err(SourceError::Configuration)?;
     let counts = partition_counts(&consumer, config, timeout)?;
     let (mut logs, mut list) = (BTreeMap::new(), TopicPartitionList::new());
     for &kind in StreamKind::ALL {
@@ -119,7 +118,7 @@ fn find_first_records(
                     None => tracing::warn!(reason = failure.reason, "kafka client"),
                 }
             }
-            _ => serve(consumer, &event),
+            _ => serve(&event),
         }
     }
     Ok(())
