@@ -19,9 +19,10 @@ use serde::{Deserialize, Serialize};
 use store::{Blobs, Chain, Journal, SourceRange, StoreError, Tables, TopicNames};
 
 use super::FOREIGN_COMMIT_PATIENCE;
+use super::housekeeping::{Chores, Housekeeping};
 use super::ranges::Merged;
 use crate::clock::Clock;
-use crate::config::{Config, PublishRule};
+use crate::config::{Config, HousekeepingRule, PublishRule};
 use crate::patience::patiently;
 use crate::pipeline::PipelineError;
 use crate::shutdown::Stop;
@@ -42,6 +43,7 @@ pub(super) struct Setting {
     pub(super) merge: MergeConfig,
     pub(super) detection: DetectionConfig,
     pub(super) rule: PublishRule,
+    pub(super) housekeeping: Option<HousekeepingRule>,
     pub(super) writer: String,
     pub(super) view: SharedView,
 }
@@ -66,8 +68,19 @@ impl Setting {
             windows_max: config.windows_max,
             changes_max: usize::from(config.fold.limits.changes_max),
         };
-        let (detection, rule) = (config.detection.clone(), config.publish);
-        Self { store, clock, stop, streams, topics, merge, detection, rule, writer, view }
+        Self {
+            store,
+            clock,
+            stop,
+            streams,
+            topics,
+            merge,
+            detection: config.detection.clone(),
+            rule: config.publish,
+            housekeeping: config.housekeeping,
+            writer,
+            view,
+        }
     }
 }
 
@@ -105,6 +118,9 @@ pub(super) struct Leader {
     pub(super) deliver_from: Duration,
     /// Commits to offer to the deliveries.
     pub(super) undelivered: Vec<(u64, Vec<Arc<Alert>>)>,
+    pub(super) house: Option<Housekeeping>,
+    /// For the next commit to name.
+    chores: Chores,
 }
 
 /// What has been shown to readers.
@@ -163,6 +179,8 @@ impl Leader {
             fed: BTreeMap::new(),
             deliver_from: now,
             undelivered: Vec::new(),
+            house: None,
+            chores: Chores::default(),
             setting: setting.clone(),
         }
     }
@@ -176,7 +194,7 @@ impl Leader {
             self.commit(Publishing::Nothing, Leave::No)?;
         }
         self.show();
-        Ok(())
+        self.start_housekeeping()
     }
 
     /// What time brings: entries of other processes, commits, tables.
@@ -200,7 +218,7 @@ impl Leader {
         } else if rule.lease.is_some_and(|lease| now.saturating_sub(self.last.commit) >= lease) {
             self.commit(Publishing::Nothing, Leave::No)?;
         }
-        Ok(())
+        self.keep_house()
     }
 
     /// Commits everything and says that a successor need not wait.
@@ -319,6 +337,7 @@ impl Leader {
             Publishing::Nothing => Vec::new(),
             Publishing::Tables => self.stage(sequence)?,
         };
+        let chores = std::mem::take(&mut self.chores);
         let commit = Commit {
             v: SCHEMA_VERSION,
             sequence,
@@ -330,12 +349,14 @@ impl Leader {
             cut: publishing == Publishing::Tables,
             files,
             checkpoint: self.checkpoint.clone(),
+            settled: chores.settled,
+            dropped: chores.dropped,
             released: leave == Leave::Yes,
-            ..Commit::default()
         };
         self.append(&commit)?;
         self.uncommitted = Merged::default();
         self.publish(&commit.files)?;
+        self.publish(&commit.settled)?;
         self.note(&commit);
         let now = self.setting.clock.monotonic();
         self.last.commit = now;
@@ -347,6 +368,15 @@ impl Leader {
         let alerts = commit.alerts.into_iter().map(Arc::new).collect();
         self.undelivered.push((sequence, alerts));
         Ok(())
+    }
+
+    /// Commits what housekeeping has prepared, if anything; gives it back.
+    pub(super) fn name_chores(&mut self, chores: Chores) -> Result<Chores, PipelineError> {
+        if !chores.is_empty() {
+            self.chores = chores.clone();
+            self.commit(Publishing::Nothing, Leave::No)?;
+        }
+        Ok(chores)
     }
 
     fn append(&mut self, commit: &Commit) -> Result<(), PipelineError> {
