@@ -3,18 +3,23 @@
 
 #![expect(clippy::expect_used, reason = "a test that cannot set up its world must fail")]
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::sleep;
+use std::time::Duration;
 
 use benches::canonical::CanonicalConfig;
 use benches::folder::write_canonical;
 use schemas::{Commit, FileRecord};
 use serde_json::{Value, json};
 use store::settle::{SettleRule, days_due, settle};
-use store::{Blobs, Chain, LocalStore, Tables, retention, views};
+use store::{Blobs, Chain, LocalStore, Tables, retention};
 use tempfile::TempDir;
 use xtask::fixture::{Program, files as files_below, oracle};
+use xtask::kafka::Broker;
+use xtask::produce::{Producer, Record};
 
 /// After every day of the workload.
 const LATER: &str = "2100-01-01";
@@ -65,9 +70,8 @@ impl World {
     /// What the views of a fresh script read, having checked that they hold the rows of the tables.
     fn views(&self) -> Value {
         let data = self.path("data");
-        let store = LocalStore::open_read_only(&data).expect("a store");
-        let address = data.to_str().expect("a path in UTF-8");
-        let script = views::views_sql(&store, address).expect("a script");
+        let script = ["schema".as_ref(), "views".as_ref(), "--data".as_ref(), data.as_os_str()];
+        let script = ringwatch().run(script).with_code(0).stdout;
         fs::write(self.path("views.sql"), script).expect("a file");
         let arguments = [data, self.path("views.sql")];
         oracle("views.py", arguments).with_code(0).json()
@@ -223,4 +227,112 @@ fn a_day_that_was_dropped_is_gone_for_readers_and_no_problem() {
     assert_eq!(world.views().get("ring_signals"), None);
     let sound = json!({"Offsets": 0, "Sums": 0, "Files": 0, "Settled days": 0});
     assert_eq!(world.queries(), sound);
+}
+
+/// Everything that is done in hours or days, in a second.
+const IN_SECONDS: &str = "\
+[store]
+commit_interval = \"200ms\"
+publish_interval = \"500ms\"
+snapshot_interval = \"1s\"
+snapshot_records_min = 1
+checkpoint_interval = \"1s\"
+settle_after = \"1s\"
+journal_keep = 1
+collect_after = \"1s\"
+housekeeping_interval = \"1s\"
+";
+
+/// A running service whose input moves on by an hour in each step.
+struct Service {
+    broker: Broker,
+    world: World,
+    hours: u32,
+}
+
+impl Service {
+    fn new() -> Self {
+        let broker = Broker::start().expect("a broker");
+        broker.create_topics(2).expect("the topics");
+        let world = World { folder: tempfile::tempdir().expect("a temporary folder") };
+        Self { broker, world, hours: 0 }
+    }
+
+    /// Runs until `is_done` with the hours that it takes; all of them must be counted.
+    fn run_until(&mut self, retention_days: u32, is_done: impl Fn(&Path) -> bool) {
+        let (config, data) = (self.world.path("ringwatch.toml"), self.world.path("data"));
+        let text = format!(
+            "{IN_SECONDS}retention_days = {retention_days}\ndata = \"{}\"\n\
+             [kafka]\nbrokers = \"{}\"\n[http]\nlisten = \"\"\n\
+             [windows]\nidle_after = \"2s\"\nlog_idle_after = \"1s\"\n",
+            data.display(),
+            self.broker.bootstrap(),
+        );
+        fs::write(&config, text).expect("a configuration file");
+        let run = ["run", "--json", "--config"].map(OsStr::new);
+        let service = ringwatch().spawn(run.into_iter().chain([config.as_os_str()]));
+        let last = self.hours + HOURS_MAX;
+        while !is_done(&data) {
+            assert!(self.hours < last, "not in {HOURS_MAX} steps\n{}", service.stderr());
+            self.produce();
+            sleep(STEP);
+        }
+        let summary = service.terminate(PATIENCE).with_code(0).json();
+        let until_end = ["run", "--json", "--until-end", "--config"].map(OsStr::new);
+        let until_end = until_end.into_iter().chain([config.as_os_str()]);
+        let more = ringwatch().spawn(until_end).finish(PATIENCE).with_code(0).json();
+        assert!(summary["records"].as_u64() <= more["records"].as_u64(), "{summary} {more}");
+        assert_eq!(more["records"], 2 * self.hours);
+        self.world.verify(0);
+    }
+
+    /// A heartbeat in each partition, an hour after the last.
+    fn produce(&mut self) {
+        let mut producer = Producer::connect(self.broker.bootstrap()).expect("a producer");
+        let time = format!("2026-07-{:02}T{:02}:00:00Z", 10 + self.hours / 24, self.hours % 24);
+        for partition in 0..2 {
+            let device = format!("d-{partition}");
+            let value = json!({"type": "heartbeat", "device": device, "ring": "first",
+                "uptime_s": 5, "time": time});
+            let (key, value) = (device.into_bytes(), value.to_string().into_bytes());
+            let record = Record { key: Some(&key), value: Some(&value), ..Record::default() };
+            producer.send("telemetry", partition, record).expect("sent");
+        }
+        producer.finish().expect("acknowledged");
+        self.hours += 1;
+    }
+}
+
+/// Steps that a wait may take: six days of input.
+const HOURS_MAX: u32 = 144;
+
+/// Between two steps: more than one entry, less than two publications.
+const STEP: Duration = Duration::from_millis(300);
+
+/// Long enough for a busy machine.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// Files in a folder that may not be there.
+fn count(folder: &Path) -> usize {
+    fs::read_dir(folder).map_or(0, Iterator::count)
+}
+
+#[test]
+fn a_service_settles_collects_and_drops_and_goes_on_from_what_is_left() {
+    let mut service = Service::new();
+    let day = "ring_health/date=2026-07-10";
+    service.run_until(0, |data| {
+        let first = data.join("system/journal/telemetry/0/00000000000000000000");
+        data.join("settled").join(day).exists() && !first.exists()
+    });
+    let views = service.world.views();
+    assert!(views["ring_health"]["settled"].as_u64() >= Some(1), "{views}");
+    let sound = json!({"Offsets": 0, "Sums": 0, "Files": 0, "Settled days": 0});
+    assert_eq!(service.world.queries(), sound);
+
+    service.run_until(1, |data| {
+        ["tables", "settled"].iter().all(|folder| count(&data.join(folder).join(day)) == 0)
+    });
+    let views = service.world.views();
+    assert!(views["ring_health"]["files"].as_u64() >= Some(1), "{views}");
 }
