@@ -11,11 +11,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::Duration;
 
 use ingest::{Decoder, RejectedTopic, Source, SourceEvent, Start};
-use schemas::{Stream, StreamKind};
+use schemas::{Entry, Stream, StreamKind};
 use store::{Blobs, StoreError};
 
 use crate::clock::Clock;
@@ -23,7 +24,6 @@ use crate::config::Config;
 use crate::metrics;
 use crate::patience::{Outage, STOP_PATIENCE, patiently};
 use crate::pipeline::{PipelineError, Until};
-use crate::publisher::Message;
 use crate::shutdown::Stop;
 use crate::snapshots::Snapshots;
 use crate::view::SharedView;
@@ -59,7 +59,9 @@ pub struct ReaderParts<'a, S> {
     pub decoder: Decoder,
     pub config: &'a Config,
     pub writer: String,
-    pub out: SyncSender<Message>,
+    pub out: SyncSender<Arc<Entry>>,
+    /// Told to the publisher: whether [`LEADING_STREAM`] is ours.
+    pub leads: Arc<AtomicBool>,
     pub rejected: Option<RejectedTopic>,
     /// Every partition that the data folder knows.
     pub streams: Vec<Stream>,
@@ -319,7 +321,7 @@ impl<'a, S: Source> Reader<'a, S> {
             Ok(Cut::Nothing) => Ok(()),
             Ok(Cut::Durable(entry)) => {
                 self.offer_snapshot(stream);
-                self.send(Message::Entry(entry))
+                self.send(entry)
             }
             Ok(Cut::Waiting(error)) => self.pause_all(&error),
             Err(PipelineError::Store(error @ StoreError::Lost { .. })) => self.lose(stream, error),
@@ -342,17 +344,16 @@ impl<'a, S: Source> Reader<'a, S> {
     }
 
     /// Tells the publisher; waits for room, but not for ever: it finds every entry in the journal.
-    fn send(&self, mut message: Message) -> Result<(), PipelineError> {
+    fn send(&self, mut entry: Arc<Entry>) -> Result<(), PipelineError> {
         let start = self.parts.clock.monotonic();
         loop {
-            match self.parts.out.try_send(message) {
+            match self.parts.out.try_send(entry) {
                 Ok(()) => return Ok(()),
                 Err(TrySendError::Disconnected(_)) => return Err(PipelineError::PublisherGone),
-                Err(TrySendError::Full(back)) => message = back,
+                Err(TrySendError::Full(back)) => entry = back,
             }
-            let is_entry = matches!(message, Message::Entry(_));
             let waited = self.parts.clock.monotonic().saturating_sub(start);
-            if is_entry && self.parts.until != Until::InputEnds && waited >= QUEUE_PATIENCE {
+            if self.parts.until != Until::InputEnds && waited >= QUEUE_PATIENCE {
                 return Ok(());
             }
             self.parts.clock.sleep(QUEUE_WAIT);
@@ -409,10 +410,7 @@ impl<'a, S: Source> Reader<'a, S> {
             starts.push((stream, start));
         }
         self.parts.source.start(&starts)?;
-        if streams.contains(&LEADING_STREAM) {
-            self.send(Message::Lead)?;
-        }
-        metrics::partitions_owned().set(self.workers.len() as f64);
+        self.tell_owned();
         if self.outage.is_some() {
             self.parts.source.pause(streams)?;
         }
@@ -447,7 +445,7 @@ impl<'a, S: Source> Reader<'a, S> {
         for &stream in streams {
             let Some(worker) = self.workers.get_mut(&stream) else { continue };
             match worker.cut() {
-                Ok(Cut::Durable(entry)) => self.send(Message::Entry(entry))?,
+                Ok(Cut::Durable(entry)) => self.send(entry)?,
                 Ok(Cut::Nothing) => {}
                 Ok(Cut::Waiting(error))
                 | Err(PipelineError::Store(error @ StoreError::Lost { .. })) => {
@@ -468,11 +466,15 @@ impl<'a, S: Source> Reader<'a, S> {
             }
             self.lost.forget(stream);
         }
-        metrics::partitions_owned().set(self.workers.len() as f64);
-        if streams.contains(&LEADING_STREAM) {
-            self.send(Message::Yield)?;
-        }
+        self.tell_owned();
         Ok(self.parts.source.release(streams)?)
+    }
+
+    /// What is ours, for the metrics and the publisher.
+    fn tell_owned(&self) {
+        metrics::partitions_owned().set(self.workers.len() as f64);
+        let leads = self.workers.contains_key(&LEADING_STREAM);
+        self.parts.leads.store(leads, Ordering::Release);
     }
 
     /// Gives up a run to the end that waits for partitions of another member of the group.

@@ -58,6 +58,7 @@ impl<S: Source> Reader<'_, S> {
         };
         tracing::warn!(%stream, %error, "another process writes this partition; recovering");
         self.lost.waiting.insert(stream, (now + wait, end));
+        self.tell_owned();
         Ok(self.parts.source.pause(&[stream])?)
     }
 
@@ -72,6 +73,7 @@ impl<S: Source> Reader<'_, S> {
         }
         self.lost.waiting.remove(&stream);
         let start = self.open(stream)?;
+        self.tell_owned();
         Ok(self.parts.source.restart(stream, start)?)
     }
 }
