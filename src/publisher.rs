@@ -144,6 +144,10 @@ impl Publisher {
         let Role::Leading(leader) = &mut self.role else { return Ok(()) };
         match step(leader) {
             Err(PipelineError::Store(error @ StoreError::Lost { .. })) => {
+                if let StoreError::Lost { writer, .. } = &error {
+                    let ours = &self.setting.writer;
+                    assert_ne!(writer, ours, "what we wrote is not taken for another's");
+                }
                 let now = self.setting.clock.monotonic();
                 let Some(wait) = self.losses.note(now) else {
                     return Err(PipelineError::ChainLostAgain(error));

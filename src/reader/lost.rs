@@ -51,6 +51,9 @@ impl LostStreams {
 impl<S: Source> Reader<'_, S> {
     /// Another process wrote the number: what this one knows of the partition is worth nothing.
     pub(super) fn lose(&mut self, stream: Stream, error: StoreError) -> Result<(), PipelineError> {
+        if let StoreError::Lost { writer, .. } = &error {
+            assert_ne!(*writer, self.parts.writer, "what we wrote is not taken for another's");
+        }
         let now = self.now().monotonic;
         let end = self.workers.remove(&stream).map_or(0, |worker| worker.durable_end());
         let Some(wait) = self.lost.losses.entry(stream).or_default().note(now) else {

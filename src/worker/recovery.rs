@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use aggregate::{FoldConfig, Partition};
-use schemas::{Named, Stream};
+use schemas::{Named, Stream, StreamKind};
 use store::states;
 use store::{Blobs, Journal, Snapshots, StoreError};
 
@@ -37,7 +37,10 @@ pub fn recover(
     writer: &str,
     config: &FoldConfig,
 ) -> Result<Recovered, StoreError> {
-    let mut choice = Snapshots::Use;
+    let mut choice = match stream.kind {
+        StreamKind::Telemetry => Snapshots::Use,
+        StreamKind::Changes | StreamKind::Support => Snapshots::LastEntry,
+    };
     loop {
         let journal = Journal::open_with(Arc::clone(store), stream, writer.to_owned(), choice)?;
         let fold = Fold::new(stream, config, journal.headers().last());

@@ -59,6 +59,8 @@ pub enum Snapshots {
     Before(u64),
     /// None: every entry is folded again.
     Ignore,
+    /// None, and no entry but the last: all that is needed of `changes` and `support`.
+    LastEntry,
 }
 
 /// The journal of one partition, as one writer sees it.

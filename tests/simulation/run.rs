@@ -50,8 +50,8 @@ const STEPS_TO_END_MAX: usize = 20_000;
 
 /// Longest sleep of a process, and the age before which nothing is collected: no sleeper may
 /// meet a number that was collected.
-const SLEEP_MAX: Duration = Duration::from_secs(40);
-const COLLECT_AFTER: Duration = Duration::from_secs(150);
+const SLEEP_MAX: Duration = Duration::from_secs(30);
+const COLLECT_AFTER: Duration = Duration::from_secs(100);
 
 /// One seed, from the first record to the proof.
 pub(crate) fn run(seed: u64) {
@@ -76,6 +76,7 @@ struct Simulation<'a> {
     sums: Sums,
     /// How long the chain was when.
     lengths: Vec<(Duration, u64)>,
+    steps: usize,
 }
 
 impl<'a> Simulation<'a> {
@@ -108,15 +109,19 @@ impl<'a> Simulation<'a> {
             seen: BTreeMap::new(),
             sums: Sums::new(),
             lengths: Vec::new(),
+            steps: 0,
         }
     }
 
     fn step(&mut self) {
+        self.steps += 1;
         let rng = &mut self.rng;
         match rng.below(100) {
             0..30 => {
                 for _ in 0..=rng.below(6) {
-                    self.cluster.borrow_mut().fleet.send(rng, self.time.wall());
+                    // In the second half some partitions fall silent, and grow old.
+                    let partitions = if self.steps < STEPS / 2 { PARTITIONS } else { 1 };
+                    self.cluster.borrow_mut().fleet.send(rng, self.time.wall(), partitions);
                 }
             }
             30..45 => self.time.pass(Duration::from_millis(rng.below(4_000) as u64)),
@@ -222,7 +227,7 @@ impl<'a> Simulation<'a> {
         let leading =
             |process: &&Process<'_>| process.asleep_until.is_none() && process.is_leading();
         let Some(process) = self.processes.iter().find(leading) else { return };
-        let rule = CollectRule { journal_keep: 4, ..CollectRule::default() };
+        let rule = CollectRule { journal_keep: 1, ..CollectRule::default() };
         let done = Chain::open(Arc::clone(&process.blobs))
             .and_then(|chain| collect(&process.blobs, &chain, old_until, rule));
         // A store that fails here is asked again later.

@@ -50,15 +50,18 @@ impl Fleet {
         &self.sent
     }
 
-    /// Sends one record, sometimes a repeated or a malformed one, sometimes after a hole.
-    pub(super) fn send(&mut self, rng: &mut Rng, now: Timestamp) {
+    /// Sends one record to one of the first `partitions`, sometimes a repeated or a malformed one,
+    /// sometimes after a hole.
+    pub(super) fn send(&mut self, rng: &mut Rng, now: Timestamp, partitions: i32) {
         if rng.in_thousand(60)
+            && partitions == PARTITIONS
             && let Some(at) = (!self.sent.is_empty()).then(|| rng.below(self.sent.len()))
         {
             let again = self.sent[at].clone();
             return self.append(again);
         }
-        let number = rng.below(DEVICES);
+        let devices = DEVICES / PARTITIONS as usize;
+        let number = rng.below(devices) * PARTITIONS as usize + rng.below(partitions as usize);
         let device = format!("d-{number}");
         let stream = Stream {
             kind: StreamKind::Telemetry,
