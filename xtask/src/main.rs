@@ -29,6 +29,9 @@ enum Task {
         /// Partitions of the topic `telemetry`.
         #[arg(long, default_value_t = 4)]
         partitions: i32,
+        /// Id of the cluster, 22 characters of base64url that end in `A`; a new one if absent.
+        #[arg(long)]
+        cluster_id: Option<String>,
     },
     /// The canonical workload through a real broker: prints its two numbers.
     Bench(bench::Options),
@@ -62,7 +65,9 @@ fn run(task: Task) -> Result<(), Failure> {
         Task::Ci => ci::run(),
         Task::Docs { check: false } => docs::write(),
         Task::Docs { check: true } => docs::check(),
-        Task::Kafka { partitions } => kafka::foreground(partitions),
+        Task::Kafka { partitions, cluster_id } => {
+            kafka::foreground(partitions, cluster_id.as_deref())
+        }
         Task::Bench(options) => bench::run(&options),
         Task::Soak { what } => soak::run(what),
         Task::Count { bootstrap, topic } => bench::count(&bootstrap, &topic),
