@@ -157,6 +157,11 @@ impl Member {
         sum_of(name, &self.page("/metrics")?)
     }
 
+    /// The bound below which every value of a histogram lies; `None` where it has no value.
+    pub fn bound_of(&self, histogram: &str) -> Option<f64> {
+        bound_of(histogram, &self.page("/metrics")?)
+    }
+
     /// A page of its HTTP interface, if it answers.
     fn page(&self, path: &str) -> Option<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
@@ -206,9 +211,34 @@ fn sum_of(name: &str, page: &str) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum())
 }
 
+fn bound_of(histogram: &str, page: &str) -> Option<f64> {
+    let prefix = format!("{histogram}_bucket{{");
+    let mut buckets: Vec<(f64, f64)> = Vec::new();
+    for line in page.lines().filter_map(|line| line.strip_prefix(&prefix)) {
+        let (labels, count) = line.rsplit_once("} ")?;
+        let bound = labels.split("le=\"").nth(1)?.split('"').next()?.parse().ok()?;
+        match buckets.iter_mut().find(|(other, _)| *other == bound) {
+            Some((_, sum)) => *sum += count.parse::<f64>().ok()?,
+            None => buckets.push((bound, count.parse().ok()?)),
+        }
+    }
+    let total = buckets.iter().map(|(_, count)| *count).fold(0.0, f64::max);
+    let full = buckets.iter().filter(|(_, count)| *count == total && total > 0.0);
+    full.map(|(bound, _)| *bound).reduce(f64::min)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_bound_of_a_histogram_is_that_of_its_largest_value() {
+        let page = "h_bucket{cause=\"a\",le=\"0.1\"} 3\nh_bucket{cause=\"a\",le=\"1\"} 4\n\
+            h_bucket{cause=\"a\",le=\"5\"} 4\nh_bucket{cause=\"a\",le=\"+Inf\"} 4\n";
+        assert_eq!(bound_of("h", page), Some(1.0));
+        assert_eq!(bound_of("h", "h_bucket{le=\"1\"} 0\n"), None);
+        assert_eq!(bound_of("other", page), None);
+    }
 
     #[test]
     fn what_a_member_owns_is_what_came_less_what_went() {
