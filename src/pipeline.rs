@@ -99,6 +99,15 @@ pub enum Until {
     InputEnds,
 }
 
+/// What to do about records that the journal needs and the topic no longer has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Gaps {
+    /// Stop, and name them.
+    Refused,
+    /// Go on without them, and write down which they were.
+    Accepted,
+}
+
 /// Everything a pipeline is made of.
 #[expect(missing_debug_implementations, reason = "made of parts that have none")]
 pub struct Parts<'a, S> {
@@ -110,6 +119,7 @@ pub struct Parts<'a, S> {
     pub streams: Vec<Stream>,
     pub world: World,
     pub until: Until,
+    pub gaps: Gaps,
     pub view: SharedView,
     pub stop: Stop,
     pub rejected: Option<RejectedTopic>,
@@ -163,6 +173,7 @@ pub fn run<S: Source>(parts: Parts<'_, S>) -> Result<Summary, PipelineError> {
         rejected: parts.rejected,
         streams: parts.streams,
         until: parts.until,
+        gaps: parts.gaps,
         stop: parts.stop,
         view: parts.view,
         snapshots: snapshots.transpose().map_err(PipelineError::Thread)?,

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::Duration;
 
-use ingest::{Decoder, RejectedTopic, Source, SourceEvent, Start};
+use ingest::{Decoder, RejectedTopic, Source, SourceError, SourceEvent, Start};
 use schemas::{Entry, Stream, StreamKind};
 use store::{Blobs, StoreError};
 
@@ -23,7 +23,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::metrics;
 use crate::patience::{Outage, STOP_PATIENCE, patiently};
-use crate::pipeline::{PipelineError, Until};
+use crate::pipeline::{Gaps, PipelineError, Until};
 use crate::shutdown::Stop;
 use crate::snapshots::Snapshots;
 use crate::view::SharedView;
@@ -68,6 +68,7 @@ pub struct ReaderParts<'a, S> {
     /// Where to stop, by partition; empty = never.
     pub targets: BTreeMap<Stream, Target>,
     pub until: Until,
+    pub gaps: Gaps,
     pub stop: Stop,
     pub view: SharedView,
     /// `None`: no snapshot is taken.
@@ -176,7 +177,16 @@ impl<'a, S: Source> Reader<'a, S> {
 
     /// Takes one event of the source; true if there was nothing to do.
     fn step(&mut self) -> Result<bool, PipelineError> {
-        let due = match self.parts.source.next(POLL_TIMEOUT)? {
+        let event = match self.parts.source.next(POLL_TIMEOUT) {
+            Err(SourceError::OffsetGone { stream, earliest, .. })
+                if self.parts.gaps == Gaps::Accepted =>
+            {
+                self.accept_gap(stream, earliest)?;
+                return Ok(false);
+            }
+            event => event?,
+        };
+        let due = match event {
             SourceEvent::Quiet => return Ok(true),
             SourceEvent::Down(reason) => {
                 self.is_down = true;
@@ -456,6 +466,24 @@ impl<'a, S: Source> Reader<'a, S> {
             tracing::info!(%stream, "partition handed over");
         }
         self.give_up(streams)
+    }
+
+    /// Goes on with a partition from the first record that is still there.
+    fn accept_gap(&mut self, stream: Stream, earliest: i64) -> Result<(), PipelineError> {
+        let now = self.now();
+        if let Some(worker) = self.workers.get_mut(&stream) {
+            // What came before the gap is an entry of its own.
+            let cut = worker.cut();
+            self.take_cut(stream, cut)?;
+        }
+        let Some(worker) = self.workers.get_mut(&stream).filter(|worker| !worker.is_waiting())
+        else {
+            return Ok(());
+        };
+        let cut = worker.accept_gap(earliest, &self.parts.config.fold, now);
+        let start = worker.start();
+        self.take_cut(stream, cut)?;
+        Ok(self.parts.source.restart(stream, start)?)
     }
 
     /// Drops the state of partitions that belong to others by now.

@@ -1,6 +1,7 @@
 //! One process of the group: a reader and a publisher, stepped by the run.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +11,7 @@ use std::time::Duration;
 use ingest::Decoder;
 use ringwatch::config::Config;
 use ringwatch::deliveries::Deliveries;
-use ringwatch::pipeline::{PipelineError, Until};
+use ringwatch::pipeline::{Gaps, PipelineError, Until};
 use ringwatch::publisher::{Publisher, PublisherParts};
 use ringwatch::reader::{Reader, ReaderParts};
 use ringwatch::shutdown::Stop;
@@ -75,14 +76,14 @@ impl<'a> Process<'a> {
             member: number,
             time: shared.time.clone(),
             rng: Rng::new(rng.word()),
-            held: Default::default(),
+            held: (Vec::new(), Vec::new()),
         };
         let targets = match until {
             Until::End => {
                 let ends = ingest::Source::end_offsets(&source).unwrap_or_default();
                 ends.into_iter().map(|(stream, end)| (stream, Target::At(end))).collect()
             }
-            _ => Default::default(),
+            _ => BTreeMap::default(),
         };
         let publisher = Publisher::new(PublisherParts {
             store: Arc::clone(&blobs),
@@ -110,6 +111,7 @@ impl<'a> Process<'a> {
             streams: streams(),
             targets,
             until,
+            gaps: Gaps::Refused,
             stop,
             view,
         });

@@ -79,7 +79,7 @@ impl Fleet {
                 kind: Kind::Malformed,
             });
         }
-        let ring = ["test", "first"][number % 2];
+        let ring_name = ["test", "first"][number % 2];
         self.seqs[number] += 1;
         let seq = self.seqs[number];
         let update = match rng.below(8) {
@@ -88,7 +88,7 @@ impl Fleet {
             _ => None,
         };
         let mut record = json!({
-            "v": 1, "device": device, "ring": ring, "seq": seq, "time": time.to_string(),
+            "v": 1, "device": device, "ring": ring_name, "seq": seq, "time": time.to_string(),
         });
         match update {
             None => {
@@ -103,7 +103,7 @@ impl Fleet {
             }
         }
         let value = record.to_string().into_bytes();
-        let kind = Kind::Valid { ring: ring.to_owned(), device, seq, update };
+        let kind = Kind::Valid { ring: ring_name.to_owned(), device, seq, update };
         self.append(Sent { stream, offset: 0, key, value, time, kind });
         if rng.in_thousand(50) {
             // A hole, as a transaction marker or a compacted record leaves it.

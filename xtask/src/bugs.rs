@@ -59,7 +59,7 @@ const BUGS: [Bug; 8] = [
                 let bytes = store.get(&path)?.unwrap_or_default();\n                \
                 let fold = Fold::with_state(Partition::load(config, &bytes).map_err(|error| \
                 StoreError::Damaged { key: path, what: error.to_string() })?);\n                \
-                return Ok(Recovered { journal, fold, position, snapshot: None });\n            \
+                return Ok(Recovered { journal, fold, first: 0, position, snapshot: None });\n            \
                 }\n        }\n        \
                 let named = journal.snapshot().filter(|_| fold.needs_records()).cloned();",
     },
@@ -166,8 +166,8 @@ fn build(copy: &Path) -> Result<String, Failure> {
         .output()
         .map_err(Failure::io("start cargo"))?;
     let said = String::from_utf8_lossy(&built.stderr);
-    let program = said.lines().filter(|line| line.contains("Executable tests/simulation.rs"));
-    let program = program.last().and_then(|line| line.split(['(', ')']).nth(1));
+    let program = said.lines().rfind(|line| line.contains("Executable tests/simulation.rs"));
+    let program = program.and_then(|line| line.split(['(', ')']).nth(1));
     match program {
         Some(program) if built.status.success() => Ok(program.to_owned()),
         _ => Err(Failure::Unmet(format!("the copy does not build:\n{said}"))),

@@ -213,17 +213,18 @@ fn sum_of(name: &str, page: &str) -> Option<f64> {
 
 fn bound_of(histogram: &str, page: &str) -> Option<f64> {
     let prefix = format!("{histogram}_bucket{{");
-    let mut buckets: Vec<(f64, f64)> = Vec::new();
+    let mut buckets: Vec<(f64, u64)> = Vec::new();
     for line in page.lines().filter_map(|line| line.strip_prefix(&prefix)) {
         let (labels, count) = line.rsplit_once("} ")?;
         let bound = labels.split("le=\"").nth(1)?.split('"').next()?.parse().ok()?;
-        match buckets.iter_mut().find(|(other, _)| *other == bound) {
-            Some((_, sum)) => *sum += count.parse::<f64>().ok()?,
+        let same = |(other, _): &&mut (f64, u64)| other.total_cmp(&bound).is_eq();
+        match buckets.iter_mut().find(same) {
+            Some((_, sum)) => *sum += count.parse::<u64>().ok()?,
             None => buckets.push((bound, count.parse().ok()?)),
         }
     }
-    let total = buckets.iter().map(|(_, count)| *count).fold(0.0, f64::max);
-    let full = buckets.iter().filter(|(_, count)| *count == total && total > 0.0);
+    let total = buckets.iter().map(|(_, count)| *count).max().unwrap_or(0);
+    let full = buckets.iter().filter(|(_, count)| *count == total && total > 0);
     full.map(|(bound, _)| *bound).reduce(f64::min)
 }
 
