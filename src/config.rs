@@ -55,6 +55,8 @@ pub struct Config {
     pub idle: IdleRule,
     /// `None`: no snapshots (`replay`).
     pub snapshot: Option<SnapshotRule>,
+    /// `None`: everything stays as it was written (`replay`).
+    pub housekeeping: Option<HousekeepingRule>,
     /// `hash_seed` stays zero until the data folder has given its own.
     pub fold: FoldConfig,
     pub windows_max: usize,
@@ -96,6 +98,20 @@ pub struct SnapshotRule {
     pub interval: Duration,
     /// Earlier after this many records, or as many as there are devices.
     pub records_min: u64,
+}
+
+/// What is done with days and entries that are done with. All ages are of event time.
+#[derive(Clone, Copy, Debug)]
+pub struct HousekeepingRule {
+    pub interval: Duration,
+    /// How long after its end a day is settled.
+    pub settle_after: Span,
+    /// How long days are kept; `None`: for ever.
+    pub keep: Option<Span>,
+    /// How old a commit is when what it merged may go from the journals.
+    pub collect_after: Span,
+    /// Newest entries of each journal that stay whatever happens.
+    pub journal_keep: u64,
 }
 
 /// A commit at least this often: alerts are sent for 30 s after one (architecture 2).
@@ -203,6 +219,7 @@ impl Config {
                 interval: raw.store.snapshot_interval.0,
                 records_min: raw.store.snapshot_records_min,
             }),
+            housekeeping: Some(housekeeping(&raw)),
             idle: IdleRule {
                 telemetry_after: raw.windows.idle_after.0,
                 log_after: raw.windows.log_idle_after.0,
@@ -266,6 +283,7 @@ fn check_numbers(raw: &Raw) -> Result<(), ConfigError> {
         ),
         ("store.entry_records_max", raw.store.entry_records_max > 0, "must be at least 1"),
         ("store.publish_rows_max", raw.store.publish_rows_max > 0, "must be at least 1"),
+        ("store.journal_keep", raw.store.journal_keep > 0, "must be at least 1"),
         ("limits.windows_max", raw.limits.windows_max > 0, "must be at least 1"),
         (
             "limits.deliveries_queued_max",
@@ -308,6 +326,17 @@ fn kafka(raw: &Raw) -> KafkaConfig {
         },
         properties: raw.kafka.properties.clone(),
         prefetch_bytes_max: raw.kafka.prefetch_bytes_max.0,
+    }
+}
+
+fn housekeeping(raw: &Raw) -> HousekeepingRule {
+    let store = &raw.store;
+    HousekeepingRule {
+        interval: store.housekeeping_interval.0,
+        settle_after: store.settle_after.span(),
+        keep: (store.retention_days > 0).then(|| Span::days(i64::from(store.retention_days))),
+        collect_after: store.collect_after.span(),
+        journal_keep: store.journal_keep,
     }
 }
 

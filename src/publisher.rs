@@ -16,6 +16,7 @@ use std::time::Duration;
 use schemas::{Entry, Stream};
 use store::{Blobs, StoreError, TopicNames};
 
+mod housekeeping;
 mod leader;
 mod ranges;
 mod recovery;

@@ -53,6 +53,11 @@ pub(super) struct RawStore {
     pub snapshot_interval: DurationText,
     pub snapshot_records_min: u64,
     pub checkpoint_interval: DurationText,
+    pub settle_after: DurationText,
+    pub retention_days: u32,
+    pub journal_keep: u64,
+    pub collect_after: DurationText,
+    pub housekeeping_interval: DurationText,
 }
 
 #[derive(Debug, Deserialize)]

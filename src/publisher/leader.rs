@@ -18,10 +18,11 @@ use schemas::{Alert, Counts, Entry, Named, SCHEMA_VERSION, Stream, StreamKind, T
 use serde::{Deserialize, Serialize};
 use store::{Blobs, Chain, Journal, SourceRange, StoreError, Tables, TopicNames};
 
+use super::housekeeping::{Chores, Housekeeping};
 use super::ranges::Merged;
 use super::{FOREIGN_COMMIT_PATIENCE, PublisherParts};
 use crate::clock::Clock;
-use crate::config::PublishRule;
+use crate::config::{HousekeepingRule, PublishRule};
 use crate::patience::patiently;
 use crate::pipeline::PipelineError;
 use crate::shutdown::Stop;
@@ -42,6 +43,7 @@ pub(super) struct Setting {
     pub(super) merge: MergeConfig,
     pub(super) detection: DetectionConfig,
     pub(super) rule: PublishRule,
+    pub(super) housekeeping: Option<HousekeepingRule>,
     pub(super) writer: String,
     pub(super) view: SharedView,
 }
@@ -66,6 +68,7 @@ impl Setting {
             merge,
             detection: config.detection.clone(),
             rule: config.publish,
+            housekeeping: config.housekeeping,
             writer: parts.writer.clone(),
             view: parts.view.clone(),
         }
@@ -106,6 +109,9 @@ pub(super) struct Leader {
     pub(super) deliver_from: Duration,
     /// Commits to offer to the deliveries.
     pub(super) undelivered: Vec<(u64, Vec<Arc<Alert>>)>,
+    pub(super) house: Option<Housekeeping>,
+    /// For the next commit to name.
+    chores: Chores,
 }
 
 /// What has been shown to readers.
@@ -164,6 +170,8 @@ impl Leader {
             fed: BTreeMap::new(),
             deliver_from: now,
             undelivered: Vec::new(),
+            house: None,
+            chores: Chores::default(),
             setting: setting.clone(),
         }
     }
@@ -177,7 +185,7 @@ impl Leader {
             self.commit(Publishing::Nothing, Leave::No)?;
         }
         self.show();
-        Ok(())
+        self.start_housekeeping()
     }
 
     /// What time brings: entries of other processes, commits, tables.
@@ -201,7 +209,7 @@ impl Leader {
         } else if rule.lease.is_some_and(|lease| now.saturating_sub(self.last.commit) >= lease) {
             self.commit(Publishing::Nothing, Leave::No)?;
         }
-        Ok(())
+        self.keep_house()
     }
 
     /// Commits everything and says that a successor need not wait.
@@ -320,6 +328,7 @@ impl Leader {
             Publishing::Nothing => Vec::new(),
             Publishing::Tables => self.stage(sequence)?,
         };
+        let chores = std::mem::take(&mut self.chores);
         let commit = Commit {
             v: SCHEMA_VERSION,
             sequence,
@@ -331,12 +340,14 @@ impl Leader {
             cut: publishing == Publishing::Tables,
             files,
             checkpoint: self.checkpoint.clone(),
+            settled: chores.settled,
+            dropped: chores.dropped,
             released: leave == Leave::Yes,
-            ..Commit::default()
         };
         self.append(&commit)?;
         self.uncommitted = Merged::default();
         self.publish(&commit.files)?;
+        self.publish(&commit.settled)?;
         self.note(&commit);
         let now = self.setting.clock.monotonic();
         self.last.commit = now;
@@ -348,6 +359,15 @@ impl Leader {
         let alerts = commit.alerts.into_iter().map(Arc::new).collect();
         self.undelivered.push((sequence, alerts));
         Ok(())
+    }
+
+    /// Commits what housekeeping has prepared, if anything; gives it back.
+    pub(super) fn name_chores(&mut self, chores: Chores) -> Result<Chores, PipelineError> {
+        if !chores.is_empty() {
+            self.chores = chores.clone();
+            self.commit(Publishing::Nothing, Leave::No)?;
+        }
+        Ok(chores)
     }
 
     fn append(&mut self, commit: &Commit) -> Result<(), PipelineError> {

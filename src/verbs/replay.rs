@@ -28,6 +28,7 @@ pub fn run(common: &Common, args: &ReplayArgs) -> Result<Outcome, Failure> {
     config.publish.poll_interval = None;
     config.publish.checkpoint_interval = None;
     config.snapshot = None;
+    config.housekeeping = None;
     let stop = Stop::default();
     stop.on_signals()?;
     let store = datafolder::open(&args.data)?;

@@ -26,8 +26,8 @@ pub enum Grown {
     No,
 }
 
-/// The chain, as its publisher or a reader of it sees it.
-#[derive(Debug)]
+/// The chain, as its publisher or a reader of it sees it; a copy sees what was there then.
+#[derive(Clone, Debug)]
 pub struct Chain {
     blobs: Arc<dyn Blobs>,
     next_sequence: u64,

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use metrics::counter;
-use schemas::{Named, Span, Stream, StreamKind};
+use schemas::{Named, Stream, StreamKind, Timestamp};
 
 use crate::blobs::{Blobs, end_of_log, exists, first_number};
 use crate::chain::Chain;
@@ -22,10 +22,6 @@ use crate::journal::{Snapshots, snapshot_back};
 use crate::retention::Deleted;
 use crate::tables::Tables;
 use crate::{key, metrics as names};
-
-/// How old a commit should be before its entries may go. A day: who looks for the cause of something
-/// finds the entries of yesterday.
-pub const COLLECT_AFTER: Span = Span::days(1);
 
 /// The bounds of one collection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +55,7 @@ pub struct Collected {
 /// Deletes what no recovery needs, within the bounds; calling it again goes on.
 ///
 /// `chain` is that of the publisher that calls, all of whose files have been published;
-/// `old_until` is the newest commit that is older than [`COLLECT_AFTER`].
+/// `old_until` is the newest commit that is old enough, by [`old_until()`] or otherwise.
 /// Call it at least once every `commits_max` commits, or entries of idle partitions stay: where a
 /// journal was merged is looked for that far back.
 pub fn collect(
@@ -95,6 +91,12 @@ pub fn collect(
     counter!(names::COLLECTED).increment(collected.entries.objects + collected.states.objects);
     counter!(names::COLLECTED_BYTES).increment(collected.entries.bytes + collected.states.bytes);
     Ok(collected)
+}
+
+/// The newest commit by which nothing after `moment` had been evaluated.
+pub fn old_until(chain: &Chain, moment: Timestamp) -> Result<Option<u64>, StoreError> {
+    let is_newer = |sequence| Ok(chain.read(sequence)?.evaluated_until > Some(moment));
+    Ok(first_number(0, chain.next_sequence(), is_newer)?.checked_sub(1))
 }
 
 /// Where the rows of a merged entry have to be.

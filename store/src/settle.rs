@@ -17,7 +17,7 @@ use arrow::compute::{
 };
 use arrow::error::ArrowError;
 use metrics::counter;
-use schemas::{Dataset, FileRecord, Span};
+use schemas::{Dataset, FileRecord};
 
 use crate::blobs::Blobs;
 use crate::chain::Chain;
@@ -25,10 +25,6 @@ use crate::error::StoreError;
 use crate::hash::sha256;
 use crate::tables::{Opened, SourceRange, Tables, open};
 use crate::{key, metrics as names};
-
-/// How far the watermark should be beyond the end of a day before it is settled. Two days: a fleet's
-/// buffers of a weekend are in, and what comes later waits in small files.
-pub const SETTLE_AFTER: Span = Span::days(2);
 
 /// The bounds of settling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

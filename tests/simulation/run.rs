@@ -55,7 +55,9 @@ const COLLECT_AFTER: Duration = Duration::from_secs(100);
 
 /// One seed, from the first record to the proof.
 pub(crate) fn run(seed: u64) {
-    let config = Config::parse(CONFIG, std::iter::empty()).expect("a valid configuration");
+    let mut config = Config::parse(CONFIG, std::iter::empty()).expect("a valid configuration");
+    // Housekeeping has a thread of its own; here the run itself has it collect.
+    config.housekeeping = None;
     let mut simulation = Simulation::new(seed, &config);
     for _ in 0..STEPS {
         simulation.step();
