@@ -5,7 +5,7 @@
 
 #![expect(clippy::expect_used, reason = "a fixture that cannot run must fail the test")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -213,19 +213,15 @@ fn sum_of(name: &str, page: &str) -> Option<f64> {
 
 fn bound_of(histogram: &str, page: &str) -> Option<f64> {
     let prefix = format!("{histogram}_bucket{{");
-    let mut buckets: Vec<(f64, u64)> = Vec::new();
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
     for line in page.lines().filter_map(|line| line.strip_prefix(&prefix)) {
         let (labels, count) = line.rsplit_once("} ")?;
-        let bound = labels.split("le=\"").nth(1)?.split('"').next()?.parse().ok()?;
-        let same = |(other, _): &&mut (f64, u64)| other.total_cmp(&bound).is_eq();
-        match buckets.iter_mut().find(same) {
-            Some((_, sum)) => *sum += count.parse::<u64>().ok()?,
-            None => buckets.push((bound, count.parse().ok()?)),
-        }
+        let bound = labels.split("le=\"").nth(1)?.split('"').next()?;
+        *counts.entry(bound).or_default() += count.parse::<u64>().ok()?;
     }
-    let total = buckets.iter().map(|(_, count)| *count).max().unwrap_or(0);
-    let full = buckets.iter().filter(|(_, count)| *count == total && total > 0);
-    full.map(|(bound, _)| *bound).reduce(f64::min)
+    let total = counts.values().copied().max().filter(|total| *total > 0)?;
+    let full = counts.iter().filter(|(_, count)| **count == total);
+    full.filter_map(|(bound, _)| bound.parse().ok()).reduce(f64::min)
 }
 
 #[cfg(test)]
