@@ -107,6 +107,10 @@ pub struct RunArgs {
     /// Stop after everything that is in the topics now is in the tables
     #[arg(long)]
     pub until_end: bool,
+    /// Go on although records are gone from the topic that were not read yet, or that a state has
+    /// to be derived from again; which they were is written to the journal
+    #[arg(long)]
+    pub accept_gap: bool,
 }
 
 #[derive(Debug, Args)]

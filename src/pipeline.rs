@@ -13,6 +13,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
@@ -32,7 +33,7 @@ use crate::view::SharedView;
 use crate::worker::Target;
 
 /// Entries between the reader and the publisher: beyond it reading waits for publishing.
-const MESSAGES_QUEUED_MAX: usize = 64;
+const ENTRIES_QUEUED_MAX: usize = 64;
 
 /// Why a pipeline stopped before its end.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +99,15 @@ pub enum Until {
     InputEnds,
 }
 
+/// What to do about records that the journal needs and the topic no longer has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Gaps {
+    /// Stop, and name them.
+    Refused,
+    /// Go on without them, and write down which they were.
+    Accepted,
+}
+
 /// Everything a pipeline is made of.
 #[expect(missing_debug_implementations, reason = "made of parts that have none")]
 pub struct Parts<'a, S> {
@@ -109,6 +119,7 @@ pub struct Parts<'a, S> {
     pub streams: Vec<Stream>,
     pub world: World,
     pub until: Until,
+    pub gaps: Gaps,
     pub view: SharedView,
     pub stop: Stop,
     pub rejected: Option<RejectedTopic>,
@@ -119,9 +130,11 @@ pub struct Parts<'a, S> {
 pub fn run<S: Source>(parts: Parts<'_, S>) -> Result<Summary, PipelineError> {
     let config = parts.config;
     let writer = crate::nonce::fresh();
-    let (out, messages) = sync_channel(MESSAGES_QUEUED_MAX);
+    let (out, entries) = sync_channel(ENTRIES_QUEUED_MAX);
+    let leads = Arc::new(AtomicBool::new(false));
     let publisher = Publisher::new(PublisherParts {
         store: Arc::clone(&parts.store),
+        leads: Arc::clone(&leads),
         clock: Arc::clone(&parts.clock),
         stop: parts.stop.clone(),
         streams: parts.streams.clone(),
@@ -137,7 +150,7 @@ pub fn run<S: Source>(parts: Parts<'_, S>) -> Result<Summary, PipelineError> {
         .spawn(move || {
             // However it ends, without a publisher there is nothing to read for.
             let _told = AskOnDrop(stop);
-            publisher.follow(&messages)
+            publisher.follow(&entries)
         })
         .map_err(PipelineError::Thread)?;
     let snapshots = config.snapshot.map(|_| Snapshots::start(Arc::clone(&parts.store), &writer));
@@ -156,9 +169,11 @@ pub fn run<S: Source>(parts: Parts<'_, S>) -> Result<Summary, PipelineError> {
         config,
         writer,
         out,
+        leads,
         rejected: parts.rejected,
         streams: parts.streams,
         until: parts.until,
+        gaps: parts.gaps,
         stop: parts.stop,
         view: parts.view,
         snapshots: snapshots.transpose().map_err(PipelineError::Thread)?,

@@ -9,6 +9,7 @@
 //! sequence is given once, and whoever does not get it starts again from what it says.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
@@ -39,21 +40,12 @@ const WAIT: Duration = Duration::from_millis(200);
 /// [`crate::deliveries::SEND_WITHIN`] after it, by its own clock.
 const FOREIGN_COMMIT_PATIENCE: Duration = Duration::from_mins(1);
 
-/// What the publisher is told.
-#[derive(Clone, Debug)]
-pub enum Message {
-    /// An entry of ours is durable. Only a hint: every entry can be read from its journal.
-    Entry(Arc<Entry>),
-    /// This process owns [`crate::reader::LEADING_STREAM`] from now on.
-    Lead,
-    /// It no longer does.
-    Yield,
-}
-
 /// What a publisher is made of.
 #[expect(missing_debug_implementations, reason = "made of parts that have none")]
 pub struct PublisherParts<'a> {
     pub store: Arc<dyn Blobs>,
+    /// Whether this process owns [`crate::reader::LEADING_STREAM`]; the reader says so.
+    pub leads: Arc<AtomicBool>,
     pub clock: Arc<dyn Clock>,
     pub stop: Stop,
     pub streams: Vec<Stream>,
@@ -68,6 +60,7 @@ pub struct PublisherParts<'a> {
 #[expect(missing_debug_implementations, reason = "made of parts that have none")]
 pub struct Publisher {
     setting: leader::Setting,
+    leads: Arc<AtomicBool>,
     deliveries: Deliveries,
     role: Role,
     losses: Losses,
@@ -87,48 +80,37 @@ enum Role {
 
 impl Publisher {
     pub fn new(parts: PublisherParts<'_>) -> Self {
-        let PublisherParts {
-            store,
-            clock,
-            stop,
-            streams,
-            topics,
-            config,
-            writer,
-            view,
-            deliveries,
-        } = parts;
-        let setting =
-            leader::Setting::new(store, clock, stop, streams, topics, config, writer, view);
+        let setting = leader::Setting::new(&parts);
+        let PublisherParts { deliveries, leads, .. } = parts;
         setting.view.lock().recovered = true;
         let (role, losses) = (Role::Standby, Losses::default());
-        Self { setting, deliveries, role, losses, summary: Summary::default() }
+        Self { setting, leads, deliveries, role, losses, summary: Summary::default() }
     }
 
     /// Follows the workers until they are gone; then publishes what is left.
-    pub fn follow(mut self, messages: &Receiver<Message>) -> Result<Summary, PipelineError> {
+    pub fn follow(mut self, entries: &Receiver<Arc<Entry>>) -> Result<Summary, PipelineError> {
         loop {
-            match messages.recv_timeout(WAIT) {
-                Ok(message) => self.take(Some(message))?,
+            match entries.recv_timeout(WAIT) {
+                Ok(entry) => self.take(Some(&entry))?,
                 Err(RecvTimeoutError::Timeout) => self.take(None)?,
                 Err(RecvTimeoutError::Disconnected) => return self.finish(),
             }
         }
     }
 
-    /// Takes a message, if there is one, and a step of what time brings.
-    pub fn take(&mut self, message: Option<Message>) -> Result<(), PipelineError> {
-        match message {
-            None => {}
-            Some(Message::Lead) => {
-                if matches!(self.role, Role::Standby) {
-                    self.role = Role::Waiting { retry_at: Duration::ZERO };
-                }
-            }
-            Some(Message::Yield) => self.stand_by()?,
-            Some(Message::Entry(entry)) => self.lead(|leader| leader.merge_entry(&entry))?,
+    /// Takes an entry that is durable, if there is one, and a step of what time brings.
+    ///
+    /// An entry is only a hint: every one can be read from its journal.
+    pub fn take(&mut self, entry: Option<&Entry>) -> Result<(), PipelineError> {
+        match (&self.role, self.leads.load(Ordering::Acquire)) {
+            (Role::Standby, true) => self.role = Role::Waiting { retry_at: Duration::ZERO },
+            (Role::Waiting { .. } | Role::Leading(_), false) => self.stand_by()?,
+            _ => {}
         }
         self.recover_if_due()?;
+        if let Some(entry) = entry {
+            self.lead(|leader| leader.merge_entry(entry))?;
+        }
         self.lead(Leader::tick)?;
         if let Role::Leading(leader) = &mut self.role {
             leader.deliver(&mut self.deliveries)?;
@@ -136,9 +118,14 @@ impl Publisher {
         Ok(())
     }
 
+    /// Whether this process publishes now.
+    pub const fn is_leading(&self) -> bool {
+        matches!(self.role, Role::Leading(_))
+    }
+
     /// Publishes what is left and ends.
     pub fn finish(mut self) -> Result<Summary, PipelineError> {
-        if let Role::Waiting { .. } = self.role {
+        if self.leads.load(Ordering::Acquire) && !self.is_leading() {
             self.role = Role::Waiting { retry_at: Duration::ZERO };
             self.recover_if_due()?;
         }
@@ -158,6 +145,10 @@ impl Publisher {
         let Role::Leading(leader) = &mut self.role else { return Ok(()) };
         match step(leader) {
             Err(PipelineError::Store(error @ StoreError::Lost { .. })) => {
+                if let StoreError::Lost { writer, .. } = &error {
+                    let ours = &self.setting.writer;
+                    assert_ne!(writer, ours, "what we wrote is not taken for another's");
+                }
                 let now = self.setting.clock.monotonic();
                 let Some(wait) = self.losses.note(now) else {
                     return Err(PipelineError::ChainLostAgain(error));

@@ -11,19 +11,19 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::Duration;
 
-use ingest::{Decoder, RejectedTopic, Source, SourceEvent, Start};
-use schemas::{Stream, StreamKind};
+use ingest::{Decoder, RejectedTopic, Source, SourceError, SourceEvent, Start};
+use schemas::{Entry, Stream, StreamKind};
 use store::{Blobs, StoreError};
 
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::metrics;
 use crate::patience::{Outage, STOP_PATIENCE, patiently};
-use crate::pipeline::{PipelineError, Until};
-use crate::publisher::Message;
+use crate::pipeline::{Gaps, PipelineError, Until};
 use crate::shutdown::Stop;
 use crate::snapshots::Snapshots;
 use crate::view::SharedView;
@@ -59,13 +59,16 @@ pub struct ReaderParts<'a, S> {
     pub decoder: Decoder,
     pub config: &'a Config,
     pub writer: String,
-    pub out: SyncSender<Message>,
+    pub out: SyncSender<Arc<Entry>>,
+    /// Told to the publisher: whether [`LEADING_STREAM`] is ours.
+    pub leads: Arc<AtomicBool>,
     pub rejected: Option<RejectedTopic>,
     /// Every partition that the data folder knows.
     pub streams: Vec<Stream>,
     /// Where to stop, by partition; empty = never.
     pub targets: BTreeMap<Stream, Target>,
     pub until: Until,
+    pub gaps: Gaps,
     pub stop: Stop,
     pub view: SharedView,
     /// `None`: no snapshot is taken.
@@ -174,7 +177,16 @@ impl<'a, S: Source> Reader<'a, S> {
 
     /// Takes one event of the source; true if there was nothing to do.
     fn step(&mut self) -> Result<bool, PipelineError> {
-        let due = match self.parts.source.next(POLL_TIMEOUT)? {
+        let event = match self.parts.source.next(POLL_TIMEOUT) {
+            Err(SourceError::OffsetGone { stream, earliest, .. })
+                if self.parts.gaps == Gaps::Accepted =>
+            {
+                self.accept_gap(stream, earliest)?;
+                return Ok(false);
+            }
+            event => event?,
+        };
+        let due = match event {
             SourceEvent::Quiet => return Ok(true),
             SourceEvent::Down(reason) => {
                 self.is_down = true;
@@ -319,7 +331,7 @@ impl<'a, S: Source> Reader<'a, S> {
             Ok(Cut::Nothing) => Ok(()),
             Ok(Cut::Durable(entry)) => {
                 self.offer_snapshot(stream);
-                self.send(Message::Entry(entry))
+                self.send(entry)
             }
             Ok(Cut::Waiting(error)) => self.pause_all(&error),
             Err(PipelineError::Store(error @ StoreError::Lost { .. })) => self.lose(stream, error),
@@ -342,17 +354,16 @@ impl<'a, S: Source> Reader<'a, S> {
     }
 
     /// Tells the publisher; waits for room, but not for ever: it finds every entry in the journal.
-    fn send(&self, mut message: Message) -> Result<(), PipelineError> {
+    fn send(&self, mut entry: Arc<Entry>) -> Result<(), PipelineError> {
         let start = self.parts.clock.monotonic();
         loop {
-            match self.parts.out.try_send(message) {
+            match self.parts.out.try_send(entry) {
                 Ok(()) => return Ok(()),
                 Err(TrySendError::Disconnected(_)) => return Err(PipelineError::PublisherGone),
-                Err(TrySendError::Full(back)) => message = back,
+                Err(TrySendError::Full(back)) => entry = back,
             }
-            let is_entry = matches!(message, Message::Entry(_));
             let waited = self.parts.clock.monotonic().saturating_sub(start);
-            if is_entry && self.parts.until != Until::InputEnds && waited >= QUEUE_PATIENCE {
+            if self.parts.until != Until::InputEnds && waited >= QUEUE_PATIENCE {
                 return Ok(());
             }
             self.parts.clock.sleep(QUEUE_WAIT);
@@ -409,10 +420,7 @@ impl<'a, S: Source> Reader<'a, S> {
             starts.push((stream, start));
         }
         self.parts.source.start(&starts)?;
-        if streams.contains(&LEADING_STREAM) {
-            self.send(Message::Lead)?;
-        }
-        metrics::partitions_owned().set(self.workers.len() as f64);
+        self.tell_owned();
         if self.outage.is_some() {
             self.parts.source.pause(streams)?;
         }
@@ -447,7 +455,7 @@ impl<'a, S: Source> Reader<'a, S> {
         for &stream in streams {
             let Some(worker) = self.workers.get_mut(&stream) else { continue };
             match worker.cut() {
-                Ok(Cut::Durable(entry)) => self.send(Message::Entry(entry))?,
+                Ok(Cut::Durable(entry)) => self.send(entry)?,
                 Ok(Cut::Nothing) => {}
                 Ok(Cut::Waiting(error))
                 | Err(PipelineError::Store(error @ StoreError::Lost { .. })) => {
@@ -460,6 +468,24 @@ impl<'a, S: Source> Reader<'a, S> {
         self.give_up(streams)
     }
 
+    /// Goes on with a partition from the first record that is still there.
+    fn accept_gap(&mut self, stream: Stream, earliest: i64) -> Result<(), PipelineError> {
+        let now = self.now();
+        if let Some(worker) = self.workers.get_mut(&stream) {
+            // What came before the gap is an entry of its own.
+            let cut = worker.cut();
+            self.take_cut(stream, cut)?;
+        }
+        let Some(worker) = self.workers.get_mut(&stream).filter(|worker| !worker.is_waiting())
+        else {
+            return Ok(());
+        };
+        let cut = worker.accept_gap(earliest, &self.parts.config.fold, now);
+        let start = worker.start();
+        self.take_cut(stream, cut)?;
+        Ok(self.parts.source.restart(stream, start)?)
+    }
+
     /// Drops the state of partitions that belong to others by now.
     fn give_up(&mut self, streams: &[Stream]) -> Result<(), PipelineError> {
         for &stream in streams {
@@ -468,11 +494,15 @@ impl<'a, S: Source> Reader<'a, S> {
             }
             self.lost.forget(stream);
         }
-        metrics::partitions_owned().set(self.workers.len() as f64);
-        if streams.contains(&LEADING_STREAM) {
-            self.send(Message::Yield)?;
-        }
+        self.tell_owned();
         Ok(self.parts.source.release(streams)?)
+    }
+
+    /// What is ours, for the metrics and the publisher.
+    fn tell_owned(&self) {
+        metrics::partitions_owned().set(self.workers.len() as f64);
+        let leads = self.workers.contains_key(&LEADING_STREAM);
+        self.parts.leads.store(leads, Ordering::Release);
     }
 
     /// Gives up a run to the end that waits for partitions of another member of the group.

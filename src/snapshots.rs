@@ -12,78 +12,121 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use schemas::{Named, Stream};
+use store::Blobs;
 use store::states::{self, Holder};
-use store::{Blobs, StoreError};
 
 use crate::metrics;
 use crate::worker::SnapshotOf;
 
 /// Where states go, and where what became of them comes back.
 #[derive(Debug)]
-pub struct Snapshots {
+pub enum Snapshots {
+    Thread(Writing),
+    /// At once and on the caller's thread: where everything runs on one.
+    Inline(Inline),
+}
+
+/// A thread that encodes and writes.
+#[derive(Debug)]
+pub struct Writing {
     jobs: Option<SyncSender<SnapshotOf>>,
     done: Receiver<(Stream, Option<Named>)>,
     is_busy: bool,
-    writing: Option<thread::JoinHandle<()>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+/// What writes on the caller's thread.
+#[derive(Debug)]
+pub struct Inline {
+    store: Arc<dyn Blobs>,
+    writer: String,
+    done: Option<(Stream, Named)>,
 }
 
 impl Snapshots {
     /// Starts the thread that encodes and writes.
     pub fn start(store: Arc<dyn Blobs>, writer: &str) -> std::io::Result<Self> {
-        let (jobs, waiting) = sync_channel::<SnapshotOf>(1);
+        let (jobs, queued) = sync_channel::<SnapshotOf>(1);
         let (told, done) = sync_channel(1);
         let writer = writer.to_owned();
         let thread = thread::Builder::new().name("snapshots".to_owned()).spawn(move || {
-            for job in waiting {
+            for job in queued {
                 let stream = job.stream;
-                let named = write(&*store, &writer, job)
-                    // The next one comes by itself; until then recovery takes longer.
-                    .inspect_err(|error| tracing::warn!(%stream, %error, "no snapshot written"));
-                if told.send((stream, named.ok())).is_err() {
+                if told.send((stream, write(&*store, &writer, job))).is_err() {
                     return;
                 }
             }
         })?;
-        Ok(Self { jobs: Some(jobs), done, is_busy: false, writing: Some(thread) })
+        let (jobs, thread) = (Some(jobs), Some(thread));
+        Ok(Self::Thread(Writing { jobs, done, is_busy: false, thread }))
+    }
+
+    /// Without a thread.
+    pub fn inline(store: Arc<dyn Blobs>, writer: &str) -> Self {
+        Self::Inline(Inline { store, writer: writer.to_owned(), done: None })
     }
 
     /// Whether a state can be handed over now: one is written at a time.
     pub const fn is_free(&self) -> bool {
-        !self.is_busy
+        match self {
+            Self::Thread(writing) => !writing.is_busy,
+            Self::Inline(inline) => inline.done.is_none(),
+        }
     }
 
     /// Hands a state over.
     pub fn offer(&mut self, state: SnapshotOf) {
-        if let Some(jobs) = &self.jobs {
-            self.is_busy = jobs.try_send(state).is_ok();
+        match self {
+            Self::Thread(writing) => {
+                let jobs = writing.jobs.as_ref();
+                writing.is_busy = jobs.is_some_and(|jobs| jobs.try_send(state).is_ok());
+            }
+            Self::Inline(Inline { store, writer, done }) => {
+                let stream = state.stream;
+                *done = write(&**store, writer, state).map(|named| (stream, named));
+            }
         }
     }
 
     /// The snapshot that has become durable, once.
     pub fn take_done(&mut self) -> Option<(Stream, Named)> {
-        let (stream, named) = self.done.try_recv().ok()?;
-        self.is_busy = false;
-        Some((stream, named?))
-    }
-}
-
-impl Drop for Snapshots {
-    /// Waits for the one under way: half a snapshot would only be a leftover.
-    fn drop(&mut self) {
-        self.jobs = None;
-        while self.done.recv().is_ok() {}
-        if let Some(writing) = self.writing.take() {
-            // A panic there has been printed; no state depends on it.
-            writing.join().ok();
+        match self {
+            Self::Thread(writing) => {
+                let (stream, named) = writing.done.try_recv().ok()?;
+                writing.is_busy = false;
+                Some((stream, named?))
+            }
+            Self::Inline(inline) => inline.done.take(),
         }
     }
 }
 
-/// Encodes a state and writes it under a name of its own.
-pub fn write(blobs: &dyn Blobs, writer: &str, job: SnapshotOf) -> Result<Named, StoreError> {
-    let bytes = job.state.save();
-    drop(job.state);
-    let named = states::write(blobs, Holder::Worker(job.stream), job.after, writer, &bytes)?;
-    metrics::snapshot(named.bytes);
-    Ok(named)
+impl Drop for Writing {
+    /// Waits for the one under way: half a snapshot would only be a leftover.
+    fn drop(&mut self) {
+        self.jobs = None;
+        while self.done.recv().is_ok() {}
+        if let Some(thread) = self.thread.take() {
+            // A panic there has been printed; no state depends on it.
+            thread.join().ok();
+        }
+    }
+}
+
+/// Encodes a state and writes it under a name of its own. A failure only makes recovery longer:
+/// the next one comes by itself.
+fn write(blobs: &dyn Blobs, writer: &str, job: SnapshotOf) -> Option<Named> {
+    let SnapshotOf { stream, after, state } = job;
+    let bytes = state.save();
+    drop(state);
+    match states::write(blobs, Holder::Worker(stream), after, writer, &bytes) {
+        Ok(named) => {
+            metrics::snapshot(named.bytes);
+            Some(named)
+        }
+        Err(error) => {
+            tracing::warn!(%stream, %error, "no snapshot written");
+            None
+        }
+    }
 }

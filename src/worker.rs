@@ -11,9 +11,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aggregate::FoldConfig;
 use ingest::{Decoder, Record, Start};
 use schemas::entry::Input;
-use schemas::{Entry, Named, Span, Stream, Timestamp};
+use schemas::{Entry, Gap, Named, Span, Stream, Timestamp};
 use store::{EntryParts, Journal, Prepared, StoreError};
 
 mod fold;
@@ -141,11 +142,11 @@ impl Worker {
         target: Target,
         now: Now,
     ) -> Result<Self, PipelineError> {
-        let Recovered { journal, fold, position, snapshot } = recovered;
-        let again = fold.needs_records() && !journal.headers().is_empty();
+        let Recovered { journal, fold, first, position, snapshot } = recovered;
+        let again = fold.needs_records() && first < journal.headers().len();
         let mut worker = Self {
             stream: journal.stream(),
-            phase: if again { Phase::Recovering(0) } else { Phase::Live },
+            phase: if again { Phase::Recovering(first) } else { Phase::Live },
             journal,
             fold,
             rules,
@@ -194,6 +195,33 @@ impl Worker {
     /// Whether an entry waits for the store.
     pub const fn is_waiting(&self) -> bool {
         self.waiting.is_some()
+    }
+
+    /// Goes on without records that are gone, as the operator has accepted: from the first that is
+    /// still there. A state that they would have given begins afresh.
+    pub fn accept_gap(
+        &mut self,
+        earliest: i64,
+        config: &FoldConfig,
+        now: Now,
+    ) -> Result<Cut, PipelineError> {
+        let from = self.journal.next_offset().unwrap_or(0);
+        let state_after = match self.journal.headers().last() {
+            Some(last) if !self.is_live() => {
+                self.fold = Fold::after_gap(config, last);
+                self.phase = Phase::Live;
+                None
+            }
+            _ => self.journal.next_number().checked_sub(1),
+        };
+        let to = earliest.max(from);
+        tracing::warn!(stream = %self.stream, from, to, "going on without records that are gone");
+        self.journal.forget_headers();
+        self.open = OpenEntry { start: from, ..OpenEntry::default() };
+        self.position = to;
+        self.begin_entry(now);
+        self.input(Input::Gap(Gap { from, to, state_after }));
+        self.cut()
     }
 
     /// The broker was out of reach and is back: how long the partition has been quiet is unknown.
@@ -315,6 +343,7 @@ impl Worker {
 
     fn prepare(&mut self) -> Result<Prepared, PipelineError> {
         let (delta, counts) = self.fold.take();
+        let digest = self.fold.take_digest();
         self.fold.publish_refused();
         let parts = EntryParts {
             start: self.open.start,
@@ -324,6 +353,7 @@ impl Worker {
             watermark: self.fold.watermark(),
             closed_until: self.fold.closed_until(),
             ended: self.fold.ended(),
+            digest,
             snapshot: self.snapshot.clone().filter(|_| counts.received > 0),
         };
         self.open = OpenEntry { start: parts.end, ..OpenEntry::default() };
@@ -421,7 +451,9 @@ impl Worker {
                 return Ok(());
             }
             let (delta, counts) = self.fold.take();
+            let digest = self.fold.take_digest();
             let same = counts == header.counts
+                && (header.digest.is_none() || header.digest == digest)
                 && self.journal.checksum(header.number) == Some(&*store::delta_checksum(&delta));
             if !same {
                 let (stream, number) = (self.stream, header.number);

@@ -24,6 +24,8 @@ mod outage;
 mod recovery;
 #[path = "faults/steps.rs"]
 mod steps;
+#[path = "faults/truth.rs"]
+mod truth;
 #[path = "faults/worlds.rs"]
 mod worlds;
 #[path = "faults/zombie.rs"]

@@ -30,15 +30,19 @@ impl Devices {
         Self { seed, index: HashTable::new(), chunks: Vec::new(), count_max, refused: 0 }
     }
 
-    /// Stores the devices in the order of their numbers; the index is made anew.
+    /// Stores the devices in the order of their numbers; the index is made anew. With the seed:
+    /// under another one nobody would be recognised.
     pub(crate) fn save(&self, out: &mut Writer) {
-        out.put(&(self.refused, self.len()));
+        out.put(&(self.seed, self.refused, self.len()));
         out.reserve(self.len() * stored::BYTES);
         self.iter().for_each(|device| out.put_bytes(&stored::bytes(device)));
     }
 
     pub(crate) fn load(&mut self, from: &mut Reader<'_>) -> Result<(), StateError> {
-        let (refused, count): (u64, usize) = from.take()?;
+        let (seed, refused, count): ([u64; 2], u64, usize) = from.take()?;
+        if seed != self.seed {
+            return Err(StateError::Settings);
+        }
         let rows = from.take_rows(count, stored::BYTES)?;
         if u32::try_from(count).is_err() {
             return Err(StateError::Damaged);

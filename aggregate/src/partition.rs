@@ -8,6 +8,7 @@
 //! ```
 
 use schemas::delta::Place;
+use schemas::entry::EntryHeader;
 use schemas::reject::RejectedRow;
 use schemas::{Counts, Delta, Event, Input, Signal, Span, Timestamp};
 
@@ -56,9 +57,14 @@ pub struct Partition {
     newest: Option<Timestamp>,
     /// The window last asked for: saves a division for nearly every record.
     window: Timestamp,
+    /// Over devices and times of the records since the last take.
+    digest: u64,
     devices: Devices,
     fold: Fold,
 }
+
+/// Odd and without pattern: the fraction of the golden ratio.
+const DIGEST_MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl Partition {
     /// An empty partition. Panics if a window is not a whole number of seconds.
@@ -69,6 +75,7 @@ impl Partition {
             certain: Timestamp(0),
             newest: None,
             window: Timestamp(0),
+            digest: 0,
             devices: Devices::new(config.hash_seed, config.limits.devices_max),
             fold: Fold::new(config),
         }
@@ -102,9 +109,21 @@ impl Partition {
         Ok(partition)
     }
 
+    /// A partition without devices behind an entry: where the records are gone that would give its
+    /// devices again. Windows that the entry has closed stay closed.
+    pub fn after_gap(config: &FoldConfig, last: &EntryHeader) -> Self {
+        let mut partition = Self::new(config);
+        partition.progress = Progress::after(last, config.window_length, config.lateness);
+        partition.newest = last.watermark.map(|watermark| watermark + config.lateness);
+        partition.close();
+        partition
+    }
+
     /// Folds one valid record in.
     pub fn apply(&mut self, event: &Event<'_>, arrived: Arrived<'_>) -> Applied {
         let identity = self.devices.identity(event.device);
+        let record = identity[0] ^ event.time.0 as u64;
+        self.digest = (self.digest.rotate_left(5) ^ record).wrapping_mul(DIGEST_MULTIPLIER);
         self.advance(event.time, arrived.at);
         self.fold.rows.counts.received += 1;
         if arrived.key.is_some_and(|key| key != event.device.as_bytes()) {
@@ -161,6 +180,13 @@ impl Partition {
     /// The rows and counts since the last take.
     pub fn take(&mut self) -> (Delta, Counts) {
         self.fold.rows.take(&self.fold.labels)
+    }
+
+    /// The digest of the records since the last call (`EntryHeader::digest`).
+    pub const fn take_digest(&mut self) -> u64 {
+        let digest = self.digest;
+        self.digest = 0;
+        digest
     }
 
     /// Rows that a take would give now.

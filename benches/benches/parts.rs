@@ -117,6 +117,7 @@ impl Feed {
             watermark: self.partition.watermark(),
             closed_until: self.partition.closed_until(),
             ended: false,
+            digest: None,
             snapshot: None,
         };
         self.number += 1;
@@ -215,6 +216,7 @@ fn journal_entry(criterion: &mut Criterion) {
                     watermark: header.watermark,
                     closed_until: header.closed_until,
                     ended: header.ended,
+                    digest: None,
                     snapshot: None,
                 };
                 timed(|| journal.append(parts, delta).unwrap())

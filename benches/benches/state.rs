@@ -128,6 +128,7 @@ fn minute(number: i64) -> Entry {
         watermark: Some(window),
         closed_until: window + Span::minutes(1),
         ended: false,
+        digest: None,
         snapshot: None,
     };
     Entry { header, delta }

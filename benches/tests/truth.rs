@@ -97,6 +97,7 @@ impl Worker {
             watermark: self.partition.watermark(),
             closed_until: self.partition.closed_until(),
             ended: self.partition.ended(),
+            digest: None,
             snapshot: None,
         };
         (self.start, self.number) = (self.end, self.number + 1);

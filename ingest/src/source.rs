@@ -172,8 +172,7 @@ pub enum SourceError {
     TopicMissing { topic: String, brokers: String },
     #[error(
         "offset {wanted} of {stream} is no longer in topic {topic}, which begins at {earliest} \
-         and ends at {end}; keep records longer; to go on without what is gone, use a new data \
-         folder"
+         and ends at {end}; bring the records back, or go on without them with --accept-gap"
     )]
     OffsetGone { stream: Stream, topic: String, wanted: i64, earliest: i64, end: i64 },
     #[error(

@@ -110,6 +110,10 @@ pub struct EntryHeader {
     pub closed_until: Timestamp,
     /// Whether an END input stands in this entry and no record has followed it.
     pub ended: bool,
+    /// A fold over the device and the time of every valid telemetry record of the entry: records
+    /// that were replaced by others are noticed although they give the same sums.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<u64>,
     /// The snapshot to recover from. Only an entry with records names one: they are folded
     /// again after it, so that other records at the same offsets are noticed.
     #[serde(default, skip_serializing_if = "Option::is_none")]

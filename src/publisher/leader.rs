@@ -18,11 +18,11 @@ use schemas::{Alert, Counts, Entry, Named, SCHEMA_VERSION, Stream, StreamKind, T
 use serde::{Deserialize, Serialize};
 use store::{Blobs, Chain, Journal, SourceRange, StoreError, Tables, TopicNames};
 
-use super::FOREIGN_COMMIT_PATIENCE;
 use super::housekeeping::{Chores, Housekeeping};
 use super::ranges::Merged;
+use super::{FOREIGN_COMMIT_PATIENCE, PublisherParts};
 use crate::clock::Clock;
-use crate::config::{Config, HousekeepingRule, PublishRule};
+use crate::config::{HousekeepingRule, PublishRule};
 use crate::patience::patiently;
 use crate::pipeline::PipelineError;
 use crate::shutdown::Stop;
@@ -49,17 +49,8 @@ pub(super) struct Setting {
 }
 
 impl Setting {
-    #[expect(clippy::too_many_arguments, reason = "the parts of a publisher, taken apart once")]
-    pub(super) fn new(
-        store: Arc<dyn Blobs>,
-        clock: Arc<dyn Clock>,
-        stop: Stop,
-        streams: Vec<Stream>,
-        topics: TopicNames,
-        config: &Config,
-        writer: String,
-        view: SharedView,
-    ) -> Self {
+    pub(super) fn new(parts: &PublisherParts<'_>) -> Self {
+        let (config, topics) = (parts.config, &parts.topics);
         let names = StreamKind::ALL.iter().map(|kind| (*kind, topics.of(*kind).to_owned()));
         let merge = MergeConfig {
             window_length: config.fold.window_length,
@@ -69,17 +60,17 @@ impl Setting {
             changes_max: usize::from(config.fold.limits.changes_max),
         };
         Self {
-            store,
-            clock,
-            stop,
-            streams,
-            topics,
+            store: Arc::clone(&parts.store),
+            clock: Arc::clone(&parts.clock),
+            stop: parts.stop.clone(),
+            streams: parts.streams.clone(),
+            topics: topics.clone(),
             merge,
             detection: config.detection.clone(),
             rule: config.publish,
             housekeeping: config.housekeeping,
-            writer,
-            view,
+            writer: parts.writer.clone(),
+            view: parts.view.clone(),
         }
     }
 }

@@ -51,6 +51,9 @@ impl LostStreams {
 impl<S: Source> Reader<'_, S> {
     /// Another process wrote the number: what this one knows of the partition is worth nothing.
     pub(super) fn lose(&mut self, stream: Stream, error: StoreError) -> Result<(), PipelineError> {
+        if let StoreError::Lost { writer, .. } = &error {
+            assert_ne!(*writer, self.parts.writer, "what we wrote is not taken for another's");
+        }
         let now = self.now().monotonic;
         let end = self.workers.remove(&stream).map_or(0, |worker| worker.durable_end());
         let Some(wait) = self.lost.losses.entry(stream).or_default().note(now) else {
@@ -58,6 +61,7 @@ impl<S: Source> Reader<'_, S> {
         };
         tracing::warn!(%stream, %error, "another process writes this partition; recovering");
         self.lost.waiting.insert(stream, (now + wait, end));
+        self.tell_owned();
         Ok(self.parts.source.pause(&[stream])?)
     }
 
@@ -72,6 +76,7 @@ impl<S: Source> Reader<'_, S> {
         }
         self.lost.waiting.remove(&stream);
         let start = self.open(stream)?;
+        self.tell_owned();
         Ok(self.parts.source.restart(stream, start)?)
     }
 }

@@ -32,7 +32,7 @@ use crate::cli::{Common, DemoArgs};
 use crate::config::{Config, DataLocation};
 use crate::failure::{Failure, Outcome};
 use crate::output::{self, Format};
-use crate::pipeline::Until;
+use crate::pipeline::{Gaps, Until};
 use crate::scenarios;
 use crate::shutdown::Stop;
 use crate::summary::Summary;
@@ -70,8 +70,8 @@ pub fn run(common: &Common, args: &DemoArgs) -> Result<Outcome, Failure> {
     let fleet = Fleet::start(scenario, &config, &clock, &view, &stop, deadline)?;
     let (summary, ending) = thread::scope(|scope| {
         let served = scope.spawn(|| {
-            let served =
-                super::run::serve(&mut config, Until::Finished, Arc::new(clock), &stop, &view);
+            let how = (Until::Finished, Gaps::Refused);
+            let served = super::run::serve(&mut config, how, Arc::new(clock), &stop, &view);
             // Whatever ended the service ends the fleet and the screen, too.
             stop.ask();
             served

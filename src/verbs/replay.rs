@@ -12,7 +12,7 @@ use crate::datafolder;
 use crate::deliveries::Deliveries;
 use crate::failure::{Failure, Outcome};
 use crate::output::{self, Format, printable};
-use crate::pipeline::{Parts, Until, run as run_pipeline};
+use crate::pipeline::{Gaps, Parts, Until, run as run_pipeline};
 use crate::progress::Progress;
 use crate::shutdown::Stop;
 use crate::summary::Summary;
@@ -53,6 +53,7 @@ pub fn run(common: &Common, args: &ReplayArgs) -> Result<Outcome, Failure> {
         config: &config,
         world,
         until: Until::InputEnds,
+        gaps: Gaps::Refused,
         view,
         stop,
         rejected: None,

@@ -11,7 +11,7 @@ use crate::config::{Config, PseudonymKey};
 use crate::deliveries::Deliveries;
 use crate::failure::{Failure, Outcome};
 use crate::output::{self, Format};
-use crate::pipeline::{Parts, Until, run as run_pipeline};
+use crate::pipeline::{Gaps, Parts, Until, run as run_pipeline};
 use crate::shutdown::Stop;
 use crate::summary::Summary;
 use crate::view::SharedView;
@@ -31,7 +31,9 @@ pub fn run(common: &Common, args: &RunArgs) -> Result<Outcome, Failure> {
     let stop = Stop::default();
     stop.on_signals()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-    let summary = serve(&mut config, until, clock, &stop, &SharedView::default())?;
+    let gaps = if args.accept_gap { Gaps::Accepted } else { Gaps::Refused };
+    let view = SharedView::default();
+    let summary = serve(&mut config, (until, gaps), clock, &stop, &view)?;
     report(&summary, common.format(), until)?;
     Ok(Outcome::Fine)
 }
@@ -39,7 +41,7 @@ pub fn run(common: &Common, args: &RunArgs) -> Result<Outcome, Failure> {
 /// Connects everything and runs the pipeline; also the heart of `demo`.
 pub fn serve(
     config: &mut Config,
-    until: Until,
+    (until, gaps): (Until, Gaps),
     clock: Arc<dyn Clock>,
     stop: &Stop,
     view: &SharedView,
@@ -69,6 +71,7 @@ pub fn serve(
         config,
         world,
         until,
+        gaps,
         view: view.clone(),
         stop: stop.clone(),
         rejected,

@@ -50,6 +50,11 @@ impl Fold {
         Self::Telemetry(Box::new(state), refused)
     }
 
+    /// A telemetry partition that begins afresh behind an entry.
+    pub fn after_gap(config: &FoldConfig, last: &EntryHeader) -> Self {
+        Self::with_state(Partition::after_gap(config, last))
+    }
+
     /// Whether recovery has to read the records again.
     pub const fn needs_records(&self) -> bool {
         matches!(self, Self::Telemetry(..))
@@ -132,6 +137,14 @@ impl Fold {
         match self {
             Self::Telemetry(partition, _) => partition.take(),
             Self::Log(log, ..) => log.take(),
+        }
+    }
+
+    /// See [`EntryHeader::digest`]; since the last call.
+    pub fn take_digest(&mut self) -> Option<u64> {
+        match self {
+            Self::Telemetry(partition, _) => Some(partition.take_digest()),
+            Self::Log(..) => None,
         }
     }
 

@@ -39,6 +39,8 @@ pub struct EntryParts {
     pub watermark: Option<Timestamp>,
     pub closed_until: Timestamp,
     pub ended: bool,
+    /// See [`EntryHeader::digest`].
+    pub digest: Option<u64>,
     /// See [`EntryHeader::snapshot`].
     pub snapshot: Option<Named>,
 }
@@ -59,6 +61,8 @@ pub enum Snapshots {
     Before(u64),
     /// None: every entry is folded again.
     Ignore,
+    /// None, and no entry but the last: all that is needed of `changes` and `support`.
+    LastEntry,
 }
 
 /// The journal of one partition, as one writer sees it.
@@ -222,8 +226,8 @@ impl Journal {
     }
 
     fn header_of(&self, parts: EntryParts) -> EntryHeader {
-        let EntryParts { start, end, counts, inputs, watermark, closed_until, ended, snapshot } =
-            parts;
+        let EntryParts { start, end, counts, inputs, watermark, closed_until, .. } = parts;
+        let EntryParts { ended, digest, snapshot, .. } = parts;
         assert!(start <= end, "A5: offsets {start} to {end}");
         assert_eq!(start, self.next_offset.unwrap_or(start), "A5: the entry leaves a gap");
         assert!(counts.balance(), "A6: {counts:?}");
@@ -238,6 +242,7 @@ impl Journal {
             watermark,
             closed_until,
             ended,
+            digest,
             snapshot,
         }
     }

@@ -36,7 +36,7 @@ impl Row<'_> {
         }
     }
 
-    /// The number in a column; 0 for NULL, and in a column of text.
+    /// The number in a column, microseconds of a time; 0 for NULL, and in a column of text.
     pub fn count(&self, column: usize) -> i64 {
         match &self.columns[column] {
             Column::Count(values) if values.is_valid(self.index) => values.value(self.index),
@@ -79,8 +79,9 @@ fn columns_of(batch: &RecordBatch, names: &[&str]) -> Result<Vec<Column>, String
     let column = |name: &&str| {
         let at = places.get(name).ok_or_else(|| format!("it has no column `{name}`"))?;
         let values = batch.column(*at);
-        if values.data_type() == &DataType::Int64 {
-            return Ok(Column::Count(values.as_primitive().clone()));
+        if matches!(values.data_type(), DataType::Int64 | DataType::Timestamp(..)) {
+            let counts = cast(values, &DataType::Int64).map_err(|error| error.to_string())?;
+            return Ok(Column::Count(counts.as_primitive().clone()));
         }
         let text = cast(values, &DataType::Utf8).map_err(|error| error.to_string())?;
         Ok(Column::Text(text.as_string().clone()))

@@ -21,7 +21,7 @@ const FILES_MAX: u32 = 2_000;
 const DISK_MEBIBYTES: u32 = 256;
 
 /// Nine times what may be fetched ahead: who does not stop reading is seen to.
-const BACKLOG: Rate = Rate { per_second: 100_000, devices: 5_000, records_max: 300_000 };
+const BACKLOG: Rate = Rate { per_second: 100_000, devices: 50_000, records_max: 300_000 };
 
 /// A member whose data folder has a disk of its own.
 fn on_a_disk() -> (Cluster, Disk) {

@@ -18,7 +18,7 @@ const MEMBERS: usize = 3;
 const PARTITIONS: i32 = 8;
 const RATE: Rate = Rate::steady(1_000);
 /// A process that stays away for so many rounds is away for longer than its session.
-const AWAY_ROUNDS: u32 = 4;
+const AWAY_ROUNDS: u32 = 6;
 
 #[test]
 fn sums_stay_true_whoever_is_killed_whenever() {

@@ -1,8 +1,6 @@
-//! Canonical records at a bounded rate, into the broker and into a folder that keeps the truth.
+//! Canonical records at a bounded rate into the broker; what it then holds is the truth.
 
-use std::fs::{self, File};
-use std::io::{BufWriter, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{JoinHandle, sleep};
@@ -12,6 +10,8 @@ use benches::canonical::{Canonical, CanonicalConfig, registry};
 use schemas::Span;
 use xtask::faults::cluster::Cluster;
 use xtask::produce::{Producer, Record};
+
+use crate::truth;
 
 /// Between two bursts: short against every interval of the settings.
 const BURST_INTERVAL: Duration = Duration::from_millis(20);
@@ -24,7 +24,9 @@ const SPAN: Span = Span::hours(10);
 #[derive(Debug)]
 pub(super) struct Load {
     asked_to_stop: Arc<AtomicBool>,
-    thread: JoinHandle<u64>,
+    thread: JoinHandle<()>,
+    bootstrap: String,
+    telemetry_partitions: i32,
     input: PathBuf,
 }
 
@@ -44,9 +46,10 @@ pub(super) struct Rate {
 }
 
 impl Rate {
-    /// Without an end of its own.
+    /// Without an end of its own; from so many devices that few report twice within the jitter:
+    /// the model takes their exposure in the order of event times, not of arrival.
     pub(super) const fn steady(per_second: u64) -> Self {
-        Self { per_second, devices: 5_000, records_max: MESSAGES_MAX }
+        Self { per_second, devices: 50_000, records_max: MESSAGES_MAX }
     }
 }
 
@@ -63,10 +66,10 @@ impl Load {
         let asked_to_stop = Arc::new(AtomicBool::new(false));
         let input = cluster.beside("input");
         let bootstrap = cluster.broker.bootstrap().to_owned();
-        let (asked, folder) = (Arc::clone(&asked_to_stop), input.clone());
-        let thread =
-            std::thread::spawn(move || produce(&bootstrap, &folder, &config, rate, &asked));
-        Self { asked_to_stop, thread, input }
+        let asked = Arc::clone(&asked_to_stop);
+        let (to, telemetry_partitions) = (bootstrap.clone(), config.partitions);
+        let thread = std::thread::spawn(move || produce(&to, &config, rate, &asked));
+        Self { asked_to_stop, thread, bootstrap, telemetry_partitions, input }
     }
 
     /// Stops it once the broker has acknowledged everything.
@@ -77,33 +80,17 @@ impl Load {
 
     /// Waits until it has produced all it is to.
     pub(super) fn wait(self) -> Produced {
-        let records = self.thread.join().expect("the producer's thread");
+        self.thread.join().expect("the producer's thread");
+        let records = truth::write(&self.bootstrap, self.telemetry_partitions, &self.input);
         Produced { records, input: self.input }
     }
 }
 
-fn produce(
-    bootstrap: &str,
-    folder: &Path,
-    config: &CanonicalConfig,
-    rate: Rate,
-    asked_to_stop: &AtomicBool,
-) -> u64 {
-    fs::create_dir_all(folder).expect("a folder for the truth");
-    let create = |name: String| BufWriter::new(File::create(folder.join(name)).expect("a file"));
-    let mut producer = Producer::connect(bootstrap).expect("a producer");
-    let mut changes = create("changes.ndjson".to_owned());
-    let mut line = Vec::new();
+fn produce(bootstrap: &str, config: &CanonicalConfig, rate: Rate, asked_to_stop: &AtomicBool) {
+    let mut producer = Producer::stubborn(bootstrap).expect("a producer");
     for record in registry(config) {
-        line.clear();
-        sim::write_ndjson(&record.value, record.arrival, &mut line);
-        changes.write_all(&line).expect("written");
         send(&mut producer, "changes", 0, record.key.as_bytes(), &record.value, record.arrival);
     }
-    changes.flush().expect("written");
-    let mut files: Vec<_> = (0..config.partitions)
-        .map(|partition| create(format!("telemetry-{partition:03}.ndjson")))
-        .collect();
     let mut canonical = Canonical::new(config.clone());
     let (started, mut made) = (Instant::now(), 0);
     while made < rate.records_max && !asked_to_stop.load(Ordering::Relaxed) {
@@ -111,9 +98,6 @@ fn produce(
         while made < due.min(rate.records_max) {
             let message = canonical.next_message().expect("more messages than any story takes");
             let (partition, arrival) = (message.partition, message.arrival);
-            line.clear();
-            sim::write_ndjson(message.value, arrival, &mut line);
-            files[partition as usize].write_all(&line).expect("written");
             send(
                 &mut producer,
                 "telemetry",
@@ -126,11 +110,7 @@ fn produce(
         }
         sleep(BURST_INTERVAL);
     }
-    for mut file in files {
-        file.flush().expect("written");
-    }
     producer.finish().expect("acknowledged");
-    made
 }
 
 fn send(

@@ -5,8 +5,10 @@
 //! traced run ─► steps (call, number) ─► for each: fresh folder, die there, run to the end
 //! ```
 //! `strace` counts by thread, so whoever reaches a number first dies. To meet the publisher too,
-//! the same is done on a folder whose journal is complete and whose chain is not begun.
+//! the same is done on a folder whose journal is complete and whose chain is not begun. Files are
+//! replayed, which writes no states of devices and publisher; a broker's records are not.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,8 +16,11 @@ use std::process::Command;
 use benches::canonical::CanonicalConfig;
 use benches::folder::write_canonical;
 use tempfile::TempDir;
+use xtask::faults::settings::Settings;
 use xtask::faults::strace::{Step, Threads, die_at, steps};
 use xtask::fixture::{Finished, finish, oracle};
+use xtask::kafka::Broker;
+use xtask::produce;
 
 use crate::effort::{Effort, say};
 use crate::ringwatch;
@@ -23,9 +28,12 @@ use crate::ringwatch;
 /// All by which bytes and names reach the disk; opening alone leaves nothing that counts.
 const CALLS: &str = "fsync,fdatasync,write,link,linkat,rename,renameat2,unlink,unlinkat,mkdir";
 
+/// The same without `write`, which a Kafka client calls all the time.
+const CALLS_OF_RUN: &str = "fsync,fdatasync,link,linkat,rename,renameat2,unlink,unlinkat,mkdir";
+
 /// Several entries and several commits with tables: what a first one does not meet a later one
 /// does.
-const SETTINGS: &str = "[store]\nentry_records_max = 200\npublish_rows_max = 400\n";
+const SETTINGS: &str = "entry_records_max = 200\npublish_rows_max = 400\n";
 
 /// What stands in a folder when nothing was published yet.
 const PUBLISHED: [&str; 6] =
@@ -35,6 +43,20 @@ const PUBLISHED: [&str; 6] =
 struct World {
     folder: TempDir,
     done: Vec<PathBuf>,
+}
+
+/// One way to kill at every step.
+#[derive(Clone, Copy)]
+struct Story<'a> {
+    name: &'a str,
+    threads: Threads,
+    calls: &'a str,
+    /// What works on a data folder.
+    command: &'a dyn Fn(&Path) -> Command,
+    /// What each data folder begins as, if not empty.
+    prepared: Option<&'a Path>,
+    /// Of how many steps one is tried in the short form.
+    stride: usize,
 }
 
 impl World {
@@ -47,25 +69,11 @@ impl World {
             ..CanonicalConfig::default()
         };
         write_canonical(&folder.path().join("input"), config).expect("the canonical workload");
-        fs::write(folder.path().join("ringwatch.toml"), SETTINGS).expect("a configuration file");
         Self { folder, done: Vec::new() }
     }
 
     fn input(&self) -> PathBuf {
         self.folder.path().join("input")
-    }
-
-    fn replay(&self, data: &Path) -> Command {
-        let (input, config) = (self.input(), self.folder.path().join("ringwatch.toml"));
-        ringwatch().command([
-            "replay".as_ref(),
-            "--config".as_ref(),
-            config.as_os_str(),
-            "--input".as_ref(),
-            input.as_os_str(),
-            "--data".as_ref(),
-            data.as_os_str(),
-        ])
     }
 
     /// A folder for one run: empty, or a copy of `prepared`.
@@ -77,35 +85,26 @@ impl World {
         data
     }
 
-    /// A folder with a complete journal and nothing that follows from it.
-    fn journalled(&self) -> PathBuf {
-        let data = self.data("journalled", None);
-        to_the_end(&mut self.replay(&data));
-        for published in PUBLISHED {
-            fs::remove_dir_all(data.join(published)).ok();
-        }
-        data
-    }
-
     /// Dies at each of the steps, each time in a folder of its own, and goes on to the end.
-    fn die(&mut self, effort: Effort, what: &str, threads: Threads, prepared: Option<&Path>) {
-        let traced = self.data(&format!("{what}-traced"), prepared);
-        let all = steps(&self.replay(&traced), threads, CALLS);
-        let chosen: Vec<&Step> = all.iter().step_by(effort.pick(7, 1)).collect();
+    fn die(&mut self, effort: Effort, story: &Story<'_>) {
+        let Story { name, threads, command, prepared, .. } = *story;
+        let traced = self.data(&format!("{name}-traced"), prepared);
+        let all = steps(&command(&traced), threads, story.calls);
+        let chosen: Vec<&Step> = all.iter().step_by(effort.pick(story.stride, 1)).collect();
         let mut died = 0;
         for step in &chosen {
-            let data = self.data(&format!("{what}-{}-{}", step.call, step.number), prepared);
-            let dead = die_at(&self.replay(&data), threads, step);
+            let data = self.data(&format!("{name}-{}-{}", step.call, step.number), prepared);
+            let dead = die_at(&command(&data), threads, step);
             // Where threads take turns a number may not be reached: then it ended well.
             died += usize::from(dead.status.code().is_none());
-            to_the_end(&mut self.replay(&data));
+            to_the_end(&mut command(&data));
             let verify = ["verify".as_ref(), "--data".as_ref(), data.as_os_str()];
             ringwatch().run(verify).with_code(0);
             self.done.push(data);
         }
         let (chosen, all) = (chosen.len(), all.len());
-        say(&format!("{what}: died at {died} of {chosen} steps tried, of {all} there are"));
-        assert!(chosen >= 3 && died * 10 >= chosen * 9, "{what}: died at {died} of {chosen} only");
+        say(&format!("{name}: died at {died} of {chosen} steps tried, of {all} there are"));
+        assert!(chosen >= 3 && died * 10 >= chosen * 8, "{name}: died at {died} of {chosen} only");
     }
 
     /// The sums of every folder are those of the model.
@@ -122,12 +121,65 @@ fn to_the_end(command: &mut Command) -> Finished {
 }
 
 #[test]
-fn a_process_that_dies_at_any_step_leaves_nothing_that_a_restart_does_not_mend() {
-    let effort = Effort::of("steps");
+fn a_replay_that_dies_at_any_step_is_mended_by_the_next() {
+    let effort = Effort::of("steps of replay");
     let mut world = World::new();
-    let journalled = world.journalled();
-    world.die(effort, "reading", Threads::First, None);
-    world.die(effort, "whole", Threads::All, None);
-    world.die(effort, "publishing", Threads::All, Some(&journalled));
+    let config = world.folder.path().join("ringwatch.toml");
+    fs::write(&config, format!("[store]\n{SETTINGS}")).expect("a configuration file");
+    let input = world.input();
+    let replay = |data: &Path| {
+        let paths = [("--config", config.as_path()), ("--input", &input), ("--data", data)];
+        let options = paths.iter().flat_map(|(name, path)| [OsStr::new(name), path.as_os_str()]);
+        ringwatch().command([OsStr::new("replay")].into_iter().chain(options))
+    };
+    let journalled = world.data("journalled", None);
+    to_the_end(&mut replay(&journalled));
+    for published in PUBLISHED {
+        fs::remove_dir_all(journalled.join(published)).ok();
+    }
+    let whole = Story {
+        name: "whole",
+        threads: Threads::All,
+        calls: CALLS,
+        command: &replay,
+        prepared: None,
+        stride: 7,
+    };
+    world.die(effort, &Story { name: "reading", threads: Threads::First, ..whole });
+    world.die(effort, &Story { name: "publishing", prepared: Some(&journalled), ..whole });
+    world.die(effort, &whole);
+    world.assert_true();
+}
+
+#[test]
+fn a_run_that_dies_at_any_step_is_mended_by_the_next() {
+    let effort = Effort::of("steps of run");
+    let mut world = World::new();
+    let broker = Broker::start().expect("a broker");
+    broker.create_topics(2).expect("the topics");
+    produce::ndjson_folder(broker.bootstrap(), &world.input()).expect("produced");
+    let settings = Settings {
+        store: SETTINGS.to_owned(),
+        snapshot_interval: "1ms".to_owned(),
+        checkpoint_interval: "1ms".to_owned(),
+        ..Settings::default()
+    };
+    let run = |data: &Path| {
+        let config = data.with_extension("toml");
+        // Under a name: the group does not wait for who died.
+        let text = settings.toml(broker.bootstrap(), data, "one", None);
+        fs::write(&config, text).expect("a configuration file");
+        let options = ["run", "--until-end", "--config"].map(OsStr::new);
+        ringwatch().command(options.into_iter().chain([config.as_os_str()]))
+    };
+    let serving = Story {
+        name: "serving",
+        threads: Threads::All,
+        calls: CALLS_OF_RUN,
+        command: &run,
+        prepared: None,
+        stride: 11,
+    };
+    world.die(effort, &serving);
     world.assert_true();
 }

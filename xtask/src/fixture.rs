@@ -223,6 +223,16 @@ impl Drop for Running {
     }
 }
 
+/// Copies every file below a folder to another one, which need not be there.
+#[track_caller]
+pub fn copy(from: &Path, to: &Path) {
+    for (name, bytes) in files(from) {
+        let path = to.join(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder can be made");
+        fs::write(path, bytes).expect("a file can be written");
+    }
+}
+
 /// Every file below a folder by its path in it, with its bytes: for comparing two runs.
 #[track_caller]
 pub fn files(folder: &Path) -> std::collections::BTreeMap<PathBuf, Vec<u8>> {

@@ -52,26 +52,32 @@ pub struct Broker {
 impl Broker {
     /// Starts a broker and waits until it answers.
     pub fn start() -> Result<Self, Failure> {
-        Self::start_on(None)
+        Self::start_on(None, None)
+    }
+
+    /// The same in a cluster of this id: 22 characters of base64url, the last one an `A`. What was
+    /// made beside another broker of that id, with the same records, can be gone on with.
+    pub fn start_as(cluster_id: &str) -> Result<Self, Failure> {
+        Self::start_on(None, Some(cluster_id))
     }
 
     /// The same on one processor core, so that what is measured has the others for itself.
     pub fn start_pinned(core: usize) -> Result<Self, Failure> {
-        Self::start_on(Some(core))
+        Self::start_on(Some(core), None)
     }
 
-    fn start_on(core: Option<usize>) -> Result<Self, Failure> {
-        let mut result = Self::attempt(core);
+    fn start_on(core: Option<usize>, cluster_id: Option<&str>) -> Result<Self, Failure> {
+        let mut result = Self::attempt(core, cluster_id);
         for _ in 1..START_ATTEMPTS_MAX {
             if result.is_ok() {
                 break;
             }
-            result = Self::attempt(core);
+            result = Self::attempt(core, cluster_id);
         }
         result
     }
 
-    fn attempt(core: Option<usize>) -> Result<Self, Failure> {
+    fn attempt(core: Option<usize>, cluster_id: Option<&str>) -> Result<Self, Failure> {
         let folder = tempfile::Builder::new()
             .prefix(FOLDER_PREFIX)
             .rand_bytes(CLUSTER_ID_RANDOM)
@@ -81,7 +87,8 @@ impl Broker {
         let settings = settings(port, controller_port, folder.path());
         let settings_path = folder.path().join("server.properties");
         fs::write(&settings_path, settings).map_err(Failure::io("write server.properties"))?;
-        format_storage(folder.path(), &settings_path)?;
+        let cluster_id = cluster_id.map_or_else(|| random_id(folder.path()), str::to_owned);
+        format_storage(&cluster_id, &settings_path)?;
         let bootstrap = format!("127.0.0.1:{port}");
         let mut broker = Self { bootstrap, folder, core, process: None };
         broker.resume()?;
@@ -304,9 +311,9 @@ where
 }
 
 /// Runs a broker with the three topics until Ctrl-C.
-pub fn foreground(telemetry_partitions: i32) -> Result<(), Failure> {
+pub fn foreground(telemetry_partitions: i32, cluster_id: Option<&str>) -> Result<(), Failure> {
     let asked = stop_on_signals()?;
-    let mut broker = Broker::start()?;
+    let mut broker = Broker::start_on(None, cluster_id)?;
     broker.create_topics(telemetry_partitions)?;
     announce(broker.bootstrap());
     while !asked.load(Ordering::Relaxed) {
@@ -325,12 +332,17 @@ const FOLDER_PREFIX: &str = "ringwatch-broker-";
 /// A cluster id is 16 bytes in base64url, 22 characters; the last holds two bits only.
 const CLUSTER_ID_RANDOM: usize = 21;
 
-fn format_storage(folder: &Path, settings_path: &Path) -> Result<(), Failure> {
+/// A cluster id that nobody else has: from the random part of the folder's name.
+fn random_id(folder: &Path) -> String {
     let name = folder.file_name().map(|name| name.to_string_lossy().into_owned());
     let random = name.as_deref().and_then(|name| name.strip_prefix(FOLDER_PREFIX));
+    format!("{}A", random.unwrap_or_default())
+}
+
+fn format_storage(cluster_id: &str, settings_path: &Path) -> Result<(), Failure> {
     let output = java(None)?
         .args(["kafka.tools.StorageTool", "format", "--cluster-id"])
-        .arg(format!("{}A", random.unwrap_or_default()))
+        .arg(cluster_id)
         .arg("--config")
         .arg(settings_path)
         .output()

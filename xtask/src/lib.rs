@@ -16,6 +16,7 @@ use rdkafka::error::KafkaError;
 use thiserror::Error;
 
 pub mod bench;
+pub mod bugs;
 mod cache;
 pub mod ci;
 pub mod docs;

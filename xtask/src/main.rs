@@ -29,6 +29,9 @@ enum Task {
         /// Partitions of the topic `telemetry`.
         #[arg(long, default_value_t = 4)]
         partitions: i32,
+        /// Id of the cluster, 22 characters of base64url that end in `A`; a new one if absent.
+        #[arg(long)]
+        cluster_id: Option<String>,
     },
     /// Runs an object store until Ctrl-C, and prints the environment that leads to it; at the end
     /// what was asked of it.
@@ -65,7 +68,9 @@ fn run(task: Task) -> Result<(), Failure> {
         Task::Ci => ci::run(),
         Task::Docs { check: false } => docs::write(),
         Task::Docs { check: true } => docs::check(),
-        Task::Kafka { partitions } => kafka::foreground(partitions),
+        Task::Kafka { partitions, cluster_id } => {
+            kafka::foreground(partitions, cluster_id.as_deref())
+        }
         Task::ObjectStore { kind } => object_store::foreground(kind),
         Task::Bench(options) => bench::run(&options),
         Task::Soak(options) => soak::run(&options),

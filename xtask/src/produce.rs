@@ -57,11 +57,29 @@ pub struct Producer {
 }
 
 impl Producer {
-    /// Connects to a broker.
+    /// Connects to a broker; each record arrives once, in order.
     pub fn connect(bootstrap: &str) -> Result<Self, Failure> {
-        let inner = ClientConfig::new()
+        Self::with(bootstrap, &[("enable.idempotence", "true")])
+    }
+
+    /// The same for a broker that dies or hangs: it never gives a record up, and may send one
+    /// twice. (A broker forgets a producer whose records are months old, so it could not tell.)
+    pub fn stubborn(bootstrap: &str) -> Result<Self, Failure> {
+        let settings = [
+            ("message.timeout.ms", "0"),
+            ("socket.timeout.ms", "10000"),
+            ("max.in.flight.requests.per.connection", "1"),
+        ];
+        Self::with(bootstrap, &settings)
+    }
+
+    fn with(bootstrap: &str, settings: &[(&str, &str)]) -> Result<Self, Failure> {
+        let mut config = ClientConfig::new();
+        for (name, value) in settings {
+            config.set(*name, *value);
+        }
+        let inner = config
             .set("bootstrap.servers", bootstrap)
-            .set("enable.idempotence", "true")
             .set("compression.codec", "lz4")
             .set("batch.size", "262144")
             .set("batch.num.messages", "100000")

@@ -27,6 +27,10 @@ pub struct Options {
 pub enum Soak {
     /// A million canonical records through a real broker, compared with the independent model.
     MainJob,
+    /// 10,000 seeds of the simulator.
+    Sim,
+    /// Eight deliberate bugs, each of which the simulator must find.
+    Bugs,
     /// Kills, twenty on each object store, while a service writes its data folder there.
     ObjectStore,
     /// 200 rounds of kill -9 with three processes under load.
@@ -58,6 +62,8 @@ impl Soak {
         match self {
             Self::MainJob => Tests { file: "main_job", filter: "", profile: "dev" },
             Self::ObjectStore => Tests { file: "object_store", filter: "", profile: "dev" },
+            // Its bugs are put into a copy: see `crate::bugs`.
+            Self::Sim | Self::Bugs => Tests { file: "simulation", filter: "", profile: "dev" },
             Self::Kill => faults("kill::"),
             Self::Steps => faults("steps::"),
             Self::Zombie => faults("zombie::"),
@@ -71,12 +77,15 @@ impl Soak {
 
 /// Runs the long form, one test at a time, with the build that `./dev test` made.
 pub fn run(options: &Options) -> Result<(), Failure> {
+    if matches!(options.what, Soak::Bugs) {
+        return crate::bugs::run();
+    }
     let Tests { file, filter, profile } = options.what.tests();
     let mut cargo = Command::new("cargo");
     cargo.args(["test", "--workspace", "--profile", profile, "--test", file, "--", filter]);
     cargo.args(["--nocapture", "--test-threads=1"]);
     cargo.env("MAIN_JOB_RECORDS", "1000000").env("FAULTS_FULL", "1");
-    cargo.env("OBJECT_STORE_ROUNDS", "20");
+    cargo.env("OBJECT_STORE_ROUNDS", "20").env("SIMULATION_SEEDS", "10000");
     if let Some(seed) = options.seed {
         cargo.env("FAULTS_SEED", seed.to_string());
     }

@@ -141,7 +141,9 @@ fn state_of_another_version_or_of_other_settings_is_refused_by_name() {
     let mut stored = Partition::new(&config()).save();
     let refused = |config: &FoldConfig, stored: &[u8]| Partition::load(config, stored).unwrap_err();
     let fewer = FoldConfig { rings: vec!["first".to_owned()], ..config() };
+    let other_seed = FoldConfig { hash_seed: [77, 78], ..config() };
     assert_eq!(refused(&fewer, &stored), StateError::Settings);
+    assert_eq!(refused(&other_seed, &stored), StateError::Settings);
     stored.push(0);
     assert_eq!(refused(&config(), &stored), StateError::Damaged);
     stored[0] = 200;

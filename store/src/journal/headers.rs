@@ -42,7 +42,11 @@ pub(super) fn tail(
     snapshots: Snapshots,
 ) -> Result<Tail, StoreError> {
     let broken = |what| StoreError::Broken { stream, what };
-    let (mut snapshot, mut first) = (None, 0);
+    let mut snapshot = None;
+    let mut first = match snapshots {
+        Snapshots::LastEntry => numbers.last().copied().unwrap_or(0),
+        Snapshots::Use | Snapshots::Before(_) | Snapshots::Ignore => 0,
+    };
     let mut read = Vec::new();
     for &number in numbers.iter().rev() {
         if number < first {
@@ -52,7 +56,7 @@ pub(super) fn tail(
         let stored = read_header(blobs, &key)?;
         if snapshot.is_none() {
             snapshot = named_by(&stored.header, number, snapshots).map_err(broken)?;
-            first = snapshot.as_ref().map_or(0, |named| named.after + 1);
+            first = snapshot.as_ref().map_or(first, |named| named.after + 1);
         }
         read.push((key, stored));
     }
@@ -102,7 +106,7 @@ fn named_by(
     let is_wanted = match snapshots {
         Snapshots::Use => true,
         Snapshots::Before(after) => named.after < after,
-        Snapshots::Ignore => false,
+        Snapshots::Ignore | Snapshots::LastEntry => false,
     };
     Ok(is_wanted.then(|| named.clone()))
 }

@@ -5,7 +5,7 @@
 
 #![expect(clippy::expect_used, reason = "a fixture that cannot run must fail the test")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -157,6 +157,11 @@ impl Member {
         sum_of(name, &self.page("/metrics")?)
     }
 
+    /// The bound below which every value of a histogram lies; `None` where it has no value.
+    pub fn bound_of(&self, histogram: &str) -> Option<f64> {
+        bound_of(histogram, &self.page("/metrics")?)
+    }
+
     /// A page of its HTTP interface, if it answers.
     fn page(&self, path: &str) -> Option<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
@@ -206,9 +211,31 @@ fn sum_of(name: &str, page: &str) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum())
 }
 
+fn bound_of(histogram: &str, page: &str) -> Option<f64> {
+    let prefix = format!("{histogram}_bucket{{");
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    for line in page.lines().filter_map(|line| line.strip_prefix(&prefix)) {
+        let (labels, count) = line.rsplit_once("} ")?;
+        let bound = labels.split("le=\"").nth(1)?.split('"').next()?;
+        *counts.entry(bound).or_default() += count.parse::<u64>().ok()?;
+    }
+    let total = counts.values().copied().max().filter(|total| *total > 0)?;
+    let full = counts.iter().filter(|(_, count)| **count == total);
+    full.filter_map(|(bound, _)| bound.parse().ok()).reduce(f64::min)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_bound_of_a_histogram_is_that_of_its_largest_value() {
+        let page = "h_bucket{cause=\"a\",le=\"0.1\"} 3\nh_bucket{cause=\"a\",le=\"1\"} 4\n\
+            h_bucket{cause=\"a\",le=\"5\"} 4\nh_bucket{cause=\"a\",le=\"+Inf\"} 4\n";
+        assert_eq!(bound_of("h", page), Some(1.0));
+        assert_eq!(bound_of("h", "h_bucket{le=\"1\"} 0\n"), None);
+        assert_eq!(bound_of("other", page), None);
+    }
 
     #[test]
     fn what_a_member_owns_is_what_came_less_what_went() {

@@ -13,10 +13,15 @@ pub struct Settings {
     pub session_ms: u32,
     pub commit_interval: String,
     pub publish_interval: String,
+    /// States are written down often, so that recoveries begin with one.
+    pub snapshot_interval: String,
+    pub checkpoint_interval: String,
     /// An hour: what is compared with the model must not depend on the clock.
     pub idle_after: String,
     pub log_idle_after: String,
     pub prefetch: String,
+    /// Further lines of the section `[store]`.
+    pub store: String,
     /// Further sections of the file.
     pub more: String,
 }
@@ -29,9 +34,12 @@ impl Default for Settings {
             session_ms: 6_000,
             commit_interval: "200ms".to_owned(),
             publish_interval: "1s".to_owned(),
+            snapshot_interval: "2s".to_owned(),
+            checkpoint_interval: "3s".to_owned(),
             idle_after: "1h".to_owned(),
             log_idle_after: "1s".to_owned(),
             prefetch: "8 MiB".to_owned(),
+            store: String::new(),
             more: String::new(),
         }
     }
@@ -60,12 +68,16 @@ impl Settings {
             text,
             "\"session.timeout.ms\" = \"{}\"\n\"heartbeat.interval.ms\" = \"500\"\n\
              [store]\ndata = \"{}\"\ncommit_interval = \"{}\"\npublish_interval = \"{}\"\n\
+             snapshot_interval = \"{}\"\ncheckpoint_interval = \"{}\"\n{}\n\
              [windows]\nidle_after = \"{}\"\nlog_idle_after = \"{}\"\n\
              [http]\nlisten = \"{listen}\"\n{}\n",
             self.session_ms,
             data.display(),
             self.commit_interval,
             self.publish_interval,
+            self.snapshot_interval,
+            self.checkpoint_interval,
+            self.store,
             self.idle_after,
             self.log_idle_after,
             self.more

@@ -183,6 +183,7 @@ pub(super) fn entry(stream: Stream, number: u64) -> Entry {
         watermark: None,
         closed_until: Timestamp::MIN,
         ended: false,
+        digest: None,
         snapshot: None,
     };
     Entry { header, delta: Delta::default() }

@@ -1,0 +1,182 @@
+//! One process of the group: a reader and a publisher, stepped by the run.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::Duration;
+
+use ingest::Decoder;
+use ringwatch::config::Config;
+use ringwatch::deliveries::Deliveries;
+use ringwatch::pipeline::{Gaps, PipelineError, Until};
+use ringwatch::publisher::{Publisher, PublisherParts};
+use ringwatch::reader::{Reader, ReaderParts};
+use ringwatch::shutdown::Stop;
+use ringwatch::snapshots::Snapshots;
+use ringwatch::view::SharedView;
+use ringwatch::worker::Target;
+use schemas::Entry;
+use store::{Blobs, TopicNames};
+
+use super::clock::ProcessClock;
+use super::cluster::{Cluster, ScriptedSource};
+use super::faults::{FaultyStore, Shared};
+use super::rng::Rng;
+use super::world::streams;
+
+/// Entries between reader and publisher: few, so that a full queue is met too.
+const ENTRIES_QUEUED_MAX: usize = 4;
+
+/// A process that is there.
+pub(super) struct Process<'a> {
+    pub(super) number: usize,
+    pub(super) clock: ProcessClock,
+    pub(super) blobs: Arc<dyn Blobs>,
+    is_dead: Arc<AtomicBool>,
+    reader: Option<Reader<'a, ScriptedSource>>,
+    publisher: Option<Publisher>,
+    entries: Receiver<Arc<Entry>>,
+    /// Stopped until then.
+    pub(super) asleep_until: Option<Duration>,
+}
+
+/// How a step of a process ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Goes,
+    /// It has nothing more to do.
+    Done,
+    Died,
+    /// It stopped by itself, for a reason that a supervisor answers with a restart.
+    GaveUp,
+}
+
+impl<'a> Process<'a> {
+    pub(super) fn start(
+        number: usize,
+        config: &'a Config,
+        cluster: &Rc<RefCell<Cluster>>,
+        shared: &Arc<Shared>,
+        rng: &mut Rng,
+        until: Until,
+    ) -> Self {
+        let clock = ProcessClock { time: shared.time.clone(), ..ProcessClock::default() };
+        let is_dead = Arc::new(AtomicBool::new(false));
+        let blobs: Arc<dyn Blobs> =
+            Arc::new(FaultyStore { shared: Arc::clone(shared), is_dead: Arc::clone(&is_dead) });
+        let writer = format!("{:016x}{number:016x}", rng.word());
+        let (out, entries) = sync_channel(ENTRIES_QUEUED_MAX);
+        let leads = Arc::new(AtomicBool::new(false));
+        let (stop, view) = (Stop::default(), SharedView::default());
+        let source = ScriptedSource {
+            cluster: Rc::clone(cluster),
+            member: number,
+            time: shared.time.clone(),
+            rng: Rng::new(rng.word()),
+            held: (Vec::new(), Vec::new()),
+        };
+        let targets = match until {
+            Until::End => {
+                let ends = ingest::Source::end_offsets(&source).unwrap_or_default();
+                ends.into_iter().map(|(stream, end)| (stream, Target::At(end))).collect()
+            }
+            _ => BTreeMap::default(),
+        };
+        let publisher = Publisher::new(PublisherParts {
+            store: Arc::clone(&blobs),
+            leads: Arc::clone(&leads),
+            clock: Arc::new(clock.clone()),
+            stop: stop.clone(),
+            streams: streams(),
+            topics: TopicNames::default(),
+            config,
+            writer: writer.clone(),
+            view: view.clone(),
+            deliveries: Deliveries::default(),
+        });
+        let reader = Reader::new(ReaderParts {
+            source,
+            store: Arc::clone(&blobs),
+            clock: Arc::new(clock.clone()),
+            decoder: Decoder::new(config.decode.clone()),
+            config,
+            snapshots: Some(Snapshots::inline(Arc::clone(&blobs), &writer)),
+            writer,
+            out,
+            leads,
+            rejected: None,
+            streams: streams(),
+            targets,
+            until,
+            gaps: Gaps::Refused,
+            stop,
+            view,
+        });
+        let (reader, publisher) = (Some(reader), Some(publisher));
+        Self { number, clock, blobs, is_dead, reader, publisher, entries, asleep_until: None }
+    }
+
+    /// Takes one event of the source, or what time brings.
+    pub(super) fn read(&mut self) -> Step {
+        let Some(reader) = &mut self.reader else { return Step::Done };
+        let turned = reader.turn();
+        self.judge(turned.map(|goes| if goes { Step::Goes } else { Step::Done }))
+    }
+
+    /// Takes one entry, if there is one, and what time brings.
+    pub(super) fn publish(&mut self) -> Step {
+        let entry = self.entries.try_recv().ok();
+        let Some(publisher) = &mut self.publisher else { return Step::Done };
+        let taken = publisher.take(entry.as_deref());
+        self.judge(taken.map(|()| Step::Goes))
+    }
+
+    /// Ends in good order.
+    pub(super) fn finish(mut self) -> Step {
+        let closed = self.reader.take().map_or(Ok(()), |reader| reader.close().map(drop));
+        match self.judge(closed.map(|()| Step::Goes)) {
+            Step::Goes => {}
+            other => return other,
+        }
+        while let Ok(entry) = self.entries.try_recv() {
+            let taken = self.publisher.as_mut().map_or(Ok(()), |it| it.take(Some(&entry)));
+            match self.judge(taken.map(|()| Step::Goes)) {
+                Step::Goes => {}
+                other => return other,
+            }
+        }
+        let finished = self.publisher.take().map_or(Ok(()), |it| it.finish().map(drop));
+        self.judge(finished.map(|()| Step::Done))
+    }
+
+    pub(super) fn is_leading(&self) -> bool {
+        self.publisher.as_ref().is_some_and(Publisher::is_leading)
+    }
+
+    /// Either of the two.
+    pub(super) fn step(&mut self, rng: &mut Rng) -> Step {
+        if rng.in_thousand(500) { self.publish() } else { self.read() }
+    }
+
+    fn judge(&self, outcome: Result<Step, PipelineError>) -> Step {
+        if self.is_dead.load(Ordering::Relaxed) {
+            return Step::Died;
+        }
+        match outcome {
+            Ok(step) => step,
+            Err(PipelineError::LostAgain { .. } | PipelineError::ChainLostAgain(_)) => Step::GaveUp,
+            Err(error) => {
+                let mut line = error.to_string();
+                let mut cause = std::error::Error::source(&error);
+                while let Some(source) = cause {
+                    line = format!("{line}: {source}");
+                    cause = source.source();
+                }
+                panic!("process {} stopped: {line}", self.number)
+            }
+        }
+    }
+}
