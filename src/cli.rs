@@ -90,7 +90,7 @@ pub enum Verb {
     #[command(after_help = "Examples:\n  ringwatch alerts list --data ./data\n  \
         ringwatch alerts list --data ./data --all --json | jq '.[].summary'")]
     Alerts(AlertsArgs),
-    /// Print the JSON Schema of an input or output, the data dictionary, or the DuckDB views
+    /// Print the JSON Schema of an input or output, the data dictionary, or a script of views
     #[command(after_help = "Examples:\n  ringwatch schema\n  \
             ringwatch schema telemetry > telemetry.schema.json\n  \
         ringwatch schema dictionary\n  ringwatch schema views --data ./data > views.sql")]
@@ -207,7 +207,7 @@ pub struct SchemaArgs {
     /// Which one; without it a list
     #[arg(value_name = "NAME")]
     pub name: Option<String>,
-    /// For `views`: the data folder, as DuckDB will reach it
+    /// For `views`: the data folder, as the reader will reach it
     #[arg(long, value_name = "DIR|URL")]
     pub data: Option<DataLocation>,
 }

@@ -1,4 +1,4 @@
-//! `ringwatch schema`: the contracts, as JSON Schema, the data dictionary, and the views of a folder.
+//! `ringwatch schema`: the contracts, as JSON Schema, the data dictionary, the views of a folder.
 
 use schemas::{dictionary, json_schema};
 
