@@ -115,7 +115,7 @@ pub struct HousekeepingRule {
 }
 
 /// A commit at least this often: alerts are sent for 30 s after one (architecture 2).
-const LEASE: Duration = Duration::from_secs(20);
+const LEASE: Duration = Duration::from_secs(30);
 
 /// The journals of other processes are looked at twice in a commit interval, but not more often
 /// than this: a look costs a request for each partition.

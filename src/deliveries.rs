@@ -92,6 +92,20 @@ impl Deliveries {
         Ok(Self { setting: Some(setting), ..Self::default() })
     }
 
+    /// Gives every new destination its place: alerts raised from `end` on are its own.
+    pub fn place_cursors(&self, end: u64) {
+        let Some(setting) = &self.setting else { return };
+        for destination in &setting.destinations {
+            let placed = match cursor::read(&*setting.store, &destination.name) {
+                Ok(None) => cursor::write(&*setting.store, &destination.name, end),
+                other => other.map(drop),
+            };
+            if let Err(error) = placed {
+                tracing::warn!(%error, "cannot place a delivery cursor; it begins later");
+            }
+        }
+    }
+
     /// Starts a loop for every destination, unless they run.
     pub fn start(&mut self) -> Result<(), DeliveryError> {
         let Some(setting) = self.setting.as_ref().filter(|_| self.running.is_empty()) else {
@@ -145,7 +159,7 @@ impl Setting {
             catch_up: Box::new(ChainReader(Arc::clone(&self.store))),
             cursor: saved,
             save_cursor: Box::new(move |sequence| {
-                if let Err(error) = cursor::write(&*folder, &name, sequence) {
+                if let Err(error) = cursor::advance(&*folder, &name, sequence) {
                     // The next save says more; until then a restart delivers again.
                     tracing::warn!(%error, "cannot save a delivery cursor");
                 }

@@ -24,7 +24,7 @@ pub fn describe() {
     describe_histogram!(
         PAUSE_SECONDS,
         Unit::Seconds,
-        "How long reading stood still, by cause: entry or snapshot"
+        "How long reading stood still for a copy of the device state, by cause"
     );
     describe_counter!(SNAPSHOTS, Unit::Count, "Device states written down");
     describe_counter!(SNAPSHOT_BYTES, Unit::Bytes, "Bytes of device states written down");

@@ -25,7 +25,7 @@ use leader::Leader;
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::deliveries::Deliveries;
+use crate::deliveries::{Deliveries, DeliveryError};
 use crate::metrics;
 use crate::patience::{Losses, patiently};
 use crate::pipeline::PipelineError;
@@ -145,10 +145,6 @@ impl Publisher {
         let Role::Leading(leader) = &mut self.role else { return Ok(()) };
         match step(leader) {
             Err(PipelineError::Store(error @ StoreError::Lost { .. })) => {
-                if let StoreError::Lost { writer, .. } = &error {
-                    let ours = &self.setting.writer;
-                    assert_ne!(writer, ours, "what we wrote is not taken for another's");
-                }
                 let now = self.setting.clock.monotonic();
                 let Some(wait) = self.losses.note(now) else {
                     return Err(PipelineError::ChainLostAgain(error));
@@ -168,6 +164,7 @@ impl Publisher {
         }
         let leader = Leader::recover(&self.setting)?;
         metrics::publisher().set(1.0);
+        self.deliveries.place_cursors(leader.chain.next_sequence());
         self.role = Role::Leading(Box::new(leader));
         // At once: from here on nobody else's commit can follow.
         self.lead(Leader::take_office)
@@ -175,10 +172,15 @@ impl Publisher {
 
     /// Leaves the lead to others, with everything committed that can be.
     fn stand_by(&mut self) -> Result<(), PipelineError> {
-        self.lead(|leader| {
-            leader.catch_up()?;
-            leader.resign()
-        })?;
+        let resigned = match &mut self.role {
+            Role::Leading(leader) => leader.catch_up().and_then(|()| leader.resign()),
+            Role::Standby | Role::Waiting { .. } => Ok(()),
+        };
+        match resigned {
+            // Whoever leads by now has read the same journals.
+            Err(PipelineError::Store(StoreError::Lost { .. })) | Ok(()) => {}
+            Err(error) => return Err(error),
+        }
         if let Role::Leading(leader) = &mut self.role {
             leader.deliver(&mut self.deliveries)?;
         }
@@ -209,7 +211,11 @@ impl Leader {
     /// Starts deliveries once no other publisher can still be sending.
     fn deliver(&mut self, deliveries: &mut Deliveries) -> Result<(), PipelineError> {
         if self.setting.clock.monotonic() >= self.deliver_from {
-            deliveries.start()?;
+            match deliveries.start() {
+                // The next tick tries again.
+                Err(DeliveryError::Store(error)) if error.is_transient() => return Ok(()),
+                started => started?,
+            }
         }
         for (sequence, alerts) in self.undelivered.drain(..) {
             deliveries.offer(sequence, &alerts);

@@ -11,25 +11,27 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::Duration;
 
-use ingest::{Decoder, RejectedTopic, Source, SourceError, SourceEvent, Start};
+use ingest::{Decoder, RejectedTopic, Source, SourceError, SourceEvent};
 use schemas::{Entry, Stream, StreamKind};
 use store::{Blobs, StoreError};
 
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::metrics;
-use crate::patience::{Outage, STOP_PATIENCE, patiently};
+use crate::patience::{Outage, STOP_PATIENCE};
 use crate::pipeline::{Gaps, PipelineError, Until};
 use crate::shutdown::Stop;
 use crate::snapshots::Snapshots;
 use crate::view::SharedView;
-use crate::worker::{self, Cut, Heard, Now, Target, Worker, WorkerRules};
+use crate::worker::{Cut, Heard, Now, Target, Worker};
 
+mod group;
 mod lost;
+mod outage;
 mod pace;
 mod rejected;
 
@@ -84,6 +86,8 @@ pub struct Reader<'a, S> {
     lost: LostStreams,
     /// While an entry waits for the store.
     outage: Option<Outage>,
+    /// An assignment that waits for the store.
+    unopened: Option<Vec<Stream>>,
     pace: Pace,
     heard: Option<Heard>,
     is_down: bool,
@@ -109,6 +113,7 @@ impl<'a, S: Source> Reader<'a, S> {
             workers: BTreeMap::new(),
             lost: LostStreams::default(),
             outage: None,
+            unopened: None,
             pace: Pace::new(start),
             heard: None,
             is_down: false,
@@ -156,7 +161,7 @@ impl<'a, S: Source> Reader<'a, S> {
                     break;
                 }
                 if now.monotonic.saturating_sub(start.monotonic) >= STOP_PATIENCE {
-                    tracing::warn!(%stream, "stopped while the store is away; the next start reads again");
+                    tracing::warn!(%stream, "stopped while the store is away; the next start reads on");
                     break;
                 }
                 if is_away {
@@ -178,10 +183,8 @@ impl<'a, S: Source> Reader<'a, S> {
     /// Takes one event of the source; true if there was nothing to do.
     fn step(&mut self) -> Result<bool, PipelineError> {
         let event = match self.parts.source.next(POLL_TIMEOUT) {
-            Err(SourceError::OffsetGone { stream, earliest, .. })
-                if self.parts.gaps == Gaps::Accepted =>
-            {
-                self.accept_gap(stream, earliest)?;
+            Err(gone @ SourceError::OffsetGone { .. }) if self.parts.gaps == Gaps::Accepted => {
+                self.accept_gap(gone)?;
                 return Ok(false);
             }
             event => event?,
@@ -274,6 +277,10 @@ impl<'a, S: Source> Reader<'a, S> {
         self.restart_idle(now);
         for stream in self.owned() {
             self.tick_worker(stream, now)?;
+            if self.outage.is_some() {
+                // Each further attempt may take seconds, and the group is waiting.
+                return Ok(());
+            }
         }
         self.recover_lost(now)?;
         if let Some((stream, named)) = self.parts.snapshots.as_mut().and_then(Snapshots::take_done)
@@ -368,156 +375,6 @@ impl<'a, S: Source> Reader<'a, S> {
             }
             self.parts.clock.sleep(QUEUE_WAIT);
         }
-    }
-
-    /// The store took no entry: nothing is read until it does, but the group is kept.
-    fn pause_all(&mut self, error: &StoreError) -> Result<(), PipelineError> {
-        let now = self.now().monotonic;
-        if let Some(outage) = &mut self.outage {
-            outage.go_on(error, now);
-            return Ok(());
-        }
-        self.outage = Some(Outage::begin("journal", error, now));
-        let streams = self.owned();
-        Ok(self.parts.source.pause(&streams)?)
-    }
-
-    /// Writes what waits; once all of it is written, reading goes on.
-    fn ask_store(&mut self, now: Now) -> Result<(), PipelineError> {
-        if !self.outage.as_ref().is_some_and(|outage| outage.is_due(now.monotonic)) {
-            return Ok(());
-        }
-        for stream in self.owned() {
-            let Some(worker) = self.workers.get_mut(&stream) else { continue };
-            let cut = worker.write();
-            let is_away = matches!(cut, Ok(Cut::Waiting(_)));
-            self.take_cut(stream, cut)?;
-            if is_away {
-                return Ok(());
-            }
-        }
-        if let Some(outage) = self.outage.take() {
-            outage.end(now.monotonic);
-        }
-        let streams = self.owned();
-        self.parts.source.resume(&streams)?;
-        for stream in self.lost.take_skipped() {
-            if let Some(worker) = self.workers.get(&stream) {
-                self.parts.source.restart(stream, worker.start())?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes partitions up: nothing of them is fetched before their journal has been read.
-    fn take_over(&mut self, streams: &[Stream]) -> Result<(), PipelineError> {
-        let mut starts = Vec::with_capacity(streams.len());
-        for &stream in streams {
-            if !self.parts.streams.contains(&stream) {
-                return Err(PipelineError::MorePartitions { stream });
-            }
-            let start = self.open(stream)?;
-            starts.push((stream, start));
-        }
-        self.parts.source.start(&starts)?;
-        self.tell_owned();
-        if self.outage.is_some() {
-            self.parts.source.pause(streams)?;
-        }
-        Ok(())
-    }
-
-    /// Reads a partition's journal and makes a worker of it: where to read from.
-    fn open(&mut self, stream: Stream) -> Result<Start, PipelineError> {
-        let parts = &self.parts;
-        let recovered = patiently("open a journal", &*parts.clock, &parts.stop, || {
-            worker::recover(&parts.store, stream, &parts.writer, &parts.config.fold)
-        })?;
-        let rules = WorkerRules {
-            entry: parts.config.entry,
-            idle: parts.config.idle,
-            lateness: parts.config.fold.lateness,
-            snapshot: parts.config.snapshot.filter(|_| parts.snapshots.is_some()),
-        };
-        let entries = recovered.journal.headers().len();
-        let snapshot = recovered.snapshot.as_ref().map(|named| named.after);
-        let target = parts.targets.get(&stream).copied().unwrap_or(Target::None);
-        let worker = Worker::open(recovered, rules, target, self.now())?;
-        let start = worker.start();
-        tracing::info!(%stream, entries, ?snapshot, ?start, "partition taken over");
-        self.workers.insert(stream, worker);
-        Ok(start)
-    }
-
-    /// Makes durable what was read of partitions that the group takes back, then gives them back.
-    fn hand_over(&mut self, streams: &[Stream]) -> Result<(), PipelineError> {
-        self.flush_rejected()?;
-        for &stream in streams {
-            let Some(worker) = self.workers.get_mut(&stream) else { continue };
-            match worker.cut() {
-                Ok(Cut::Durable(entry)) => self.send(entry)?,
-                Ok(Cut::Nothing) => {}
-                Ok(Cut::Waiting(error))
-                | Err(PipelineError::Store(error @ StoreError::Lost { .. })) => {
-                    tracing::warn!(%stream, %error, "handed over with an entry unwritten");
-                }
-                Err(error) => return Err(error),
-            }
-            tracing::info!(%stream, "partition handed over");
-        }
-        self.give_up(streams)
-    }
-
-    /// Goes on with a partition from the first record that is still there.
-    fn accept_gap(&mut self, stream: Stream, earliest: i64) -> Result<(), PipelineError> {
-        let now = self.now();
-        if let Some(worker) = self.workers.get_mut(&stream) {
-            // What came before the gap is an entry of its own.
-            let cut = worker.cut();
-            self.take_cut(stream, cut)?;
-        }
-        let Some(worker) = self.workers.get_mut(&stream).filter(|worker| !worker.is_waiting())
-        else {
-            return Ok(());
-        };
-        let cut = worker.accept_gap(earliest, &self.parts.config.fold, now);
-        let start = worker.start();
-        self.take_cut(stream, cut)?;
-        Ok(self.parts.source.restart(stream, start)?)
-    }
-
-    /// Drops the state of partitions that belong to others by now.
-    fn give_up(&mut self, streams: &[Stream]) -> Result<(), PipelineError> {
-        for &stream in streams {
-            if self.workers.remove(&stream).is_some() {
-                tracing::info!(%stream, "partition given up");
-            }
-            self.lost.forget(stream);
-        }
-        self.tell_owned();
-        Ok(self.parts.source.release(streams)?)
-    }
-
-    /// What is ours, for the metrics and the publisher.
-    fn tell_owned(&self) {
-        metrics::partitions_owned().set(self.workers.len() as f64);
-        let leads = self.workers.contains_key(&LEADING_STREAM);
-        self.parts.leads.store(leads, Ordering::Release);
-    }
-
-    /// Gives up a run to the end that waits for partitions of another member of the group.
-    fn miss_foreign(&mut self, now: Now) -> Result<(), PipelineError> {
-        let missing = |stream: &&Stream| !self.workers.contains_key(*stream);
-        let foreign = self.parts.targets.keys().find(missing);
-        let Some(&stream) = foreign.filter(|_| !self.is_down) else {
-            self.foreign_since = None;
-            return Ok(());
-        };
-        let since = *self.foreign_since.get_or_insert(now.monotonic);
-        if now.monotonic.saturating_sub(since) >= FOREIGN_MAX {
-            return Err(PipelineError::Foreign { stream });
-        }
-        Ok(())
     }
 
     fn has_reached_targets(&self) -> bool {

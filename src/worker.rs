@@ -70,6 +70,8 @@ pub struct Worker {
     /// What later entries name to recover from.
     snapshot: Option<Named>,
     since_snapshot: SinceSnapshot,
+    /// The entry after which the snapshot was taken that was last named.
+    named_after: u64,
     /// Last offset delivered + 1, or the offset of the end-of-partition event.
     position: i64,
     quiet: Quiet,
@@ -80,8 +82,13 @@ pub struct Worker {
 #[derive(Clone, Copy, Debug, Default)]
 struct SinceSnapshot {
     records: u64,
+    entries: u64,
     at: Duration,
 }
+
+/// Entries without records after which a snapshot is taken and named all the same: what a start
+/// reads stays bounded where a partition is quiet for days.
+const QUIET_ENTRIES_MAX: u64 = 512;
 
 /// What became of an entry.
 #[derive(Debug)]
@@ -153,7 +160,8 @@ impl Worker {
             open: OpenEntry { start: position, ..OpenEntry::default() },
             waiting: None,
             snapshot,
-            since_snapshot: SinceSnapshot { records: 0, at: now.monotonic },
+            since_snapshot: SinceSnapshot { at: now.monotonic, ..SinceSnapshot::default() },
+            named_after: 0,
             position,
             quiet: Quiet::default(),
             target,
@@ -334,6 +342,10 @@ impl Worker {
             Ok(()) => {
                 let entry = Arc::clone(&prepared.entry);
                 self.waiting = None;
+                self.since_snapshot.entries += 1;
+                if let Some(named) = &entry.header.snapshot {
+                    self.named_after = named.after;
+                }
                 Ok(Cut::Durable(entry))
             }
             Err(error) if error.is_transient() => Ok(Cut::Waiting(error)),
@@ -354,7 +366,10 @@ impl Worker {
             closed_until: self.fold.closed_until(),
             ended: self.fold.ended(),
             digest,
-            snapshot: self.snapshot.clone().filter(|_| counts.received > 0),
+            snapshot: self.snapshot.clone().filter(|named| {
+                let quiet = named.after.saturating_sub(self.named_after) >= QUIET_ENTRIES_MAX;
+                counts.received > 0 || quiet
+            }),
         };
         self.open = OpenEntry { start: parts.end, ..OpenEntry::default() };
         Ok(self.journal.prepare(parts, delta)?)
@@ -365,7 +380,8 @@ impl Worker {
         let rule = self.rules.snapshot.as_ref()?;
         let since = self.since_snapshot;
         let many = since.records >= rule.records_min.max(self.fold.device_count() as u64);
-        let old = now.monotonic.saturating_sub(since.at) >= rule.interval && since.records > 0;
+        let has_news = since.records > 0 || since.entries >= QUIET_ENTRIES_MAX;
+        let old = now.monotonic.saturating_sub(since.at) >= rule.interval && has_news;
         // Between two entries only: then the state is that after the newest one.
         let between = self.is_live() && self.open.since.is_none() && !self.is_waiting();
         if !between || !(many || old) {
@@ -373,7 +389,7 @@ impl Worker {
         }
         let after = self.journal.next_number().checked_sub(1)?;
         let state = self.fold.state()?;
-        self.since_snapshot = SinceSnapshot { records: 0, at: now.monotonic };
+        self.since_snapshot = SinceSnapshot { at: now.monotonic, ..SinceSnapshot::default() };
         Some(SnapshotOf { stream: self.stream, after, state })
     }
 

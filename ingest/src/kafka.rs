@@ -234,11 +234,14 @@ impl Source for KafkaSource {
     }
 
     fn release(&mut self, streams: &[Stream]) -> Result<(), SourceError> {
+        // A pause would outlive the assignment, and the partition come back unread.
+        self.resume(streams)?;
         let list = self.list(streams);
         rebalance::give(&self.consumer, &list).map_err(|source| client("give back", source))
     }
 
     fn restart(&mut self, stream: Stream, start: Start) -> Result<(), SourceError> {
+        self.resume(&[stream])?;
         let list = self.list(&[stream]);
         let failed = |source| client("start a partition again", source);
         self.consumer.incremental_unassign(&list).map_err(failed)?;

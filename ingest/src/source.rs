@@ -147,7 +147,7 @@ pub trait Source {
     /// Reads a partition that is ours from another place; what was fetched of it is dropped.
     fn restart(&mut self, stream: Stream, start: Start) -> Result<(), SourceError>;
 
-    /// Asks the group whether a partition is still ours, by committing its offset and waiting.
+    /// Asks the group whether we are still in it, by committing an offset and waiting.
     fn confirm(&mut self, stream: Stream, offset: i64) -> Membership;
 
     /// Tells Kafka how far we are, as a courtesy to lag tools; a failure is counted, not returned.

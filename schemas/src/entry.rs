@@ -114,8 +114,9 @@ pub struct EntryHeader {
     /// that were replaced by others are noticed although they give the same sums.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<u64>,
-    /// The snapshot to recover from. Only an entry with records names one: they are folded
-    /// again after it, so that other records at the same offsets are noticed.
+    /// The snapshot to recover from. An entry with records names one: they are folded again after
+    /// it, so that other records at the same offsets are noticed. One without does so only
+    /// where hundreds like it came since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<Named>,
 }

@@ -344,12 +344,13 @@ impl Leader {
             dropped: chores.dropped,
             released: leave == Leave::Yes,
         };
+        // From before the append: whoever takes over waits from after it.
+        let now = self.setting.clock.monotonic();
         self.append(&commit)?;
         self.uncommitted = Merged::default();
         self.publish(&commit.files)?;
         self.publish(&commit.settled)?;
         self.note(&commit);
-        let now = self.setting.clock.monotonic();
         self.last.commit = now;
         if publishing == Publishing::Tables {
             self.last.publish = now;

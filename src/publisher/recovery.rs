@@ -45,10 +45,17 @@ impl Leader {
             let last = last.map(|last| chain.read(last)).transpose()?;
             Ok((chain, last))
         })?;
-        let named = last.as_ref().and_then(|last| last.checkpoint.clone());
-        let (mut leader, next) = match named {
-            Some(named) => Self::from_checkpoint(setting, chain, &named)?,
-            None => (Self::empty(setting, chain), 0),
+        let mut named = last.as_ref().and_then(|last| last.checkpoint.clone());
+        let (mut leader, next) = loop {
+            let Some(tried) = named else { break (Self::empty(setting, chain), 0) };
+            match Self::from_checkpoint(setting, chain.clone(), &tried) {
+                Err(PipelineError::Store(error)) if is_unreadable(&error) => {
+                    tracing::warn!(%error, "passing over a checkpoint");
+                    let before = || chain.checkpoint_before(&tried);
+                    named = patiently("read the chain", clock, stop, before)?;
+                }
+                recovered => break recovered?,
+            }
         };
         let end = leader.chain.next_sequence();
         let mut commits = Vec::new();
@@ -69,21 +76,14 @@ impl Leader {
         Self::new(setting, chain, merge, engine)
     }
 
-    /// The state of a checkpoint and the next commit to repeat; an unreadable one is left out.
+    /// The state of a checkpoint and the next commit to repeat.
     fn from_checkpoint(
         setting: &Setting,
         chain: Chain,
         named: &Named,
     ) -> Result<(Self, u64), PipelineError> {
         let read = || states::read(&*setting.store, named);
-        let bytes = match patiently("read a checkpoint", &*setting.clock, &setting.stop, read) {
-            Ok(bytes) => bytes,
-            Err(error) if is_unreadable(&error) => {
-                tracing::warn!(%error, "recovering without the checkpoint, which takes longer");
-                return Ok((Self::empty(setting, chain), 0));
-            }
-            Err(error) => return Err(error.into()),
-        };
+        let bytes = patiently("read a checkpoint", &*setting.clock, &setting.stop, read)?;
         let unreadable = |what: String| StoreError::Damaged { key: named.path.clone(), what };
         let [kept, merge, engine] =
             sections(&bytes).ok_or_else(|| unreadable("it is cut short".to_owned()))?;

@@ -1,7 +1,7 @@
 //! Partitions whose number another process took: dropped, and recovered after a while.
 //!
 //! ```text
-//! number taken ─► state dropped, partition paused ─► wait ─► still ours? ─► recover, go on
+//! number taken ─► state dropped, partition paused ─► wait ─► still in the group? ─► recover, go on
 //!                                                             └ no: the group will say so
 //! ```
 
@@ -51,9 +51,6 @@ impl LostStreams {
 impl<S: Source> Reader<'_, S> {
     /// Another process wrote the number: what this one knows of the partition is worth nothing.
     pub(super) fn lose(&mut self, stream: Stream, error: StoreError) -> Result<(), PipelineError> {
-        if let StoreError::Lost { writer, .. } = &error {
-            assert_ne!(*writer, self.parts.writer, "what we wrote is not taken for another's");
-        }
         let now = self.now().monotonic;
         let end = self.workers.remove(&stream).map_or(0, |worker| worker.durable_end());
         let Some(wait) = self.lost.losses.entry(stream).or_default().note(now) else {
@@ -61,6 +58,7 @@ impl<S: Source> Reader<'_, S> {
         };
         tracing::warn!(%stream, %error, "another process writes this partition; recovering");
         self.lost.waiting.insert(stream, (now + wait, end));
+        self.heard = None;
         self.tell_owned();
         Ok(self.parts.source.pause(&[stream])?)
     }
@@ -75,7 +73,10 @@ impl<S: Source> Reader<'_, S> {
             return Ok(());
         }
         self.lost.waiting.remove(&stream);
-        let start = self.open(stream)?;
+        let Some(start) = self.open(stream)? else {
+            self.lost.waiting.insert(stream, (now.monotonic + ASK_EVERY, end));
+            return Ok(());
+        };
         self.tell_owned();
         Ok(self.parts.source.restart(stream, start)?)
     }

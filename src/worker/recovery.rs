@@ -46,7 +46,8 @@ pub fn recover(
     };
     loop {
         let journal = Journal::open_with(Arc::clone(store), stream, writer.to_owned(), choice)?;
-        if let Some(gap) = journal.headers().iter().rposition(began_afresh) {
+        let afresh = journal.headers().iter().rposition(began_afresh);
+        if let Some(gap) = afresh.filter(|_| stream.kind == StreamKind::Telemetry) {
             let header = &journal.headers()[gap];
             let (fold, position) = (Fold::after_gap(config, header), header.end);
             return Ok(Recovered { journal, fold, first: gap + 1, position, snapshot: None });

@@ -36,7 +36,7 @@ pub struct CollectRule {
 
 impl Default for CollectRule {
     /// 100 entries: a worker that slept through them has long lost its session. 1,000 objects: a
-    /// second or two on an object store, between two commits. 256 commits: two hours of leases.
+    /// second or two on an object store, between two commits. 256 commits: two hours of commits.
     fn default() -> Self {
         Self { journal_keep: 100, objects_max: 1_000, commits_max: 256 }
     }

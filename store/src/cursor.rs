@@ -21,6 +21,14 @@ pub fn write(blobs: &dyn Blobs, destination: &str, sequence: u64) -> Result<(), 
     blobs.replace(&key::cursor(destination), format!("{sequence}\n").as_bytes())
 }
 
+/// Moves the cursor of a destination, unless somebody has moved it further.
+pub fn advance(blobs: &dyn Blobs, destination: &str, sequence: u64) -> Result<(), StoreError> {
+    match read(blobs, destination)? {
+        Some(standing) if standing >= sequence => Ok(()),
+        _ => write(blobs, destination, sequence),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -32,6 +40,7 @@ mod tests {
         write(&blobs, "../on call", 3).unwrap();
         write(&blobs, "../on call", u64::MAX).unwrap();
         write(&blobs, "on-call", 1).unwrap();
+        advance(&blobs, "on-call", 0).unwrap();
         assert_eq!(read(&blobs, "../on call").unwrap(), Some(u64::MAX));
         assert_eq!(read(&blobs, "on-call").unwrap(), Some(1));
         assert_eq!(read(&blobs, "other").unwrap(), None);

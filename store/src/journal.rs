@@ -206,6 +206,7 @@ impl Journal {
         assert_eq!(header.number, self.next_number, "entries are written in order");
         let key = key::journal_entry(self.stream, header.number);
         if let Claim::Other(standing) = claim(&*self.blobs, &key, bytes)? {
+            assert_ne!(standing, *bytes, "what we wrote is not taken for another's");
             let other = decode(&standing).map_err(|what| StoreError::damaged(&key, what))?.0;
             counter!(names::LOST).increment(1);
             let (number, writer) = (header.number, other.header.writer);

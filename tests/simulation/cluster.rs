@@ -129,8 +129,8 @@ impl Cluster {
     fn released(&mut self, member: usize, streams: &[Stream]) {
         for stream in streams {
             if let Some(member) = self.members.get_mut(&member) {
+                // A pause outlives the assignment, as it does at the real client.
                 member.positions.remove(stream);
-                member.paused.remove(stream);
                 member.ended.remove(stream);
             }
             if self.owners[stream] == Some(member) {
@@ -238,7 +238,6 @@ impl Source for ScriptedSource {
                     Start::At(offset) => *offset,
                 };
                 member.positions.insert(*stream, offset);
-                member.paused.remove(stream);
                 member.ended.remove(stream);
             }
         });
@@ -246,11 +245,13 @@ impl Source for ScriptedSource {
     }
 
     fn release(&mut self, streams: &[Stream]) -> Result<(), SourceError> {
+        self.resume(streams)?;
         self.cluster.borrow_mut().released(self.member, streams);
         Ok(())
     }
 
     fn restart(&mut self, stream: Stream, start: Start) -> Result<(), SourceError> {
+        self.resume(&[stream])?;
         self.start(&[(stream, start)])
     }
 

@@ -1,0 +1,154 @@
+//! What the group decides: partitions are taken over, handed over, given up.
+
+use std::sync::atomic::Ordering;
+
+use ingest::{Source, SourceError, Start};
+use schemas::Stream;
+use store::StoreError;
+
+use super::{FOREIGN_MAX, LEADING_STREAM, Reader};
+use crate::metrics;
+use crate::pipeline::PipelineError;
+use crate::worker::{self, Cut, Now, Target, Worker, WorkerRules};
+
+impl<S: Source> Reader<'_, S> {
+    /// Takes partitions up: nothing of them is fetched before their journal has been read. While
+    /// the store is away the assignment waits for its answer.
+    pub(super) fn take_over(&mut self, streams: &[Stream]) -> Result<(), PipelineError> {
+        let mut starts = Vec::with_capacity(streams.len());
+        for &stream in streams {
+            if !self.parts.streams.contains(&stream) {
+                return Err(PipelineError::MorePartitions { stream });
+            }
+            let Some(start) = self.open(stream)? else {
+                self.unopened = Some(streams.to_vec());
+                return Ok(());
+            };
+            starts.push((stream, start));
+        }
+        self.parts.source.start(&starts)?;
+        self.tell_owned();
+        if self.outage.is_some() {
+            self.parts.source.pause(streams)?;
+        }
+        Ok(())
+    }
+
+    /// Reads a partition's journal and makes a worker of it: where to read from, or `None` while
+    /// the store is away.
+    pub(super) fn open(&mut self, stream: Stream) -> Result<Option<Start>, PipelineError> {
+        let parts = &self.parts;
+        let config = parts.config;
+        let recovered = worker::recover(&parts.store, stream, &parts.writer, &config.fold);
+        let recovered = match recovered {
+            Ok(recovered) => recovered,
+            Err(error) if error.is_transient() => {
+                self.pause_all(&error)?;
+                return Ok(None);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let rules = WorkerRules {
+            entry: config.entry,
+            idle: config.idle,
+            lateness: config.fold.lateness,
+            snapshot: config.snapshot.filter(|_| parts.snapshots.is_some()),
+        };
+        let entries = recovered.journal.headers().len();
+        let snapshot = recovered.snapshot.as_ref().map(|named| named.after);
+        let target = parts.targets.get(&stream).copied().unwrap_or(Target::None);
+        let worker = Worker::open(recovered, rules, target, self.now())?;
+        let start = worker.start();
+        tracing::info!(%stream, entries, ?snapshot, ?start, "partition taken over");
+        self.workers.insert(stream, worker);
+        Ok(Some(start))
+    }
+
+    /// Makes durable what was read of partitions that the group takes back, then gives them back.
+    pub(super) fn hand_over(&mut self, streams: &[Stream]) -> Result<(), PipelineError> {
+        self.flush_rejected()?;
+        // A store that is away is asked once, not once for each partition.
+        let mut is_away = self.outage.is_some();
+        for &stream in streams {
+            let Some(worker) = self.workers.get_mut(&stream).filter(|_| !is_away) else { continue };
+            match worker.cut() {
+                Ok(Cut::Durable(entry)) => self.send(entry)?,
+                Ok(Cut::Nothing) => {}
+                Ok(Cut::Waiting(error)) => {
+                    is_away = true;
+                    tracing::warn!(%stream, %error, "handed over with an entry unwritten");
+                }
+                Err(PipelineError::Store(error @ StoreError::Lost { .. })) => {
+                    tracing::warn!(%stream, %error, "handed over to who has it already");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        tracing::info!(count = streams.len(), "partitions handed over");
+        self.give_up(streams)
+    }
+
+    /// Drops the state of partitions that belong to others by now.
+    pub(super) fn give_up(&mut self, streams: &[Stream]) -> Result<(), PipelineError> {
+        for &stream in streams {
+            if self.workers.remove(&stream).is_some() {
+                tracing::info!(%stream, "partition given up");
+            }
+            self.lost.forget(stream);
+        }
+        // What was heard was heard on these, too.
+        self.heard = None;
+        self.tell_owned();
+        Ok(self.parts.source.release(streams)?)
+    }
+
+    /// Goes on with a partition from the first record that is still there, as the operator has
+    /// accepted; a topic that ends before what is journalled is another one, and stays refused.
+    pub(super) fn accept_gap(&mut self, gone: SourceError) -> Result<(), PipelineError> {
+        let SourceError::OffsetGone { stream, earliest, end, .. } = gone else {
+            return Err(gone.into());
+        };
+        let now = self.now();
+        let durable = self.workers.get(&stream).map_or(0, Worker::durable_end);
+        if earliest < 0 || end < durable {
+            return Err(gone.into());
+        }
+        if let Some(worker) = self.workers.get_mut(&stream) {
+            // What came before the gap is an entry of its own.
+            let cut = worker.cut();
+            self.take_cut(stream, cut)?;
+        }
+        let Some(worker) = self.workers.get_mut(&stream) else { return Ok(()) };
+        if worker.is_waiting() {
+            // The place is asked for again once the store is back.
+            self.lost.skip(stream);
+            return Ok(());
+        }
+        let cut = worker.accept_gap(earliest, &self.parts.config.fold, now);
+        let start = worker.start();
+        self.take_cut(stream, cut)?;
+        Ok(self.parts.source.restart(stream, start)?)
+    }
+
+    /// What is ours, for the metrics and the publisher.
+    pub(super) fn tell_owned(&self) {
+        metrics::partitions_owned().set(self.workers.len() as f64);
+        let leads = self.workers.contains_key(&LEADING_STREAM);
+        self.parts.leads.store(leads, Ordering::Release);
+    }
+
+    /// Gives up a run to the end that waits for partitions of another member of the group.
+    pub(super) fn miss_foreign(&mut self, now: Now) -> Result<(), PipelineError> {
+        let missing = |stream: &&Stream| !self.workers.contains_key(*stream);
+        let foreign = self.parts.targets.keys().find(missing);
+        let Some(&stream) = foreign.filter(|_| !self.is_down) else {
+            self.foreign_since = None;
+            return Ok(());
+        };
+        let since = *self.foreign_since.get_or_insert(now.monotonic);
+        if now.monotonic.saturating_sub(since) >= FOREIGN_MAX {
+            return Err(PipelineError::Foreign { stream });
+        }
+        Ok(())
+    }
+}
