@@ -191,6 +191,10 @@ impl<'a, S: Source> Reader<'a, S> {
         };
         let due = match event {
             SourceEvent::Quiet => return Ok(true),
+            SourceEvent::Alive => {
+                self.come_back();
+                return Ok(true);
+            }
             SourceEvent::Down(reason) => {
                 self.is_down = true;
                 self.parts.view.note_down(reason);
@@ -202,11 +206,12 @@ impl<'a, S: Source> Reader<'a, S> {
             }
             SourceEvent::Revoked(streams) => {
                 self.hand_over(&streams)?;
-                None
+                // Not a sign of the broker: a client gives up what it cannot reach, too.
+                return Ok(true);
             }
             SourceEvent::Lost(streams) => {
                 self.give_up(&streams)?;
-                None
+                return Ok(true);
             }
             SourceEvent::EndOfPartition { stream, offset } => {
                 if let Some(worker) = self.workers.get_mut(&stream) {
@@ -316,16 +321,23 @@ impl<'a, S: Source> Reader<'a, S> {
 
     /// What came while the broker, or we, were away follows within moments: nothing is idle yet.
     fn restart_idle(&mut self, now: Now) {
-        let is_back = self.is_down && self.pace.took_events();
-        let gap = now.monotonic.saturating_sub(self.ticked_at);
-        if is_back || gap >= self.parts.config.idle.log_after {
+        if self.pace.took_events() {
+            self.come_back();
+        }
+        if now.monotonic.saturating_sub(self.ticked_at) >= self.parts.config.idle.log_after {
             self.workers.values_mut().for_each(|worker| worker.restart_idle(now));
         }
-        if is_back {
-            self.is_down = false;
-            self.parts.view.note_up();
-        }
         self.ticked_at = now.monotonic;
+    }
+
+    /// The broker is there, if it was away: from now on quiet partitions may be idle again.
+    fn come_back(&mut self) {
+        if !std::mem::take(&mut self.is_down) {
+            return;
+        }
+        let now = self.now();
+        self.workers.values_mut().for_each(|worker| worker.restart_idle(now));
+        self.parts.view.note_up();
     }
 
     /// Passes on what became of an entry.

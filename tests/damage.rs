@@ -84,7 +84,8 @@ impl World {
         let config = self.path("ringwatch.toml");
         let text = format!(
             "[kafka]\nbrokers = \"{}\"\n[store]\ndata = \"{}\"\nentry_records_max = 30\n\
-             publish_interval = \"1s\"\n[http]\nlisten = \"\"\n",
+             publish_interval = \"1s\"\ncheckpoint_interval = \"1ms\"\n\
+             snapshot_interval = \"1ms\"\nsnapshot_records_min = 60\n[http]\nlisten = \"\"\n",
             self.broker.bootstrap(),
             data.display()
         );
@@ -178,6 +179,12 @@ fn spoiled_at_any_place_a_folder_is_noticed_by_name_or_does_no_harm() {
     let mut whole = files(&world.path("data"));
     whole.retain(|file, bytes| !file.starts_with("system/tmp") && !bytes.is_empty());
     assert_eq!(problems(&world.path("data")), Vec::<String>::new());
+    for states in ["system/snapshots", "system/checkpoints"] {
+        assert!(
+            whole.iter().any(|(file, _)| file.starts_with(states)),
+            "{states} are spoiled, too"
+        );
+    }
     let mut rng = Rng::new(SEED);
     for number in 0..PLACES {
         let place = Place::draw(&mut rng, &whole, !number.is_multiple_of(ELSEWHERE_EVERY));

@@ -38,6 +38,12 @@ use rebalance::Context;
 /// How long one question to a broker that has answered before may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Silence after which the broker is asked for a sign: six times in the minute after which a quiet
+/// partition counts as idle.
+const QUIET_MAX: Duration = Duration::from_secs(10);
+/// How long that may take; reading waits meanwhile.
+const SIGN_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// The source of `run`.
 pub struct KafkaSource {
     // In this order: what is borrowed from the client is dropped before it.
@@ -51,6 +57,8 @@ pub struct KafkaSource {
     received: Received,
     /// Where each partition was last started, to name it when it is gone.
     starts: BTreeMap<Stream, Start>,
+    /// When the client last had something to say.
+    heard: Instant,
 }
 
 impl std::fmt::Debug for KafkaSource {
@@ -80,8 +88,18 @@ impl KafkaSource {
             StreamKind::ALL.iter().map(|&kind| config.topics.name(kind)).collect();
         consumer.subscribe(&topics).map_err(|source| client("subscribe to its topics", source))?;
         let received = Received::new();
-        let starts = BTreeMap::new();
-        Ok(Self { current: None, queue, consumer, config, partitions, cluster, received, starts })
+        let (starts, heard) = (BTreeMap::new(), Instant::now());
+        Ok(Self {
+            current: None,
+            queue,
+            consumer,
+            config,
+            partitions,
+            cluster,
+            received,
+            starts,
+            heard,
+        })
     }
 
     /// Partitions of the topic `telemetry`, as of the start.
@@ -112,11 +130,29 @@ impl KafkaSource {
         list
     }
 
+    /// Nothing was said within the time-out. If that lasts, the broker is asked for a sign: a
+    /// connection that hangs says nothing by itself, and a question makes the client connect.
+    fn ask_if_quiet(&mut self) -> SourceEvent<'static> {
+        if self.heard.elapsed() < QUIET_MAX {
+            return SourceEvent::Quiet;
+        }
+        self.heard = Instant::now();
+        let topic = self.config.topics.name(StreamKind::Telemetry);
+        match self.consumer.fetch_metadata(Some(topic), SIGN_TIMEOUT) {
+            Ok(_) => SourceEvent::Alive,
+            Err(error) => SourceEvent::Down(error.to_string()),
+        }
+    }
+
     /// What an error event means for the caller; `None` if it is nothing to tell.
     fn failed(&self, failure: Failure) -> Result<Option<SourceEvent<'static>>, SourceError> {
         let Failure { code, reason, is_fatal, place } = failure;
         if is_fatal {
-            return Err(SourceError::Fatal { reason });
+            let instance = self.config.properties.get("group.instance.id");
+            return Err(match instance.filter(|_| reason.contains("fenced")) {
+                Some(instance) => SourceError::Fenced { instance: instance.clone() },
+                None => SourceError::Fatal { reason },
+            });
         }
         let place = place.and_then(|place| {
             let kind = self.config.topics.kind(place.topic.as_bytes())?;
@@ -181,7 +217,10 @@ impl Source for KafkaSource {
                 let deadline = *deadline.get_or_insert(now + timeout);
                 self.queue.poll(deadline.saturating_duration_since(now))
             });
-            let Some(event) = event else { return Ok(SourceEvent::Quiet) };
+            let Some(event) = event else { return Ok(self.ask_if_quiet()) };
+            if deadline.is_some() {
+                self.heard = Instant::now();
+            }
             match event.kind() {
                 Kind::Fetch => {
                     self.current = Some(event);

@@ -104,6 +104,8 @@ pub enum SourceEvent<'a> {
     Lost(Vec<Stream>),
     /// Nothing within the time-out.
     Quiet,
+    /// Nothing for a while, and the broker answers.
+    Alive,
     /// No broker answers, or a connection was lost; the client goes on trying.
     Down(String),
 }
@@ -182,6 +184,11 @@ pub enum SourceError {
     BadBatch { stream: Stream, offset: i64, reason: String },
     #[error("the broker refuses {stream} of topic {topic}: {reason}")]
     Refused { stream: Stream, topic: String, reason: String },
+    #[error(
+        "another process has joined the group as group.instance.id {instance}; give each process a \
+         name of its own"
+    )]
+    Fenced { instance: String },
     #[error("the Kafka client cannot go on: {reason}")]
     Fatal { reason: String },
     #[error("kafka.properties holds {name}, which ringwatch sets itself: {why}")]
