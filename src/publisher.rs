@@ -1,9 +1,9 @@
 //! The publishing half: journal entries in; windows evaluated, commits, tables, alerts out.
 //!
 //! ```text
-//! Lead ─► Waiting ─► recover: checkpoint, chain, journals ─► Leading ─► Yield: last commit ─► Standby
-//!            ▲                                                  │
-//!            └───── a sequence was taken: drop the state ◄──────┘
+//! leads ─► Waiting ─► recover: checkpoint, chain, journals ─► Leading ─► last commit ─► Standby
+//!             ▲                                                 │
+//!             └───── a sequence was taken: drop the state ◄─────┘
 //! ```
 //! Whoever owns partition 0 of `telemetry` leads. A second leader is harmless: the chain's next
 //! sequence is given once, and whoever does not get it starts again from what it says.

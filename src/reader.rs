@@ -1,7 +1,7 @@
 //! The reading half: takes events from the source and journals them.
 //!
 //! ```text
-//! SourceEvent ─► record: fold it       end: recovered? idle? at the target?    tick: cut, idle, snapshot
+//! SourceEvent ─► record: fold it      end: recovered? at the target?     tick: cut, idle, snapshot
 //!                group: take over, hand over, drop       down: wait, and trust no idleness
 //! entry ─► durable: to the publisher
 //!      └─► the store is away: every partition pauses until it has taken what waits (Outage)
@@ -161,7 +161,7 @@ impl<'a, S: Source> Reader<'a, S> {
                     break;
                 }
                 if now.monotonic.saturating_sub(start.monotonic) >= STOP_PATIENCE {
-                    tracing::warn!(%stream, "stopped while the store is away; the next start reads on");
+                    tracing::warn!(%stream, "stopped while the store is away");
                     break;
                 }
                 if is_away {

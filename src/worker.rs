@@ -19,9 +19,13 @@ use store::{EntryParts, Journal, Prepared, StoreError};
 
 mod fold;
 mod recovery;
+mod snapshot;
 
 pub use fold::{Fold, Folded};
 pub use recovery::{Recovered, recover};
+pub use snapshot::SnapshotOf;
+
+use snapshot::{QUIET_ENTRIES_MAX, SinceSnapshot};
 
 use crate::config::{EntryLimits, IdleRule, SnapshotRule};
 use crate::pipeline::PipelineError;
@@ -77,18 +81,6 @@ pub struct Worker {
     quiet: Quiet,
     target: Target,
 }
-
-/// What has been folded since the last snapshot was taken, or since it was loaded.
-#[derive(Clone, Copy, Debug, Default)]
-struct SinceSnapshot {
-    records: u64,
-    entries: u64,
-    at: Duration,
-}
-
-/// Entries without records after which a snapshot is taken and named all the same: what a start
-/// reads stays bounded where a partition is quiet for days.
-const QUIET_ENTRIES_MAX: u64 = 512;
 
 /// What became of an entry.
 #[derive(Debug)]
@@ -375,32 +367,6 @@ impl Worker {
         Ok(self.journal.prepare(parts, delta)?)
     }
 
-    /// The state after the newest own entry, if it is time to write it down.
-    pub fn snapshot_due(&mut self, now: Now) -> Option<SnapshotOf> {
-        let rule = self.rules.snapshot.as_ref()?;
-        let since = self.since_snapshot;
-        let many = since.records >= rule.records_min.max(self.fold.device_count() as u64);
-        let has_news = since.records > 0 || since.entries >= QUIET_ENTRIES_MAX;
-        let old = now.monotonic.saturating_sub(since.at) >= rule.interval && has_news;
-        // Between two entries only: then the state is that after the newest one.
-        let between = self.is_live() && self.open.since.is_none() && !self.is_waiting();
-        if !between || !(many || old) {
-            return None;
-        }
-        let after = self.journal.next_number().checked_sub(1)?;
-        let state = self.fold.state()?;
-        self.since_snapshot = SinceSnapshot { at: now.monotonic, ..SinceSnapshot::default() };
-        Some(SnapshotOf { stream: self.stream, after, state })
-    }
-
-    /// Has later entries name a snapshot that is durable by now.
-    pub fn adopt(&mut self, snapshot: Named) {
-        let newer = self.snapshot.as_ref().is_none_or(|named| named.after < snapshot.after);
-        if newer && snapshot.after < self.journal.next_number() {
-            self.snapshot = Some(snapshot);
-        }
-    }
-
     /// The first entry of a journal begins where the first record or the end stands.
     fn fix_first_offset(&mut self, offset: i64) {
         if self.journal.next_offset().is_none() && self.open.records == 0 {
@@ -496,13 +462,4 @@ impl Worker {
             }
         }
     }
-}
-
-/// A state on its way to a snapshot.
-#[derive(Debug)]
-pub struct SnapshotOf {
-    pub stream: Stream,
-    /// It is the state after this entry.
-    pub after: u64,
-    pub state: Box<aggregate::Partition>,
 }

@@ -2,7 +2,7 @@
 //! partitions, a store that fails in every way, crashes between any two steps, wrong clocks.
 //!
 //! ```text
-//! seed ─► fleet, cluster, faults ─► processes stepped in random order ─► all healed, one runs to the end
+//! seed ─► fleet, cluster, faults ─► processes stepped in random order ─► healed: one to the end
 //!            every now and then: no table sum above the truth, no file gone or changed
 //!            in the end: sums = model (100 lines of brute force), `verify` complete and clean
 //! ```

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Entry ─► Merge ─► window ready ─► Engine ─► transitions ─► commit ─► deliveries
-//!            └────── rows wait ─────────────► tables staged ─► commit ─► tables visible ─► checkpoint
+//!            └────── rows wait ─────────────► tables staged ─► commit ─► visible ─► checkpoint
 //! ```
 //! Its state is derived: after a restart the chain says which entries each commit merged, and the
 //! same steps give the same windows, alerts and revisions again, or we stop (`ChainDiverged`).

@@ -1,9 +1,9 @@
 //! Collection: journal entries and states that no recovery can need any more are deleted.
 //!
 //! ```text
-//! chain ─► commit that is old, below the older named checkpoint, with its rows in tables ─┐
-//! journal ─► the older named snapshot ────────────────────────────────────────────────────┼─► first
-//! journal_keep ─► the newest entries, so that a revived zombie meets a taken number ──────┘  number kept
+//! chain ─► commit that is old, below the older checkpoint, with its rows in tables ──┐
+//! journal ─► the older named snapshot ────────────────────────────────────────────┼─► first number
+//! journal_keep ─► the newest entries, so that a zombie meets a taken number ──────┘   that is kept
 //! ```
 //! Two checkpoints and two snapshots of each partition stay, and all that a recovery from the older
 //! ones reads: one damaged state costs time and nothing else. Entries go in ascending order, so

@@ -1,8 +1,8 @@
 //! States written down whole: a worker's snapshots, the publisher's checkpoints.
 //!
 //! ```text
-//! bytes ─► system/snapshots/<kind>/<partition>/<after>-<writer>  ─► Named ─► a later entry names it
-//!          system/checkpoints/<after>-<writer>                   ─► Named ─► a later commit names it
+//! bytes ─► system/snapshots/<kind>/<partition>/<after>-<writer>  ─► Named, by a later entry
+//!          system/checkpoints/<after>-<writer>                   ─► Named, by a later commit
 //! ```
 //! An object here means nothing until a log names it with its hash: until then it is a leftover.
 

@@ -5,7 +5,8 @@
 //!                 (the commit names the record)     └─ publish ─► tables/<dataset>/date=…/…
 //! ```
 //! Nothing but finished files ever stands under `tables/` (A9), so a plain glob is always right.
-//! Finished days come below `settled/` the same way. After a crash the staged bytes are linked again; nothing is encoded twice.
+//! Finished days come below `settled/` the same way. After a crash the staged bytes are linked
+//! again; nothing is encoded twice.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

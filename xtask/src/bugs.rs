@@ -26,9 +26,9 @@ const BUGS: [Bug; 8] = [
     Bug {
         name: "skip the put-if-absent",
         file: "store/src/blobs.rs",
-        before: "    if blobs.put_if_absent(key, bytes)? == Put::Written {\n        return Ok(Claim::Mine);",
+        before: "    if blobs.put_if_absent(key, bytes)? == Put::Written {",
         after: "    if BUG { blobs.replace(key, bytes)?; return Ok(Claim::Mine); }\n    \
-                if blobs.put_if_absent(key, bytes)? == Put::Written {\n        return Ok(Claim::Mine);",
+                if blobs.put_if_absent(key, bytes)? == Put::Written {",
     },
     Bug {
         name: "publish before the chain",
@@ -54,12 +54,14 @@ const BUGS: [Bug; 8] = [
         name: "adopt a snapshot that no later entry names",
         file: "src/worker/recovery.rs",
         before: "        let named = journal.snapshot().filter(|_| fold.needs_records()).cloned();",
-        after: "        if BUG {\n            let folder = format!(\"system/snapshots/{stream}\");\n            \
+        after: "        if BUG {\n            \
+                let folder = format!(\"system/snapshots/{stream}\");\n            \
                 if let Some(path) = store.list(&folder)?.pop() {\n                \
                 let bytes = store.get(&path)?.unwrap_or_default();\n                \
                 let fold = Fold::with_state(Partition::load(config, &bytes).map_err(|error| \
                 StoreError::Damaged { key: path, what: error.to_string() })?);\n                \
-                return Ok(Recovered { journal, fold, first: 0, position, snapshot: None });\n            \
+                let (first, snapshot) = (0, None);\n                \
+                return Ok(Recovered { journal, fold, first, position, snapshot });\n            \
                 }\n        }\n        \
                 let named = journal.snapshot().filter(|_| fold.needs_records()).cloned();",
     },
@@ -67,7 +69,8 @@ const BUGS: [Bug; 8] = [
         name: "do not replay an idle tick",
         file: "src/worker.rs",
         before: "            for input in self.journal.headers()[index].inputs.clone() {",
-        after: "            for input in self.journal.headers()[index].inputs.clone() {\n                \
+        after: "            \
+                for input in self.journal.headers()[index].inputs.clone() {\n                \
                 if BUG && matches!(input, Input::Idle(_)) { continue; }",
     },
     Bug {
@@ -189,4 +192,17 @@ fn build(copy: &Path) -> Result<String, Failure> {
 #[expect(clippy::print_stderr, reason = "a task talks to the person who started it")]
 fn say(line: &str) {
     eprintln!("{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_bug_has_its_place() {
+        for bug in &BUGS {
+            let text = fs::read_to_string(repository().join(bug.file)).unwrap_or_default();
+            assert_eq!(text.matches(bug.before).count(), 1, "{}: {}", bug.file, bug.name);
+        }
+    }
 }

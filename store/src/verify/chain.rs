@@ -1,5 +1,5 @@
-//! The chain as verify reads it: what each commit with files covers, which days it settles, which it
-//! drops.
+//! The chain as verify reads it: what each commit with files covers, which days it settles, and
+//! which it drops.
 
 use std::collections::{BTreeMap, BTreeSet};
 
