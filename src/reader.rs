@@ -28,6 +28,7 @@ use crate::shutdown::Stop;
 use crate::snapshots::Snapshots;
 use crate::view::SharedView;
 use crate::worker::{Cut, Heard, Now, Target, Worker};
+use group::Missing;
 
 mod group;
 mod lost;
@@ -183,8 +184,8 @@ impl<'a, S: Source> Reader<'a, S> {
     /// Takes one event of the source; true if there was nothing to do.
     fn step(&mut self) -> Result<bool, PipelineError> {
         let event = match self.parts.source.next(POLL_TIMEOUT) {
-            Err(gone @ SourceError::OffsetGone { .. }) if self.parts.gaps == Gaps::Accepted => {
-                self.accept_gap(gone)?;
+            Err(SourceError::OffsetGone { stream, wanted, earliest, end, .. }) => {
+                self.miss_records(stream, Missing { wanted, earliest, end })?;
                 return Ok(false);
             }
             event => event?,

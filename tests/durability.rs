@@ -1,5 +1,6 @@
 //! The order of system calls behind "durable": synced, then linked, then the folder synced.
 
+use std::collections::HashMap;
 use std::fs;
 use std::process::Command;
 
@@ -30,6 +31,23 @@ fn parse(line: &str) -> Option<Call> {
     None
 }
 
+/// The lines of a trace, each call whole where it ended: those of two threads may overlap.
+fn whole_lines(trace: &str) -> Vec<String> {
+    let mut begun: HashMap<&str, &str> = HashMap::new();
+    let mut lines = Vec::new();
+    for line in trace.lines() {
+        let (thread, call) = line.split_once(' ').unwrap_or(("", line));
+        if let Some(start) = call.strip_suffix(" <unfinished ...>") {
+            begun.insert(thread, start);
+        } else if let Some((_, end)) = call.split_once(" resumed>") {
+            lines.push(format!("{thread} {}{end}", begun.remove(thread).unwrap_or_default()));
+        } else {
+            lines.push(line.to_owned());
+        }
+    }
+    lines
+}
+
 #[test]
 fn every_entry_commit_and_table_is_synced_before_it_is_linked_and_its_folder_after() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -52,7 +70,7 @@ fn every_entry_commit_and_table_is_synced_before_it_is_linked_and_its_folder_aft
     strace.arg(replay.get_program()).args(replay.get_args());
     finish(&mut strace).with_code(0);
     let trace = fs::read_to_string(&trace).expect("what was traced");
-    let calls: Vec<Call> = trace.lines().filter_map(parse).collect();
+    let calls: Vec<Call> = whole_lines(&trace).iter().filter_map(|line| parse(line)).collect();
     let root = fs::canonicalize(&data).expect("the data folder").to_string_lossy().into_owned();
     let mut kept = 0;
     for (at, call) in calls.iter().enumerate() {

@@ -20,6 +20,7 @@ use benches::canonical::CanonicalConfig;
 use benches::folder::write_canonical;
 use store::{Blobs, LocalStore, MemoryStore, Put, RemoteStore, StoreError};
 use tempfile::TempDir;
+use xtask::faults::usage::Usage;
 use xtask::fixture::{Program, files, finish, oracle, spawn};
 use xtask::kafka::Broker;
 use xtask::object_store::{Fault, Kind, Proxy, Server};
@@ -448,4 +449,45 @@ fn sums_in_s3_are_true_after_kills() {
 #[test]
 fn sums_in_azure_blob_are_true_after_kills() {
     check_kills(Kind::Azure);
+}
+
+/// An outage of the store while a service runs: 12 s, a minute in the long form.
+#[test]
+fn a_service_waits_for_a_store_that_answers_503_and_goes_on_by_itself() {
+    let is_long = std::env::var_os("OBJECT_STORE_ROUNDS").is_some();
+    let length = Duration::from_secs(if is_long { 60 } else { 12 });
+    let world = World::new(Kind::S3, 2);
+    let proxy = Proxy::start(world.server.port()).expect("a proxy");
+    world.produce(0);
+    let config = world.config().to_string_lossy().into_owned();
+    let mut command = world.ringwatch(&["run", "--config", &config]);
+    command.envs(world.server.environment_at(proxy.port()));
+    let mut running = spawn(&mut command);
+    running.wait_until("progress", PATIENCE, |_| world.entries() > 4);
+    proxy.fail(Fault::Busy);
+    world.produce(1);
+    thread::sleep(Duration::from_secs(4));
+    let (lines, calm) = (running.stderr().lines().count(), Usage::of(running.id()));
+    thread::sleep(length);
+    let waiting = Usage::of(running.id());
+    let cpu = waiting.cpu.saturating_sub(calm.cpu).as_secs_f64() / length.as_secs_f64();
+    let said = running.stderr().lines().count() - lines;
+    assert!(running.ended().is_none(), "{}", running.stderr());
+    assert!(cpu < 0.05, "{:.1} % of a core while waiting", cpu * 100.0);
+    assert!(said < 20, "{said} lines while waiting");
+    let before = world.entries();
+    proxy.heal();
+    let healed = Instant::now();
+    running.wait_until("it goes on", Duration::from_secs(30), |_| world.entries() > before);
+    say(&format!(
+        "503 for {} s: {:.1} % of a core, {said} lines, resumed in {:.1} s",
+        length.as_secs(),
+        cpu * 100.0,
+        healed.elapsed().as_secs_f64(),
+    ));
+    running.terminate(PATIENCE).with_code(0);
+    spawn(&mut world.ringwatch(&["run", "--until-end", "--config", &config]))
+        .finish(PATIENCE)
+        .with_code(0);
+    world.assert_true();
 }

@@ -174,7 +174,7 @@ pub enum SourceError {
     TopicMissing { topic: String, brokers: String },
     #[error(
         "offset {wanted} of {stream} is no longer in topic {topic}, which begins at {earliest} \
-         and ends at {end}; bring the records back, or go on without them with --accept-gap"
+         and ends at {end}"
     )]
     OffsetGone { stream: Stream, topic: String, wanted: i64, earliest: i64, end: i64 },
     #[error(

@@ -2,14 +2,23 @@
 
 use std::sync::atomic::Ordering;
 
-use ingest::{Source, SourceError, Start};
+use ingest::{Source, Start};
 use schemas::Stream;
 use store::StoreError;
 
 use super::{FOREIGN_MAX, LEADING_STREAM, Reader};
 use crate::metrics;
-use crate::pipeline::PipelineError;
+use crate::pipeline::{Gaps, PipelineError};
 use crate::worker::{self, Cut, Now, Target, Worker, WorkerRules};
+
+/// What the broker says of records that it no longer has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Missing {
+    pub(super) wanted: i64,
+    /// What the topic holds: offsets `[earliest, end)`; -1 where the broker does not say.
+    pub(super) earliest: i64,
+    pub(super) end: i64,
+}
 
 impl<S: Source> Reader<'_, S> {
     /// Takes partitions up: nothing of them is fetched before their journal has been read. While
@@ -102,16 +111,22 @@ impl<S: Source> Reader<'_, S> {
         Ok(self.parts.source.release(streams)?)
     }
 
-    /// Goes on with a partition from the first record that is still there, as the operator has
-    /// accepted; a topic that ends before what is journalled is another one, and stays refused.
-    pub(super) fn accept_gap(&mut self, gone: SourceError) -> Result<(), PipelineError> {
-        let SourceError::OffsetGone { stream, earliest, end, .. } = gone else {
-            return Err(gone.into());
-        };
+    /// Records that are to be read are gone: stops, or goes on from the first that is still there
+    /// if the operator has accepted that. A topic that ends before what is journalled is another
+    /// one, and stays refused.
+    pub(super) fn miss_records(
+        &mut self,
+        stream: Stream,
+        missing: Missing,
+    ) -> Result<(), PipelineError> {
+        let Missing { wanted, earliest, end } = missing;
         let now = self.now();
-        let durable = self.workers.get(&stream).map_or(0, Worker::durable_end);
-        if earliest < 0 || end < durable {
-            return Err(gone.into());
+        let journalled = self.workers.get(&stream).map_or(0, Worker::durable_end);
+        if (0..journalled).contains(&end) {
+            return Err(PipelineError::RecordsGone { stream, offset: end, wanted: journalled });
+        }
+        if self.parts.gaps == Gaps::Refused || earliest < 0 {
+            return Err(PipelineError::Gap { stream, wanted, earliest, end, journalled });
         }
         if let Some(worker) = self.workers.get_mut(&stream) {
             // What came before the gap is an entry of its own.
