@@ -33,6 +33,7 @@ const ENTRIES_QUEUED_MAX: usize = 4;
 /// A process that is there.
 pub(super) struct Process<'a> {
     pub(super) number: usize,
+    pub(super) writer: String,
     pub(super) clock: ProcessClock,
     pub(super) blobs: Arc<dyn Blobs>,
     is_dead: Arc<AtomicBool>,
@@ -104,7 +105,7 @@ impl<'a> Process<'a> {
             decoder: Decoder::new(config.decode.clone()),
             config,
             snapshots: Some(Snapshots::inline(Arc::clone(&blobs), &writer)),
-            writer,
+            writer: writer.clone(),
             out,
             leads,
             rejected: None,
@@ -116,7 +117,17 @@ impl<'a> Process<'a> {
             view,
         });
         let (reader, publisher) = (Some(reader), Some(publisher));
-        Self { number, clock, blobs, is_dead, reader, publisher, entries, asleep_until: None }
+        Self {
+            number,
+            writer,
+            clock,
+            blobs,
+            is_dead,
+            reader,
+            publisher,
+            entries,
+            asleep_until: None,
+        }
     }
 
     /// Takes one event of the source, or what time brings.

@@ -230,8 +230,15 @@ impl<'a> Simulation<'a> {
             |process: &&Process<'_>| process.asleep_until.is_none() && process.is_leading();
         let Some(process) = self.processes.iter().find(leading) else { return };
         let rule = CollectRule { journal_keep: 1, ..CollectRule::default() };
-        let done = Chain::open(Arc::clone(&process.blobs))
-            .and_then(|chain| collect(&process.blobs, &chain, old_until, rule));
+        let done = Chain::open(Arc::clone(&process.blobs)).and_then(|chain| {
+            // Only behind a commit of its own are all files known to be published.
+            match chain.last()? {
+                Some(last) if last.publisher == process.writer => {
+                    collect(&process.blobs, &chain, old_until, rule).map(drop)
+                }
+                _ => Ok(()),
+            }
+        });
         // A store that fails here is asked again later.
         drop(done);
     }

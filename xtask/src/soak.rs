@@ -1,7 +1,5 @@
 //! The long forms of tests whose short form runs in CI: the same tests with larger numbers.
 
-use std::process::Command;
-
 use clap::{Args, ValueEnum};
 
 use crate::{Failure, repository};
@@ -81,7 +79,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         return crate::bugs::run();
     }
     let Tests { file, filter, profile } = options.what.tests();
-    let mut cargo = Command::new("cargo");
+    let mut cargo = crate::command("cargo");
     cargo.args(["test", "--workspace", "--profile", profile, "--test", file, "--", filter]);
     cargo.args(["--nocapture", "--test-threads=1"]);
     cargo.env("MAIN_JOB_RECORDS", "1000000").env("FAULTS_FULL", "1");
