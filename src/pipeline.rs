@@ -48,9 +48,9 @@ pub enum PipelineError {
     )]
     RecordsGone { stream: Stream, offset: i64, wanted: i64 },
     #[error(
-        "offset {wanted} of {stream} is no longer in its topic, which begins at {earliest} and ends \
-         at {end}; it is journalled up to {journalled}; bring the records back, or go on without \
-         them with --accept-gap"
+        "offset {wanted} of {stream} is no longer in its topic, which begins at {earliest} and \
+         ends at {end}; it is journalled up to {journalled}; bring the records back, or go on \
+         without them with --accept-gap"
     )]
     Gap { stream: Stream, wanted: i64, earliest: i64, end: i64, journalled: i64 },
     #[error(
