@@ -149,7 +149,7 @@ impl<'a, S: Source> Reader<'a, S> {
     pub fn close(mut self) -> Result<Reached, PipelineError> {
         self.flush_rejected()?;
         let start = self.now();
-        for stream in self.owned() {
+        'streams: for stream in self.owned() {
             loop {
                 let now = self.now();
                 let Some(worker) = self.workers.get_mut(&stream) else { break };
@@ -162,8 +162,9 @@ impl<'a, S: Source> Reader<'a, S> {
                     break;
                 }
                 if now.monotonic.saturating_sub(start.monotonic) >= STOP_PATIENCE {
+                    // The others would each wait as long; the next start reads all of it again.
                     tracing::warn!(%stream, "stopped while the store is away");
-                    break;
+                    break 'streams;
                 }
                 if is_away {
                     self.parts.clock.sleep(POLL_TIMEOUT);
