@@ -103,6 +103,19 @@ impl AlertBook {
         self.pages.contains_key(key)
     }
 
+    /// Whether any alert of a change is firing, or pending.
+    pub fn has_raised(&self, change: &Arc<str>) -> bool {
+        let first: Key = (Arc::clone(change), 0, Signal::ALL[0]);
+        self.pages.range(first..).next().is_some_and(|((raised, ..), _)| raised == change)
+    }
+
+    /// Whether any alert of a change in a ring is.
+    pub fn has_raised_in(&self, change: &Arc<str>, ring: usize) -> bool {
+        let first: Key = (Arc::clone(change), ring, Signal::ALL[0]);
+        let next = self.pages.range(first..).next();
+        next.is_some_and(|((raised, at, _), _)| raised == change && *at == ring)
+    }
+
     /// The last transition of every open alert, by change, ring and signal.
     pub fn open_alerts(&self) -> Vec<&Alert> {
         self.pages.values().filter_map(|page| page.alert.as_ref()).collect()

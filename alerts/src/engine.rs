@@ -14,10 +14,11 @@ use std::sync::Arc;
 
 use schemas::delta::{ChangeSet, RegistryDelta};
 use schemas::totals::{ChangeTotals, Onsets};
-use schemas::{Alert, Signal, Timestamp, WindowTotals};
+use schemas::{Alert, ChangeType, Signal, Timestamp, WindowTotals};
 
 use crate::book::AlertBook;
 use crate::config::DetectionConfig;
+use crate::detector::attempt::Against;
 use crate::detector::baseline::Baseline;
 use crate::detector::pair::Pair;
 use crate::detector::past::{Found, Group, PastWindows};
@@ -31,6 +32,9 @@ mod stored;
 
 use change::{Change, Status};
 pub use stored::StateError;
+
+/// Attempts of an earlier change from which it says more than the configured bound.
+const ATTEMPTS_MIN: i64 = 30;
 
 /// All state of detection: evidence, history, open alerts.
 #[derive(Clone, Debug)]
@@ -152,10 +156,33 @@ impl Engine {
         // In rollout order: what is left of a budget depends on the order of the grants.
         begun.sort_unstable();
         for (number, ring) in begun {
-            let change = &mut self.changes[number];
-            if change.is_watched() {
-                change.start(ring, &self.config, &self.baseline);
+            let change = &self.changes[number];
+            if change.is_watched() && !change.pairs.contains_key(&ring) {
+                let against = self.attempts_against(number, ring);
+                self.changes[number].start(ring, &self.config, &self.baseline, against);
             }
+        }
+    }
+
+    /// What failed attempts of a change in a ring are held against: those of the newest earlier
+    /// change of its type there that was not taken back and fails no more than it should; the
+    /// configured bound where there is none with enough of them.
+    fn attempts_against(&self, number: ChangeNumber, ring: usize) -> Against {
+        let change_type = self.changes[number].change_type();
+        let names = self.numbers.iter().filter(|&(_, &earlier)| earlier < number);
+        let comparable = names.filter_map(|(name, &earlier)| {
+            let change = &self.changes[earlier];
+            let ended = change.pairs.get(&ring)?.attempts();
+            let raised = self.book.is_raised(&(Arc::clone(name), ring, Signal::InstallFailure));
+            let alike = change_type != ChangeType::Unknown && change.change_type() == change_type;
+            let usable = alike && change.is_watched() && !raised;
+            (usable && ended.total() >= ATTEMPTS_MIN).then_some((earlier, name, ended))
+        });
+        match comparable.max_by_key(|&(earlier, ..)| earlier) {
+            Some((_, change, ended)) => {
+                Against::Earlier { change: Arc::clone(change), ended, margin: self.config.margin }
+            }
+            None => Against::Bound { share: self.config.install_failure_bound },
         }
     }
 

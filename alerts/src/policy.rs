@@ -81,10 +81,24 @@ pub fn action(ruling: &Ruling, change: &str, ring: &str, later: &[&str]) -> Acti
     Action { what, owner: Owner::Service }
 }
 
-/// One sentence for people.
-pub fn summary(change: &str, ring: &str, signal: Signal, evidence: &Evidence) -> String {
+/// One sentence for people; attempts may have been compared with those of an earlier change.
+pub fn summary(
+    change: &str,
+    ring: &str,
+    signal: Signal,
+    evidence: &Evidence,
+    compared_with: Option<&str>,
+) -> String {
     let (treated, name) = (&evidence.treated, signal.name());
     let (affected, devices) = (treated.affected, treated.devices);
+    if let (EvidenceKind::Attempt, Some(earlier)) = (evidence.kind, compared_with) {
+        let control = &evidence.control;
+        return format!(
+            "{change} makes {name} more likely in ring {ring} than {earlier} did ({affected} of \
+             {devices} attempts; {} of {})",
+            control.affected, control.devices
+        );
+    }
     match (evidence.kind, evidence.ratio) {
         (EvidenceKind::Attempt, ratio) => {
             let ratio = ratio.unwrap_or_default();

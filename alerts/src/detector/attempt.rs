@@ -1,8 +1,10 @@
-//! The e-process of attempts against a fixed bound: a one-sided Bernoulli mixture.
+//! The e-process of attempts: do more of them fail than should?
 //!
-//! In: attempts that ended, failed or not. Out: log e of "more than the share p0 fail".
+//! In: attempts that ended, failed or not. Out: log e, against an earlier change of the same type
+//! (`compared.rs`), or without any comparison against a bound: "more than the share p0 fail".
 //!
-//! The alternative is uniform (Beta(1,1)) over p0 < p < 1 (detection 3 and 7). With k of N failed:
+//! Against the bound it is a one-sided Bernoulli mixture, uniform (Beta(1,1)) over p0 < p < 1
+//! (detection 3 and 7). With k of N failed:
 //!
 //! ```text
 //!             integral over p0..1 of p^k (1-p)^(N-k) dp
@@ -12,45 +14,58 @@
 //! The integral is an incomplete beta function, taken from its continued fraction on the side
 //! where that converges fast (DLMF 8.17.22), so nothing over- or underflows at a million attempts.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
+
+use super::compared::{self, Ended};
+use super::power::attempts_needed;
 
 /// Terms of the continued fraction: it needs about sqrt(N), so this serves 10^8 attempts.
 const FRACTION_TERMS_MAX: u32 = 20_000;
 /// Halvings of a range of shares: exact to 1e-12.
 const HALVINGS: u32 = 40;
 
-/// Evidence that more than a bounded share of attempts fails.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+/// What attempts are held against, fixed at a ring's first exposure.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Against {
+    /// The share that may fail.
+    Bound { share: f64 },
+    /// Attempts of an earlier change of the same type, which may fail `margin` times as often.
+    Earlier { change: Arc<str>, ended: Ended, margin: f64 },
+}
+
+/// Evidence that too many attempts fail.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AttemptProcess {
-    bound: f64,
-    failed: i64,
-    succeeded: i64,
+    against: Against,
+    ended: Ended,
     log_e: f64,
+    log_e_watch: f64,
 }
 
 impl AttemptProcess {
-    pub const fn new(bound: f64) -> Self {
-        Self { bound, failed: 0, succeeded: 0, log_e: 0.0 }
+    pub const fn new(against: Against) -> Self {
+        Self { against, ended: Ended { failed: 0, succeeded: 0 }, log_e: 0.0, log_e_watch: 0.0 }
     }
 
-    pub fn add(&mut self, failed: i64, succeeded: i64) {
-        self.failed += failed;
-        self.succeeded += succeeded;
-        self.log_e = self.mixture();
+    pub fn add(&mut self, ended: Ended) {
+        self.ended.failed += ended.failed;
+        self.ended.succeeded += ended.succeeded;
+        self.log_e = self.against.log_e(self.ended);
+        self.log_e_watch = match &self.against {
+            Against::Bound { .. } => self.log_e,
+            Against::Earlier { ended, .. } => compared::log_e(self.ended, *ended, 1.0),
+        };
     }
 
-    /// Attempts ended.
-    pub const fn ended(&self) -> i64 {
-        self.failed + self.succeeded
+    /// Attempts that ended.
+    pub const fn ended(&self) -> Ended {
+        self.ended
     }
 
-    /// The share that may fail.
-    pub const fn bound(&self) -> f64 {
-        self.bound
-    }
-
-    pub const fn failed(&self) -> i64 {
-        self.failed
+    pub const fn against(&self) -> &Against {
+        &self.against
     }
 
     /// ln of the e-value: 0 without evidence.
@@ -58,48 +73,88 @@ impl AttemptProcess {
         self.log_e
     }
 
-    fn mixture(&self) -> f64 {
-        let (k, rest, p0) = (self.failed as f64, self.succeeded as f64, self.bound);
-        let (a, b) = (k + 1.0, rest + 1.0);
-        if p0 > a / (a + b) {
-            // The upper tail is the small side: I_{1-p0}(b, a); its powers cancel against E's.
-            return libm::log(p0) - libm::log(b) + libm::log(fraction(b, a, 1.0 - p0));
-        }
-        let ln_beta = libm::lgamma(a) + libm::lgamma(b) - libm::lgamma(a + b);
-        let ln_powers = a * libm::log(p0) + b * libm::log1p(-p0);
-        let ln_lower = ln_powers - libm::log(a) + libm::log(fraction(a, b, p0)) - ln_beta;
-        let ln_upper = ln_beta + libm::log1p(-libm::exp(ln_lower).min(1.0));
-        ln_upper - ln_powers + libm::log(p0)
+    /// The same without a margin over the earlier change.
+    pub const fn log_e_watch(&self) -> f64 {
+        self.log_e_watch
     }
 
-    /// Share that failed, over the bound; `None` before any attempt ended.
+    /// How often attempts fail, as a multiple of what they are held against.
     pub fn ratio(&self) -> Option<f64> {
-        (self.ended() > 0).then(|| self.failed as f64 / self.ended() as f64 / self.bound)
-    }
-
-    /// All shares, over the bound, that the mixture does not refute at `alpha`, at any time.
-    pub fn interval(&self, alpha: f64) -> (Option<f64>, Option<f64>) {
-        if self.ended() == 0 {
-            return (None, None);
-        }
-        let floor = self.log_e() + self.log_likelihood(self.bound) + libm::log(alpha);
-        let share = self.failed as f64 / self.ended() as f64;
-        let end = |mut inside: f64, mut outside: f64| {
-            for _ in 0..HALVINGS {
-                let middle = f64::midpoint(inside, outside);
-                let within = self.log_likelihood(middle) >= floor;
-                if within { inside = middle } else { outside = middle }
+        match &self.against {
+            Against::Bound { share } => {
+                (self.ended.total() > 0).then(|| self.ended.share() / share)
             }
-            inside / self.bound
-        };
-        (Some(end(share, 0.0)), Some(end(share, 1.0)))
+            Against::Earlier { ended, .. } => compared::ratio(self.ended, *ended),
+        }
     }
 
-    /// k ln p + (N-k) ln(1-p), where 0 ln 0 = 0.
-    fn log_likelihood(&self, share: f64) -> f64 {
-        let part = |count: i64, ln: f64| if count == 0 { 0.0 } else { count as f64 * ln };
-        part(self.failed, libm::log(share)) + part(self.succeeded, libm::log1p(-share))
+    /// All such multiples that the mixture does not refute at `alpha`, at any time.
+    pub fn interval(&self, alpha: f64) -> (Option<f64>, Option<f64>) {
+        match &self.against {
+            Against::Bound { share } => bounded_interval(self.ended, *share, alpha),
+            Against::Earlier { ended, .. } => compared::interval(self.ended, *ended, alpha),
+        }
     }
+
+    /// Growth of the number of attempts until harm would be seen; `None` before the first one.
+    pub fn growth(&self, line: f64) -> Option<f64> {
+        let ended = self.ended.total();
+        let needed = || attempts_needed(self.against.usual_share(), line, |e| self.against.log_e(e));
+        (ended > 0).then(needed).flatten().map(|needed| needed as f64 / ended as f64)
+    }
+}
+
+impl Against {
+    /// ln of the e-value of these attempts.
+    pub fn log_e(&self, ended: Ended) -> f64 {
+        match self {
+            Self::Bound { share } => bounded_log_e(ended, *share),
+            Self::Earlier { ended: control, margin, .. } => {
+                compared::log_e(ended, *control, *margin)
+            }
+        }
+    }
+
+    /// The share that fails without harm: the bound, or the control's posterior mean.
+    pub fn usual_share(&self) -> f64 {
+        match self {
+            Self::Bound { share } => *share,
+            Self::Earlier { ended, .. } => {
+                (ended.failed as f64 + 1.0) / (ended.total() as f64 + 2.0)
+            }
+        }
+    }
+}
+
+/// ln of the mixture's e-value against a bounded share.
+fn bounded_log_e(ended: Ended, bound: f64) -> f64 {
+    let (a, b) = (ended.failed as f64 + 1.0, ended.succeeded as f64 + 1.0);
+    if bound > a / (a + b) {
+        // The upper tail is the small side: I_{1-p0}(b, a); its powers cancel against E's.
+        return libm::log(bound) - libm::log(b) + libm::log(fraction(b, a, 1.0 - bound));
+    }
+    let ln_beta = libm::lgamma(a) + libm::lgamma(b) - libm::lgamma(a + b);
+    let ln_powers = a * libm::log(bound) + b * libm::log1p(-bound);
+    let ln_lower = ln_powers - libm::log(a) + libm::log(fraction(a, b, bound)) - ln_beta;
+    let ln_upper = ln_beta + libm::log1p(-libm::exp(ln_lower).min(1.0));
+    ln_upper - ln_powers + libm::log(bound)
+}
+
+/// All shares, over the bound, that the mixture does not refute at `alpha`, at any time.
+fn bounded_interval(ended: Ended, bound: f64, alpha: f64) -> (Option<f64>, Option<f64>) {
+    if ended.total() == 0 {
+        return (None, None);
+    }
+    let floor = bounded_log_e(ended, bound) + ended.log_likelihood(bound) + libm::log(alpha);
+    let end = |mut inside: f64, mut outside: f64| {
+        for _ in 0..HALVINGS {
+            let middle = f64::midpoint(inside, outside);
+            let within = ended.log_likelihood(middle) >= floor;
+            if within { inside = middle } else { outside = middle }
+        }
+        inside / bound
+    };
+    (Some(end(ended.share(), 0.0)), Some(end(ended.share(), 1.0)))
 }
 
 /// The continued fraction of `I_x(a, b)` = x^a (1-x)^b / (a B(a,b)) * fraction, by Lentz's method.
@@ -131,8 +186,8 @@ mod tests {
     use super::*;
 
     fn process(bound: f64, failed: i64, succeeded: i64) -> AttemptProcess {
-        let mut process = AttemptProcess::new(bound);
-        process.add(failed, succeeded);
+        let mut process = AttemptProcess::new(Against::Bound { share: bound });
+        process.add(Ended { failed, succeeded });
         process
     }
 

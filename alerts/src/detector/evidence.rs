@@ -3,9 +3,13 @@
 //! In: a pair. Out: [`Evidence`] of its stronger comparison, floats rounded to 6 digits: what is
 //! printed must not depend on the last bits.
 
+use std::sync::Arc;
+
 use schemas::Signal;
 use schemas::alert::{ArmEvidence, Evidence, EvidenceKind};
 
+use super::attempt::Against;
+use super::compared::Ended;
 use super::pair::{Pair, RateTest, Seen};
 use super::rate::RateProcess;
 
@@ -24,7 +28,13 @@ impl Pair {
                 let first_at = test.first_affected_at;
                 (EvidenceKind::Rate, process.r0(), seen.windows, first_at, baseline_ratio)
             }
-            Facts::Attempt => (EvidenceKind::Attempt, 1.0, 0, self.first_failed_at, None),
+            Facts::Attempt => {
+                let r0 = match self.attempts.against() {
+                    Against::Bound { .. } => 1.0,
+                    Against::Earlier { margin, .. } => *margin,
+                };
+                (EvidenceKind::Attempt, r0, 0, self.first_failed_at, None)
+            }
         };
         Evidence {
             kind,
@@ -54,8 +64,11 @@ impl Pair {
     /// Counts of both arms of the stronger comparison.
     pub fn arms(&self, signal: Signal) -> (ArmEvidence, ArmEvidence) {
         let Facts::Rate { process, seen, .. } = self.facts(signal) else {
-            let (devices, affected) = (self.attempts.ended(), self.attempts.failed());
-            return (ArmEvidence { devices, device_seconds: 0, affected }, ArmEvidence::default());
+            let control = match self.attempts.against() {
+                Against::Bound { .. } => Ended::default(),
+                Against::Earlier { ended, .. } => *ended,
+            };
+            return (attempts(self.attempts.ended()), attempts(control));
         };
         let arm = |devices, exposure_ms: i64, affected| ArmEvidence {
             devices,
@@ -67,6 +80,14 @@ impl Pair {
             arm(devices.treated, exposure.treated, onsets.treated),
             arm(devices.control, exposure.control, onsets.control),
         )
+    }
+
+    /// The earlier change that attempts are held against.
+    pub const fn compared_with(&self, signal: Signal) -> Option<&Arc<str>> {
+        match (signal.is_onset(), self.attempts.against()) {
+            (false, Against::Earlier { change, .. }) => Some(change),
+            _ => None,
+        }
     }
 
     /// The comparison that speaks more strongly; without a difference the one within the ring,
@@ -82,6 +103,10 @@ impl Pair {
             Facts::Rate { process, seen: &self.within, test, baseline_ratio: None }
         }
     }
+}
+
+const fn attempts(ended: Ended) -> ArmEvidence {
+    ArmEvidence { devices: ended.total(), device_seconds: 0, affected: ended.failed }
 }
 
 enum Facts<'a> {

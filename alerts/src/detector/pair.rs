@@ -10,11 +10,12 @@ use schemas::totals::ChangeTotals;
 use schemas::{Signal, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::attempt::AttemptProcess;
+use super::attempt::{Against, AttemptProcess};
 use super::budget::signal_share;
-use super::power::{attempt_growth, rate_growth};
-use super::rate::{Costs, RateProcess};
-use super::tally::RingArms;
+use super::compared::Ended;
+use super::power::rate_growth;
+use super::rate::{Exposure, RateProcess};
+use super::tally::{RingArms, Sum};
 use super::{Arms, ONSETS, log_sum_exp};
 
 /// Every signal that has a test, in the order of their numbers.
@@ -65,7 +66,7 @@ pub struct Pair {
 }
 
 /// What is fixed for good at a ring's first exposure.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Terms {
     /// The ring's weight in the change's budget.
     pub ring_weight: f64,
@@ -73,16 +74,16 @@ pub struct Terms {
     pub within_weight: f64,
     /// Largest ratio that is no harm, before the baseline.
     pub margin: f64,
-    /// Share of attempts that may fail.
-    pub failure_bound: f64,
+    /// What failed attempts are held against.
+    pub attempts: Against,
 }
 
 impl Pair {
     /// Fixes r0: the margin within the ring, times the ring's baseline towards later ones.
     pub fn new(terms: Terms, baseline_ratio: impl Fn(usize) -> f64) -> Self {
         let rates = array::from_fn(|signal| RateTest {
-            within: RateProcess::new(terms.margin),
-            later: RateProcess::new(terms.margin * baseline_ratio(signal)),
+            within: RateProcess::new(terms.margin, 1.0),
+            later: RateProcess::new(terms.margin, baseline_ratio(signal)),
             baseline_ratio: baseline_ratio(signal),
             first_affected_at: None,
         });
@@ -90,7 +91,7 @@ impl Pair {
             ring_weight: terms.ring_weight,
             ln_parts: [terms.within_weight, 1.0 - terms.within_weight].map(libm::log),
             rates,
-            attempts: AttemptProcess::new(terms.failure_bound),
+            attempts: AttemptProcess::new(terms.attempts),
             first_failed_at: None,
             within: Seen::default(),
             later: Seen::default(),
@@ -101,7 +102,7 @@ impl Pair {
     /// Adds a window's exposure, and counts the windows running in which an arm had none.
     pub fn add_exposure(&mut self, arms: &RingArms) {
         let treated = &arms.treated;
-        let both = |control: &super::tally::Sum| {
+        let both = |control: &Sum| {
             let exposure_ms = Arms { treated: treated.at_risk_ms, control: control.at_risk_ms };
             (exposure_ms, Arms { treated: treated.devices, control: control.devices })
         };
@@ -117,24 +118,36 @@ impl Pair {
     /// Adds onsets as terms with the exposure that stands beside them: of this window, or of the
     /// own window of late ones.
     pub fn add_onsets(&mut self, arms: &RingArms, first_at: impl Fn(usize) -> Option<Timestamp>) {
-        let mut costs = [Costs::default(), Costs::default()];
+        let exposure = |control: &Sum| {
+            Exposure::new(Arms { treated: arms.treated.at_risk_ms, control: control.at_risk_ms })
+        };
+        let (within, later) = (exposure(&arms.within), exposure(&arms.later));
         for (signal, test) in self.rates.iter_mut().enumerate() {
             let treated = arms.treated.onsets[signal];
-            let sides = [(&mut test.within, &arms.within), (&mut test.later, &arms.later)];
-            for ((process, control), costs) in sides.into_iter().zip(&mut costs) {
-                let onsets = Arms { treated, control: control.onsets[signal] };
-                let treated = arms.treated.at_risk_ms;
-                process.add(onsets, Arms { treated, control: control.at_risk_ms }, costs);
+            let onsets = |control: &Sum| Arms { treated, control: control.onsets[signal] };
+            if let Some(exposure) = &within {
+                test.within.add(onsets(&arms.within), exposure);
             }
-            test.first_affected_at = earlier(test.first_affected_at, first_at(signal));
+            if let Some(exposure) = &later {
+                test.later.add(onsets(&arms.later), exposure);
+            }
+            if treated > 0 {
+                test.first_affected_at = earlier(test.first_affected_at, first_at(signal));
+            }
         }
     }
 
     pub fn add_attempts(&mut self, totals: &ChangeTotals) {
-        if totals.attempts_failed + totals.attempts_succeeded > 0 {
-            self.attempts.add(totals.attempts_failed, totals.attempts_succeeded);
+        let (failed, succeeded) = (totals.attempts_failed, totals.attempts_succeeded);
+        if failed + succeeded > 0 {
+            self.attempts.add(Ended { failed, succeeded });
             self.first_failed_at = earlier(self.first_failed_at, totals.first_failed_at);
         }
+    }
+
+    /// Attempts that ended here so far.
+    pub const fn attempts(&self) -> Ended {
+        self.attempts.ended()
     }
 
     /// ln of the signal's e-value: for onsets, the weighted mean of both comparisons.
@@ -144,6 +157,31 @@ impl Pair {
         log_sum_exp(&[within + test.within.log_e(), later + test.later.log_e()])
     }
 
+    /// The same without the margin: what `watch` looks at.
+    pub fn log_e_watch(&self, signal: Signal) -> f64 {
+        let Some(test) = self.rates.get(signal as usize) else {
+            return self.attempts.log_e_watch();
+        };
+        let [within, later] = self.ln_parts;
+        log_sum_exp(&[within + test.within.log_e_watch(), later + test.later.log_e_watch()])
+    }
+
+    /// What `log_e` is at most: cheap, and it itself (but for a mean's ln 2) once settled.
+    pub fn log_e_most(&self, signal: Signal) -> f64 {
+        self.rates.get(signal as usize).map_or_else(
+            || self.attempts.log_e(),
+            |test| test.within.log_e_most().max(test.later.log_e_most()),
+        )
+    }
+
+    /// Makes the bounds on log e exact.
+    pub fn settle(&mut self) {
+        for test in &mut self.rates {
+            test.within.settle();
+            test.later.settle();
+        }
+    }
+
     /// The signal's weight in the change's budget.
     pub fn weight(&self, signal: Signal) -> f64 {
         self.ring_weight * signal_share(signal)
@@ -151,14 +189,18 @@ impl Pair {
 
     /// Whether the signal has had nothing to compare for this many windows running.
     pub fn is_idle(&self, signal: Signal, windows: u32) -> bool {
-        if signal.is_onset() { self.idle_windows >= windows } else { self.attempts.ended() == 0 }
+        if signal.is_onset() {
+            self.idle_windows >= windows
+        } else {
+            self.attempts.ended().total() == 0
+        }
     }
 
     /// Growth of exposure until harm would be seen, and the device-hours that means; `None` where
     /// it cannot be told (or, for attempts, is no matter of hours).
     pub fn growth(&self, signal: Signal, line: f64) -> (Option<f64>, Option<f64>) {
         let Some(test) = self.rates.get(signal as usize) else {
-            return (attempt_growth(self.attempts.bound(), self.attempts.ended(), line), None);
+            return (self.attempts.growth(line), None);
         };
         let needs = |process: &RateProcess, seen: &Seen, ln_part: f64| {
             let onsets = process.onsets().control;
@@ -181,7 +223,6 @@ fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::detector::tally::Sum;
 
     pub(in crate::detector) fn sum(at_risk_ms: i64, devices: i64, os_crash: i64) -> Sum {
         let mut sum = Sum { at_risk_ms, devices, ..Sum::default() };
@@ -190,8 +231,8 @@ pub(super) mod tests {
     }
 
     pub(in crate::detector) fn pair(windows: &[(Sum, Sum, Sum)]) -> Pair {
-        let terms =
-            Terms { ring_weight: 0.4, within_weight: 0.25, margin: 1.25, failure_bound: 0.1 };
+        let attempts = Against::Bound { share: 0.1 };
+        let terms = Terms { ring_weight: 0.4, within_weight: 0.25, margin: 1.25, attempts };
         let mut pair = Pair::new(terms, |_| 1.5);
         for &(treated, within, later) in windows {
             let arms = RingArms { ring: 1, treated, within, later };

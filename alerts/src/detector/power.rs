@@ -11,6 +11,7 @@
 use libm::{log, sqrt};
 
 use super::Arms;
+use super::compared::Ended;
 
 /// The ratio that must have been visible.
 const RATIO: f64 = 5.0;
@@ -18,8 +19,8 @@ const RATIO: f64 = 5.0;
 const QUANTILE: f64 = 0.841_621_233_572_914_3;
 /// What the mixture pays: about 3 of 24 ratios lie near the truth (ln 8).
 const MIXTURE_COST: f64 = 2.079_441_541_679_835_7;
-/// What the Bernoulli mixture pays: half the logarithm of some hundred attempts.
-const ATTEMPT_COST: f64 = 2.3;
+/// More attempts than 2^30 are not waited for.
+const ATTEMPTS_LOG2_MAX: u32 = 30;
 
 /// The factor s by which exposure must grow until gain and spread suffice.
 fn growth(gain: f64, variance: f64, line: f64) -> f64 {
@@ -45,20 +46,29 @@ pub fn rate_growth(r0: f64, exposure: Arms, control_onsets: i64, line: f64) -> O
     (gain > 0.0).then(|| growth(gain, variance, line + MIXTURE_COST))
 }
 
-/// The same for attempts against a bound, failing five times as often, at most nine in ten.
-pub fn attempt_growth(bound: f64, ended: i64, line: f64) -> Option<f64> {
-    let share = (RATIO * bound).min(0.9);
-    let (failed, succeeded) = (log(share / bound), log((1.0 - share) / (1.0 - bound)));
-    let attempts = ended as f64;
-    let gain = attempts * (share * failed + (1.0 - share) * succeeded);
-    let step = failed - succeeded;
-    let variance = attempts * share * (1.0 - share) * step * step;
-    (gain > 0.0).then(|| growth(gain, variance, line + ATTEMPT_COST))
+/// Attempts that it takes: by then the `log_e` of failing five times as often as usual, at most
+/// nine in ten, reaches the line with power 0.8. `None` where no number of them would do.
+pub fn attempts_needed(usual: f64, line: f64, log_e: impl Fn(Ended) -> f64) -> Option<i64> {
+    let share = (RATIO * usual).min(0.9);
+    let enough = |attempts: i64| {
+        let count = attempts as f64;
+        let spread = QUANTILE * sqrt(count * share * (1.0 - share));
+        let failed = libm::floor(count * share - spread).max(0.0) as i64;
+        log_e(Ended { failed, succeeded: attempts - failed }) >= line
+    };
+    let most = (0..ATTEMPTS_LOG2_MAX).map(|bits| 1_i64 << bits).find(|&most| enough(most))?;
+    let (mut low, mut high) = (most / 2, most);
+    while high - low > 1 {
+        let middle = i64::midpoint(low, high);
+        if enough(middle) { high = middle } else { low = middle }
+    }
+    Some(high)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::detector::attempt::Against;
 
     #[test]
     fn more_exposure_needs_less_growth_in_proportion() {
@@ -75,13 +85,13 @@ mod tests {
         assert_eq!(rate_growth(1.25, exposure, 0, 7.3), None);
         assert_eq!(rate_growth(1.25, exposure, 1, 7.3), None);
         assert_eq!(rate_growth(1.25, Arms { control: 0, ..exposure }, 50, 7.3), None);
-        assert_eq!(attempt_growth(0.1, 0, 7.3), None);
+        assert_eq!(attempts_needed(0.9, 7.3, |_| 0.0), None);
     }
 
     #[test]
     fn some_dozen_attempts_are_enough_for_the_bound_of_install_failure() {
-        let enough = |ended| attempt_growth(0.1, ended, 7.3).is_some_and(|growth| growth <= 1.0);
-        let first = (1..1_000).find(|&ended| enough(ended));
-        assert!(first.is_some_and(|first| (20..60).contains(&first)), "{first:?}");
+        let bound = Against::Bound { share: 0.1 };
+        let needed = attempts_needed(0.1, 7.3, |ended| bound.log_e(ended));
+        assert!(needed.is_some_and(|needed| (15..60).contains(&needed)), "{needed:?}");
     }
 }

@@ -10,7 +10,9 @@
 //! ll_j += x ln(r_j/r0) - (x+y) ln((r_j T + C)/(r0 T + C))      log E = logsumexp_j(ll_j - ln J)
 //! ```
 //! As `r_j` / r0 is the same for every r0, ln(`r_j`/r0) is a constant of the grid, and the second
-//! logarithm is ln(1 + (`r_j`/r0 - 1) p) with p = r0 T / (r0 T + C), exact also for tiny arms.
+//! logarithm is ln(1 + (`r_j`/r0 - 1) p) with p = r0 T / (r0 T + C), exact also for tiny arms. Of
+//! these the products are kept, and their logarithms taken only when somebody asks: a window's
+//! terms cost multiplications.
 
 use std::array;
 use std::sync::LazyLock;
@@ -27,6 +29,10 @@ const LOWEST: f64 = 1.1;
 const HIGHEST: f64 = 50.0;
 /// ln 24: each ratio has the same weight.
 const LN_RATIOS: f64 = 3.178_053_830_347_945_8;
+/// Onsets of one term that are multiplied: 50^64 and what is kept stay below 1e308.
+const MULTIPLIED_MAX: i64 = 64;
+/// Above this a product is taken down as a logarithm.
+const PRODUCT_MAX: f64 = 1e150;
 
 /// The mixture's ratios as multiples of r0.
 #[derive(Debug)]
@@ -41,20 +47,31 @@ pub static GRID: LazyLock<Grid> = LazyLock::new(|| {
     Grid { ln, above_one: ln.map(libm::expm1) }
 });
 
-/// ln(1 + (`r_j`/r0 - 1) p) for the last p asked for: the signals of a window mostly share it.
-#[derive(Debug, Default)]
-pub struct Costs {
-    share: f64,
-    costs: [f64; RATIOS],
+/// Exposure of both arms, and what all terms with it share.
+#[derive(Clone, Copy, Debug)]
+pub struct Exposure {
+    arms: Arms,
+    /// ln(T/C).
+    ln_odds: f64,
 }
 
-impl Costs {
-    fn at(&mut self, share: f64) -> &[f64; RATIOS] {
-        if self.share.to_bits() != share.to_bits() {
-            self.share = share;
-            self.costs = GRID.above_one.map(|above| libm::log1p(above * share));
-        }
-        &self.costs
+impl Exposure {
+    /// `None` where an arm has none: such a term says nothing.
+    pub fn new(arms: Arms) -> Option<Self> {
+        let both = arms.treated > 0 && arms.control > 0;
+        both.then(|| {
+            Self { arms, ln_odds: libm::log(arms.treated as f64 / arms.control as f64) }
+        })
+    }
+
+    pub const fn ln_odds(&self) -> f64 {
+        self.ln_odds
+    }
+
+    /// r T / (r T + C).
+    fn share(&self, ratio: f64) -> f64 {
+        let at_risk = ratio * self.arms.treated as f64;
+        at_risk / (at_risk + self.arms.control as f64)
     }
 }
 
@@ -62,39 +79,86 @@ impl Costs {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RateProcess {
     r0: f64,
-    log_likelihoods: [f64; RATIOS],
-    log_e: f64,
+    margin: f64,
     onsets: Arms,
+    /// Product over the onsets of (`r_j` T + C) / (r0 T + C), where it is small,
+    products: [f64; RATIOS],
+    /// and the logarithm of the rest of it.
+    logs: [f64; RATIOS],
+    /// ln of the likelihood of r0 over that of r0 / margin.
+    watch_gain: f64,
+    /// No less than log e.
+    log_e_most: f64,
     shape: Shape,
 }
 
 impl RateProcess {
-    /// No evidence yet; `r0` is the largest ratio that is no harm.
-    pub fn new(r0: f64) -> Self {
-        let log_likelihoods = [0.0; RATIOS];
-        Self { r0, log_likelihoods, log_e: 0.0, onsets: Arms::default(), shape: Shape::default() }
+    /// No evidence yet; the largest ratio that is no harm is `margin` times the baseline's.
+    pub fn new(margin: f64, baseline_ratio: f64) -> Self {
+        Self {
+            r0: margin * baseline_ratio,
+            margin,
+            onsets: Arms::default(),
+            products: [1.0; RATIOS],
+            logs: [0.0; RATIOS],
+            watch_gain: 0.0,
+            log_e_most: 0.0,
+            shape: Shape::default(),
+        }
     }
 
-    /// Adds a term. Without exposure in an arm, or without onsets, it says nothing.
-    pub fn add(&mut self, onsets: Arms, exposure: Arms, costs: &mut Costs) {
-        if exposure.treated <= 0 || exposure.control <= 0 || onsets.total() == 0 {
+    /// Adds a term. Without onsets it says nothing.
+    pub fn add(&mut self, onsets: Arms, exposure: &Exposure) {
+        if onsets.total() == 0 {
             return;
         }
         let (treated, all) = (onsets.treated as f64, onsets.total() as f64);
-        let at_risk = self.r0 * exposure.treated as f64;
-        let costs = costs.at(at_risk / (at_risk + exposure.control as f64));
-        for ((sum, ln), cost) in self.log_likelihoods.iter_mut().zip(&GRID.ln).zip(costs) {
-            *sum += treated * ln - all * cost;
+        let share = exposure.share(self.r0);
+        let terms = self.products.iter_mut().zip(&mut self.logs).zip(&GRID.above_one);
+        for ((product, log), above) in terms {
+            if onsets.total() > MULTIPLIED_MAX {
+                *log += all * libm::log1p(above * share);
+                continue;
+            }
+            *product *= power(1.0 + above * share, onsets.total());
+            if *product > PRODUCT_MAX {
+                *log += libm::log(*product);
+                *product = 1.0;
+            }
         }
-        self.log_e = log_sum_exp(&self.log_likelihoods) - LN_RATIOS;
+        if onsets.treated > 0 {
+            let most = libm::log(HIGHEST / (1.0 + (HIGHEST - 1.0) * share));
+            self.log_e_most += treated * most;
+        }
+        let gained = libm::log1p((1.0 / self.margin - 1.0) * share);
+        self.watch_gain += treated * libm::log(self.margin) + all * gained;
         self.onsets.treated += onsets.treated;
         self.onsets.control += onsets.control;
-        self.shape.add(onsets, exposure);
+        self.shape.add(onsets, exposure.ln_odds());
     }
 
     /// ln of the e-value: 0 without evidence.
-    pub const fn log_e(&self) -> f64 {
-        self.log_e
+    pub fn log_e(&self) -> f64 {
+        let treated = self.onsets.treated as f64;
+        let spent = |at: usize| self.logs[at] + libm::log(self.products[at]);
+        let log_likelihoods: [f64; RATIOS] =
+            array::from_fn(|at| treated * GRID.ln[at] - spent(at));
+        log_sum_exp(&log_likelihoods) - LN_RATIOS
+    }
+
+    /// What log e is at most: cheap, and log e itself just after [`Self::settle`].
+    pub const fn log_e_most(&self) -> f64 {
+        self.log_e_most
+    }
+
+    /// Makes the bound on log e exact.
+    pub fn settle(&mut self) {
+        self.log_e_most = self.log_e();
+    }
+
+    /// ln of the e-value without the margin: the same mixture against the baseline's ratio alone.
+    pub fn log_e_watch(&self) -> f64 {
+        self.log_e() + self.watch_gain
     }
 
     pub const fn r0(&self) -> f64 {
@@ -117,16 +181,29 @@ impl RateProcess {
     }
 }
 
+/// `base` to the `exponent`, by squaring: the same on every machine.
+fn power(base: f64, exponent: i64) -> f64 {
+    let (mut result, mut square, mut left) = (1.0, base, exponent);
+    while left > 0 {
+        if left & 1 == 1 {
+            result *= square;
+        }
+        square *= square;
+        left >>= 1;
+    }
+    result
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
     fn process(r0: f64, terms: &[(i64, i64, i64, i64)]) -> RateProcess {
-        let mut process = RateProcess::new(r0);
+        let mut process = RateProcess::new(1.25, r0 / 1.25);
         for &(x, y, treated, control) in terms {
-            let onsets = Arms { treated: x, control: y };
-            process.add(onsets, Arms { treated, control }, &mut Costs::default());
+            let exposure = Exposure::new(Arms { treated, control }).expect("both arms");
+            process.add(Arms { treated: x, control: y }, &exposure);
         }
         process
     }
@@ -155,10 +232,9 @@ mod tests {
     }
 
     #[test]
-    fn a_term_without_exposure_in_an_arm_says_nothing() {
-        for exposure in [(0, 1_000), (1_000, 0), (0, 0)] {
-            let process = process(1.25, &[(50, 0, exposure.0, exposure.1)]);
-            assert_eq!((process.log_e(), process.onsets().total()), (0.0, 0));
+    fn without_exposure_in_an_arm_there_is_no_term() {
+        for (treated, control) in [(0, 1_000), (1_000, 0), (0, 0)] {
+            assert!(Exposure::new(Arms { treated, control }).is_none());
         }
     }
 
@@ -171,9 +247,9 @@ mod tests {
             libm::lgamma(n + 1.0) - libm::lgamma(k + 1.0) - libm::lgamma(n - k + 1.0)
         };
         let value = |treated: i64| {
-            let mut process = RateProcess::new(r0);
+            let mut process = RateProcess::new(1.0, r0);
             let arms = Arms { treated, control: onsets - treated };
-            process.add(arms, exposure, &mut Costs::default());
+            process.add(arms, &Exposure::new(exposure).expect("both arms"));
             let (k, rest) = (treated as f64, (onsets - treated) as f64);
             let ln_p = ln_choose(k) + k * libm::log(share) + rest * libm::log1p(-share);
             libm::exp(process.log_e() + ln_p)

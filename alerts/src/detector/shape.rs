@@ -41,10 +41,9 @@ struct Bin {
 }
 
 impl Shape {
-    /// Adds a term with onsets, and exposure in both arms.
-    pub fn add(&mut self, onsets: Arms, exposure: Arms) {
-        let spread = libm::log(exposure.treated as f64 / exposure.control as f64);
-        let spread = spread.clamp(-LN_SPREAD_MAX, LN_SPREAD_MAX);
+    /// Adds a term with onsets, and ln(T/C) of its exposure.
+    pub fn add(&mut self, onsets: Arms, ln_odds: f64) {
+        let spread = ln_odds.clamp(-LN_SPREAD_MAX, LN_SPREAD_MAX);
         let bin = self.bins.entry(libm::floor(spread / BIN) as i32).or_default();
         bin.onsets += onsets.total();
         bin.ln_spread_sum += spread * onsets.total() as f64;
@@ -124,7 +123,8 @@ mod tests {
     fn shape(terms: &[(i64, i64, i64, i64)]) -> Shape {
         let mut shape = Shape::default();
         for &(x, y, treated, control) in terms {
-            shape.add(Arms { treated: x, control: y }, Arms { treated, control });
+            let ln_odds = libm::log(treated as f64 / control as f64);
+            shape.add(Arms { treated: x, control: y }, ln_odds);
         }
         shape
     }

@@ -48,6 +48,9 @@ pub struct VerdictRow {
     pub ratio: Option<f64>,
     /// Treated device-hours until a ratio of 5 would be seen; 0 where it would be already.
     pub missing_device_hours: Option<f64>,
+    /// Whether the line is crossed without the margin, and nothing in this ring is acted on: worth
+    /// a look, wrong more often.
+    pub watch: bool,
     /// Whether a straggling partition was left out of the last window.
     pub partial: bool,
 }
@@ -86,6 +89,7 @@ impl VerdictRow {
             control,
             ratio,
             missing_device_hours,
+            watch: false,
             partial,
         }
     }

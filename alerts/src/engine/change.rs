@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::book::Registered;
 use crate::config::DetectionConfig;
+use crate::detector::attempt::Against;
 use crate::detector::baseline::Baseline;
 use crate::detector::budget::Budget;
 use crate::detector::pair::{Pair, Terms};
@@ -83,11 +84,15 @@ impl Change {
         }
     }
 
-    /// Begins the tests in a ring, unless they have begun: weight and r0 are fixed for good.
-    pub(super) fn start(&mut self, ring: usize, config: &DetectionConfig, baseline: &Baseline) {
-        if self.pairs.contains_key(&ring) {
-            return;
-        }
+    /// Begins the tests in a ring: weight, r0 and what attempts are held against are fixed for
+    /// good.
+    pub(super) fn start(
+        &mut self,
+        ring: usize,
+        config: &DetectionConfig,
+        baseline: &Baseline,
+        attempts: Against,
+    ) {
         let plan = self.plan(&config.rings);
         let (at, count) = (plan.iter().position(|&name| name == config.rings[ring]), plan.len());
         let weight = self.budget.grant(at, count);
@@ -98,7 +103,7 @@ impl Change {
             ring_weight: weight,
             within_weight: baseline.within_weight(ring),
             margin: config.margin,
-            failure_bound: config.install_failure_bound,
+            attempts,
         };
         let pair = Pair::new(terms, |signal| baseline.ratio(ring, signal));
         self.pairs.insert(ring, pair);

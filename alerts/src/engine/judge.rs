@@ -4,16 +4,17 @@
 //! one, whatever their dependence. It is regressed at 1/alpha; named is the test with the largest
 //! weighted e-value, and besides it each test whose own reaches 1/alpha.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use schemas::{Alert, Timestamp};
+use schemas::{Alert, Signal, Timestamp};
 
 use super::Engine;
 use super::change::Change;
 use crate::book::{Draft, Key};
 use crate::config::DetectionConfig;
 use crate::detector::log_sum_exp;
-use crate::detector::pair::tested;
+use crate::detector::pair::{Pair, tested};
 use crate::detector::verdict::{Limits, Standing, VerdictRow};
 use crate::lifecycle::Level;
 use crate::metrics;
@@ -21,9 +22,17 @@ use crate::policy::{action, harm, rule, summary};
 
 /// One test's part of its change's e-value.
 struct Weighted {
-    key: Key,
+    ring: usize,
+    signal: Signal,
     /// ln(w E).
     log_e: f64,
+}
+
+/// What is looked at: with the margin for decisions, without it for `watch`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Look {
+    Decide,
+    Watch,
 }
 
 impl Engine {
@@ -31,13 +40,22 @@ impl Engine {
     pub(super) fn judge(&mut self, at: Timestamp) -> Vec<Alert> {
         let mut told = Vec::new();
         for (name, &number) in &self.numbers {
+            let change = &mut self.changes[number];
+            let in_question = may_exceed(change, self.config.low_line());
+            if !in_question && !self.book.has_raised(name) {
+                continue;
+            }
+            if in_question {
+                change.pairs.values_mut().for_each(Pair::settle);
+            }
             let change = &self.changes[number];
-            let (tests, total) = weigh(name, change);
-            let is_raised = |key: &Key| self.book.is_raised(key);
+            let (tests, total) = weigh(change, Look::Decide);
+            let key = |test: &Weighted| (Arc::clone(name), test.ring, test.signal);
+            let is_raised = |test: &Weighted| self.book.is_raised(&key(test));
             let levels = levels(&self.config, change, &tests, total, is_raised);
             for (test, level) in tests.iter().zip(levels) {
-                let draft = || draft(&self.config, change, &test.key);
-                told.extend(self.book.step(&test.key, level, at, draft));
+                let draft = || draft(&self.config, change, &key(test));
+                told.extend(self.book.step(&key(test), level, at, draft));
             }
         }
         for alert in &told {
@@ -56,14 +74,21 @@ impl Engine {
             if !change.is_watched() {
                 continue;
             }
+            let watched = watched(change, line);
             for (ring, ring_name) in self.config.rings.iter().enumerate() {
+                let acted_on = self.book.has_raised_in(name, ring);
                 for signal in tested() {
                     let row = VerdictRow::unexposed(name, ring_name, signal);
                     let row = VerdictRow { partial: self.partial, ..row };
                     let raised = self.book.is_raised(&(Arc::clone(name), ring, signal));
                     let standing = if raised { Standing::Alerting } else { Standing::Quiet };
                     let pair = change.pairs.get(&ring);
-                    rows.push(pair.map_or(row.clone(), |pair| row.of(pair, standing, &limits)));
+                    let watch = !acted_on && watched.contains(&(ring, signal));
+                    let row = VerdictRow { watch, ..row };
+                    rows.push(match pair {
+                        None => row,
+                        Some(pair) => row.of(pair, standing, &limits),
+                    });
                 }
             }
         }
@@ -71,14 +96,33 @@ impl Engine {
     }
 }
 
+/// Whether any test of a change, or all together, may stand at or above `low_line`: by bounds
+/// that cost nothing, as most windows change nothing.
+fn may_exceed(change: &Change, low_line: f64) -> bool {
+    let mut most = 0.0_f64;
+    for pair in change.pairs.values() {
+        for signal in tested() {
+            // What lies below ln 0.1 adds less than 0.1 to a mean.
+            let log_e = pair.log_e_most(signal);
+            most = most.max(if pair.weight(signal) > 0.0 { log_e } else { 0.0 });
+        }
+    }
+    // A weighted mean of e-values is at most the largest of them.
+    most >= low_line
+}
+
 /// ln(w E) of every test of a change that has a weight, and ln E of the change.
-fn weigh(name: &Arc<str>, change: &Change) -> (Vec<Weighted>, f64) {
+fn weigh(change: &Change, look: Look) -> (Vec<Weighted>, f64) {
     let mut tests = Vec::new();
     let mut granted = 0.0;
     for (&ring, pair) in &change.pairs {
         for signal in tested().filter(|&signal| pair.weight(signal) > 0.0) {
-            let log_e = libm::log(pair.weight(signal)) + pair.log_e(signal);
-            tests.push(Weighted { key: (Arc::clone(name), ring, signal), log_e });
+            let log_e = match look {
+                Look::Decide => pair.log_e(signal),
+                Look::Watch => pair.log_e_watch(signal),
+            };
+            let log_e = libm::log(pair.weight(signal)) + log_e;
+            tests.push(Weighted { ring, signal, log_e });
             granted += pair.weight(signal);
         }
     }
@@ -88,17 +132,26 @@ fn weigh(name: &Arc<str>, change: &Change) -> (Vec<Weighted>, f64) {
     (tests, log_sum_exp(&parts))
 }
 
+/// Tests that cross the line without the margin, each by itself or as the largest of all.
+fn watched(change: &Change, line: f64) -> BTreeSet<(usize, Signal)> {
+    let (tests, total) = weigh(change, Look::Watch);
+    let largest = tests.iter().max_by(|one, other| one.log_e.total_cmp(&other.log_e));
+    let leader = largest.filter(|_| total >= line).into_iter();
+    let crossed = tests.iter().filter(|test| test.log_e >= line);
+    leader.chain(crossed).map(|test| (test.ring, test.signal)).collect()
+}
+
 /// Where each test stands against the line of its change.
 fn levels(
     config: &DetectionConfig,
     change: &Change,
     tests: &[Weighted],
     total: f64,
-    is_raised: impl Fn(&Key) -> bool,
+    is_raised: impl Fn(&Weighted) -> bool,
 ) -> Vec<Level> {
     let (line, low_line) = (config.line(), config.low_line());
     let largest = tests.iter().map(|test| test.log_e).fold(f64::NEG_INFINITY, f64::max);
-    let named = tests.iter().any(|test| test.log_e >= line || is_raised(&test.key));
+    let named = tests.iter().any(|test| test.log_e >= line || is_raised(test));
     // Of equals the first: two signals can rise in step, and one name is enough.
     let leader = tests.iter().position(|test| test.log_e >= largest);
     let level = |(at, test): (usize, &Weighted)| {
@@ -119,7 +172,9 @@ fn levels(
 /// What an alert of this test would say now.
 fn draft(config: &DetectionConfig, change: &Change, (name, ring, signal): &Key) -> Draft {
     let ring_name = &config.rings[*ring];
-    let evidence = change.pairs[ring].evidence(*signal, config.alpha);
+    let pair = &change.pairs[ring];
+    let evidence = pair.evidence(*signal, config.alpha);
+    let compared_with = pair.compared_with(*signal).map(|earlier| &**earlier);
     let ruling = rule(change.change_type(), change.reversal(), harm(*signal, &evidence));
     let later = change.later_rings(*ring, &config.rings);
     Draft {
@@ -127,7 +182,7 @@ fn draft(config: &DetectionConfig, change: &Change, (name, ring, signal): &Key) 
         registered: change.registered(),
         ring: ring_name.clone(),
         ruling,
-        summary: summary(name, ring_name, *signal, &evidence),
+        summary: summary(name, ring_name, *signal, &evidence, compared_with),
         action: action(&ruling, name, ring_name, &later),
         evidence,
     }
