@@ -191,45 +191,6 @@ mod tests {
         process
     }
 
-    fn check(bound: f64, failed: i64, succeeded: i64, expected: f64) {
-        let log_e = process(bound, failed, succeeded).log_e();
-        assert!((log_e - expected).abs() < 1e-9 * expected.abs().max(1.0), "{log_e} {expected}");
-    }
-
-    // Expected values: `python tests/oracle.py`, mpmath quadrature with 50 digits.
-    #[test]
-    fn log_e_is_the_formula_of_the_design() {
-        check(0.1, 0, 0, 0.0);
-        check(0.1, 0, 1, -core::f64::consts::LN_2);
-        check(0.1, 1, 0, 1.704_748_092_238_43);
-        check(0.1, 7, 13, 3.289_716_317_656_59);
-        check(0.1, 3, 97, -4.302_655_334_061_49);
-        check(0.05, 10, 190, -3.749_595_660_925_25);
-        check(0.05, 11, 189, -3.469_161_266_367_39);
-        check(0.1, 900, 9_100, -6.976_641_450_525_63);
-        check(0.1, 1_100, 8_900, 0.655_545_581_956_464);
-        check(0.5, 12, 3, 2.186_776_411_961_3);
-    }
-
-    /// E[e] over N = 200 attempts of which the share `p` fails, by the exact sum.
-    fn mean_e(p: f64) -> f64 {
-        let ln_choose =
-            |k: f64| libm::lgamma(201.0) - libm::lgamma(k + 1.0) - libm::lgamma(201.0 - k);
-        let value = |failed: i64| {
-            let k = failed as f64;
-            let ln_p = ln_choose(k) + k * libm::log(p) + (200.0 - k) * libm::log1p(-p);
-            libm::exp(process(0.05, failed, 200 - failed).log_e() + ln_p)
-        };
-        (0..=200).map(value).sum()
-    }
-
-    #[test]
-    fn the_mean_of_e_under_no_harm_is_that_of_the_design() {
-        for (p, expected) in [(0.01, 0.0062), (0.03, 0.0124), (0.05, 1.0)] {
-            assert!((mean_e(p) - expected).abs() < 5e-5, "{p}: {}", mean_e(p));
-        }
-    }
-
     #[test]
     fn the_interval_holds_the_share_and_shrinks_with_attempts() {
         let width = |times: i64| {

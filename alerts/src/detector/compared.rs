@@ -107,3 +107,59 @@ pub fn interval(treated: Ended, control: Ended, alpha: f64) -> (Option<f64>, Opt
     let (low, high) = (treated.failed > 0, control.failed > 0);
     (low.then(|| end(-LN_RATIO_MAX)), high.then(|| end(LN_RATIO_MAX)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// E[e] of `n` and `m` attempts that fail with the shares p and q: the exact sum.
+    fn mean_e(ratio: f64, (n, p): (i64, f64), (m, q): (i64, f64)) -> f64 {
+        let ln_choose = |n: i64, k: i64| {
+            let gamma = |count: i64| lgamma(count as f64 + 1.0);
+            gamma(n) - gamma(k) - gamma(n - k)
+        };
+        let value = |k: i64, j: i64| {
+            let treated = Ended { failed: k, succeeded: n - k };
+            let control = Ended { failed: j, succeeded: m - j };
+            let ln_p = ln_choose(n, k) + ln_choose(m, j);
+            let ln_p = ln_p + treated.log_likelihood(p) + control.log_likelihood(q);
+            libm::exp(log_e(treated, control, ratio) + ln_p)
+        };
+        (0..=n).flat_map(|k| (0..=m).map(move |j| (k, j))).map(|(k, j)| value(k, j)).sum()
+    }
+
+    proptest! {
+        #[test]
+        fn under_no_harm_the_mean_of_e_is_at_most_one(
+            ratio in 1.0..2.0_f64,
+            part in 0.0..=1.0_f64,
+            share in 0.001..0.49_f64,
+            attempts in (1..40_i64, 1..40_i64),
+        ) {
+            let p = part * ratio * share;
+            let mean = mean_e(ratio, (attempts.0, p), (attempts.1, share));
+            prop_assert!(mean <= 1.0 + 1e-9, "{mean}");
+        }
+    }
+
+    #[test]
+    fn the_sum_above_is_over_all_outcomes_and_harm_is_seen_in_it() {
+        assert!(mean_e(1.25, (39, 0.9), (39, 0.1)) > 1e3);
+        let calm = mean_e(1.25, (39, 0.1), (39, 0.1));
+        assert!(calm > 0.001 && calm < 1.0, "{calm}");
+    }
+
+    #[test]
+    fn an_arm_without_failures_leaves_that_side_open() {
+        let ended = |failed, succeeded| Ended { failed, succeeded };
+        let (struck, spared) = (ended(12, 88), ended(0, 500));
+        let (low, high) = interval(struck, spared, 0.01);
+        assert!(low.is_some_and(|low| low > 1.25) && high.is_none(), "{low:?} {high:?}");
+        let (low, high) = interval(spared, struck, 0.01);
+        assert!(low.is_none() && high.is_some_and(|high| high < 0.8), "{low:?} {high:?}");
+        assert_eq!((ratio(struck, spared), ratio(spared, struck)), (None, Some(0.0)));
+        assert_eq!(interval(Ended::default(), spared, 0.01), (None, None));
+        assert_eq!(log_e(Ended::default(), spared, 1.25), 0.0);
+    }
+}

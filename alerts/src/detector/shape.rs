@@ -139,7 +139,7 @@ mod tests {
         }
     }
 
-    // Expected values: `python tests/oracle.py`: root search on the unbinned likelihood.
+    // Expected values: mpmath, by root search on the unbinned likelihood.
     #[test]
     fn the_ratio_and_its_interval_are_those_of_the_unbinned_likelihood() {
         check(1.25, &[(8, 25, 500, 9_500)], [6.08, 1.176_887_083_364_38, 22.061_711_881_020_1]);
