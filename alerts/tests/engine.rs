@@ -10,46 +10,6 @@ use schemas::delta::{ChangeSet, RegistryDelta};
 use schemas::totals::{ChangeTotals, GroupTotals, Onsets};
 use schemas::{Alert, Signal, Span, Timestamp, WindowTotals};
 
-fn set(names: &[&str]) -> ChangeSet {
-    names.iter().map(|&name| Arc::from(name)).collect()
-}
-
-fn start(window: i64) -> Timestamp {
-    Timestamp::YEAR_2000 + Span::minutes(window)
-}
-
-fn engine(changes_max: usize) -> Engine {
-    let rings = ["test", "first", "last"].map(str::to_owned).to_vec();
-    Engine::new(DetectionConfig { changes_max, ..DetectionConfig::new(rings) })
-}
-
-/// A window with these groups: ring, set, devices, onsets.
-type Onset = (Signal, i64);
-fn window(number: i64, groups: &[(&str, &[&str], i64, &[Onset])]) -> WindowTotals {
-    let group = |&(ring, names, devices, onsets): &(&str, &[&str], i64, &[Onset])| {
-        let onset =
-            |&(signal, affected)| (signal, Onsets { affected, first_at: Some(start(number)) });
-        let onsets: BTreeMap<_, _> = onsets.iter().map(onset).collect();
-        let (at_risk_ms, devices_active) = (devices * 60_000, devices);
-        let group = GroupTotals { at_risk_ms, devices_active, onsets, ..GroupTotals::default() };
-        ((Arc::from(ring), set(names)), group)
-    };
-    let groups = groups.iter().map(group).collect();
-    let (start, end) = (start(number), start(number + 1));
-    WindowTotals { start, end, groups, ..WindowTotals::default() }
-}
-
-fn register(engine: &mut Engine, change: &str, facts: &str) {
-    let record = format!(r#"{{"change":"{change}","status":"deploying",{facts}}}"#);
-    let (change, takes_effect) = (change.to_owned(), Timestamp::YEAR_2000);
-    engine.register(&RegistryDelta { offset: 0, takes_effect, change, record: Some(record) });
-}
-
-fn row(engine: &Engine, ring: &str, signal: Signal) -> VerdictRow {
-    let mut rows = engine.verdicts().into_iter();
-    rows.find(|row| row.ring == ring && row.signal == signal).expect("every test has a row")
-}
-
 /// A regression in ring `first`: 30 of 500 treated devices, 3 of 5,500 others.
 const HARM: &[(&str, &[&str], i64, &[Onset])] = &[
     ("first", &["kb1"], 500, &[(Signal::OsCrash, 30)]),
