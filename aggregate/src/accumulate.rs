@@ -182,6 +182,7 @@ impl Rows {
             rejected: std::mem::take(&mut self.rejected),
             registry: std::mem::take(&mut self.registry),
             support: std::mem::take(&mut self.support),
+            ..Delta::default()
         };
         (delta, std::mem::take(&mut self.counts))
     }

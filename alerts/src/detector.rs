@@ -26,7 +26,7 @@ pub mod tally;
 pub mod verdict;
 
 /// Onset signals: the first numbers of [`schemas::Signal`].
-pub const ONSETS: usize = 13;
+pub const ONSETS: usize = 14;
 
 /// A value for each arm: onsets, device-milliseconds or devices.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

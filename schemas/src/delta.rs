@@ -8,8 +8,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::event::UpdateState;
+use crate::histogram::Histogram;
 use crate::reject::RejectedRow;
-use crate::signal::Signal;
+use crate::signal::{DurationSignal, Signal};
 use crate::time::Timestamp;
 
 /// The changes a device is exposed to: names, sorted, each once.
@@ -21,6 +22,11 @@ pub struct Delta {
     pub health: Vec<HealthDelta>,
     pub changes: Vec<ChangeDelta>,
     pub signals: Vec<SignalDelta>,
+    pub durations: Vec<DurationDelta>,
+    pub returns: Vec<ReturnDelta>,
+    pub signatures: Vec<SignatureDelta>,
+    pub cohorts: Vec<CohortDelta>,
+    pub sketches: Vec<SketchDelta>,
     /// In the order of the records.
     pub transitions: Vec<Transition>,
     /// In the order of the records.
@@ -105,6 +111,74 @@ pub struct SignalDelta {
     pub events: i64,
     /// Event time of the earliest affected device in this row.
     pub first_affected_at: Option<Timestamp>,
+}
+
+/// Durations of one kind, as reported in applied records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DurationDelta {
+    pub place: Place,
+    pub ring: Arc<str>,
+    /// `install_ms`: the change alone; boots and sign-ins: the set of the device.
+    pub scope: Scope,
+    pub signal: DurationSignal,
+    pub histogram: Histogram,
+}
+
+/// Who came back in time, counted when it is certain (`no_return`, detection 1).
+///
+/// A trial is a moment after which the device should be heard: an attempt of a change, or a
+/// heartbeat or boot. It counts in the window of its deadline, whatever came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReturnDelta {
+    pub place: Place,
+    pub ring: Arc<str>,
+    /// Attempts of one change, or heartbeats and boots of devices exposed to exactly a set.
+    pub scope: Scope,
+    pub trials: i64,
+    /// Trials without heartbeat or boot by their deadline; at most `trials`.
+    pub failed: i64,
+}
+
+/// Devices newly hit by one fault signature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignatureDelta {
+    pub place: Place,
+    pub ring: Arc<str>,
+    pub set: ChangeSet,
+    pub signal: Signal,
+    pub signature: Arc<str>,
+    /// Devices without this signature in the quiet period before.
+    pub affected_devices: i64,
+    pub first_affected_at: Option<Timestamp>,
+}
+
+/// Devices of one ring and set in one hour: all of them, or those with one value of a cohort
+/// dimension.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CohortDelta {
+    /// Start of the hour.
+    pub hour: Timestamp,
+    /// Start of the window in which it is evaluated: the hour is over then.
+    pub evaluated: Timestamp,
+    pub ring: Arc<str>,
+    pub set: ChangeSet,
+    /// Key and value of the cohort; `None` for all devices together.
+    pub cohort: Option<(Arc<str>, Arc<str>)>,
+    /// Devices at risk at the hour's start: a level.
+    pub devices_active: i64,
+    /// Device-milliseconds at risk in the hour, without what late records add.
+    pub at_risk_ms: i64,
+}
+
+/// Devices heard in one hour, as what a sketch keeps of each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SketchDelta {
+    /// Start of the hour.
+    pub hour: Timestamp,
+    pub ring: Arc<str>,
+    pub set: ChangeSet,
+    /// Coupons of the `DataSketches` HLL, ascending, each once.
+    pub coupons: Vec<u32>,
 }
 
 /// One device x change transition: a row of `device_updates`.

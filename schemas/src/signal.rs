@@ -2,6 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::event::names;
+
+names! {
+    /// A duration that devices report, compared by its distribution (detection 3).
+    DurationSignal { Install = "install_ms", Boot = "boot_ms", Signin = "signin_ms" }
+}
+
 /// A kind of harm that is counted (design: detection 1), or a membership fault (`RingDrift`).
 ///
 /// The numbers are part of no contract; the names are.
@@ -23,17 +30,22 @@ pub enum Signal {
     SupportTicket,
     /// Three boots within 30 minutes, those with reason `update` not counted.
     BootLoop,
-    /// Not heard for three of its intervals.
+    /// Not heard for three of its intervals: the short form.
     Silence,
+    /// Not heard for longer than is usual for the device: the learned form (detection 1). One
+    /// verdict comes of both.
+    SilenceLearned,
     /// An attempt that failed or was rolled back, of those that reached `installing`.
     InstallFailure,
     /// A record that names another ring than the last one known, without `moved`.
     RingDrift,
+    /// An attempt after which the device did not come back in time, of those that could have.
+    NoReturn,
 }
 
 impl Signal {
     /// Every signal, in the order of their numbers.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::OsCrash,
         Self::UnexpectedReboot,
         Self::AppCrash,
@@ -47,8 +59,10 @@ impl Signal {
         Self::SupportTicket,
         Self::BootLoop,
         Self::Silence,
+        Self::SilenceLearned,
         Self::InstallFailure,
         Self::RingDrift,
+        Self::NoReturn,
     ];
 
     /// The name in datasets, alerts and configuration.
@@ -67,8 +81,10 @@ impl Signal {
             Self::SupportTicket => "support_ticket",
             Self::BootLoop => "boot_loop",
             Self::Silence => "silence",
+            Self::SilenceLearned => "silence_learned",
             Self::InstallFailure => "install_failure",
             Self::RingDrift => "ring_drift",
+            Self::NoReturn => "no_return",
         }
     }
 
@@ -79,7 +95,7 @@ impl Signal {
 
     /// Whether the signal is tested as a hazard of being newly hit (detection 2).
     pub const fn is_onset(self) -> bool {
-        !matches!(self, Self::InstallFailure | Self::RingDrift)
+        !matches!(self, Self::InstallFailure | Self::RingDrift | Self::NoReturn)
     }
 }
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::delta::ChangeSet;
-use crate::signal::Signal;
+use crate::delta::{ChangeSet, Scope};
+use crate::histogram::Histogram;
+use crate::signal::{DurationSignal, Signal};
 use crate::time::Timestamp;
 
 /// The sums over all partitions of the rows *evaluated* in one window, in key order.
@@ -22,6 +23,18 @@ pub struct WindowTotals {
     pub changes: BTreeMap<(Arc<str>, Arc<str>), ChangeTotals>,
     /// Onsets of late records: window start of the event time, ring, set, signal.
     pub late: BTreeMap<(Timestamp, Arc<str>, ChangeSet, Signal), Onsets>,
+    /// Durations by ring and scope, on time and late: `install_ms` by change, the others by set.
+    pub durations: BTreeMap<(Arc<str>, Scope, DurationSignal), Histogram>,
+    /// Trials of coming back by ring and scope, all of those decided here: [`Scope::Change`] holds
+    /// the attempts of the change (treated), [`Scope::Set`] heartbeats and boots of devices exposed
+    /// to exactly that set (control of each change that is not in it). Each partition decides the
+    /// trials of a moment of all arms at once, so arms are comparable within a window.
+    pub returns: BTreeMap<(Arc<str>, Scope), Returns>,
+    /// Newly hit devices by fault signature, ring and set, on time and late.
+    pub signatures: BTreeMap<(Signal, Arc<str>, Arc<str>, ChangeSet), Onsets>,
+    /// Exposure by cohort of the hours that ended by this window: ring, set, dimension, value.
+    /// Hours end once an hour, so most windows have none; add them up for shares.
+    pub cohorts: BTreeMap<(Arc<str>, ChangeSet, Arc<str>, Arc<str>), CohortExposure>,
     /// Whether a partition was left out (a straggler), so that verdicts are partial.
     pub partial: bool,
 }
@@ -56,6 +69,25 @@ impl Onsets {
             (one, other) => one.or(other),
         };
     }
+}
+
+/// Trials of coming back, and those that failed (`no_return`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Returns {
+    pub trials: i64,
+    /// At most `trials`.
+    pub failed: i64,
+    /// Start of the window of the first deadline that was missed.
+    pub first_failed_at: Option<Timestamp>,
+}
+
+/// Devices of one cohort within a ring and set, in one hour or several.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CohortExposure {
+    /// At risk at the start of the hour; over several hours, device-hours.
+    pub devices_active: i64,
+    /// Device-milliseconds at risk.
+    pub at_risk_ms: i64,
 }
 
 /// One change in one ring in one window.

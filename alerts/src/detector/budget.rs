@@ -20,7 +20,7 @@ pub fn signal_share(signal: Signal) -> f64 {
             1.0 / PARTS
         }
         Signal::DataLoss | Signal::Other => 0.5 / SHARES / PARTS,
-        Signal::RingDrift => 0.0,
+        Signal::RingDrift | Signal::SilenceLearned | Signal::NoReturn => 0.0,
         _ => 1.0 / SHARES / PARTS,
     }
 }
