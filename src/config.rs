@@ -365,6 +365,7 @@ fn detection(raw: &Raw) -> DetectionConfig {
         alpha: raw.detection.alpha,
         margin: raw.detection.margin,
         install_failure_bound: raw.detection.install_failure_bound,
+        soak: raw.detection.soak.span(),
         resolve_after: raw.detection.resolve_after.span(),
         pending_for: raw.detection.pending_for.span(),
         ..DetectionConfig::new(raw.ring.iter().map(|ring| ring.name.clone()).collect())

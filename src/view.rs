@@ -4,7 +4,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use alerts::VerdictRow;
+use alerts::{Clearance, VerdictRow};
 use schemas::{Alert, Counts, Timestamp};
 
 /// The state of the pipeline after the newest merged entry.
@@ -16,6 +16,8 @@ pub struct View {
     pub evaluated_until: Option<Timestamp>,
     pub windows: u64,
     pub verdicts: Vec<VerdictRow>,
+    /// How far each change is on its way to `clear`, ring by ring.
+    pub clearances: Vec<Clearance>,
     /// One object per episode, in its last state.
     pub alerts: Vec<Alert>,
     pub files_published: u64,

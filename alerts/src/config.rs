@@ -6,6 +6,8 @@
 use schemas::Span;
 use serde::Serialize;
 
+use crate::detector::verdict::Limits;
+
 /// Settings of detector, policy and lifecycle.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DetectionConfig {
@@ -24,6 +26,8 @@ pub struct DetectionConfig {
     pub late_max: Span,
     /// Windows running without exposure in an arm after which a test says `no_data`.
     pub no_data_windows: u32,
+    /// How long a ring must have been exposed before a change may be called safe to promote.
+    pub soak: Span,
     /// How long evidence must stand before an alert fires; zero: the line already bounds errors.
     pub pending_for: Span,
     /// How long evidence must stay low before an alert resolves.
@@ -54,6 +58,7 @@ impl DetectionConfig {
             install_failure_bound: 0.10,
             late_max: Span::hours(73),
             no_data_windows: 3,
+            soak: Span::days(3),
             pending_for: Span::ZERO,
             resolve_after: Span::hours(6),
             changes_max: 1_000,
@@ -75,6 +80,7 @@ impl DetectionConfig {
         let spans = [
             ("baseline", self.baseline, Span::hours(1)),
             ("late_max", self.late_max, Span::ZERO),
+            ("soak", self.soak, Span::ZERO),
             ("for", self.pending_for, Span::ZERO),
             ("resolve_after", self.resolve_after, Span::ZERO),
         ];
@@ -87,6 +93,12 @@ impl DetectionConfig {
             Some((_, ring)) => Err(ConfigError::RingTwice(ring.clone())),
             None => Ok(()),
         }
+    }
+
+    /// What verdicts are held against.
+    pub(crate) fn limits(&self) -> Limits {
+        let (line, low_line) = (self.line(), self.low_line());
+        Limits { line, low_line, no_data_windows: self.no_data_windows }
     }
 
     /// ln(1/alpha): what the weighted evidence must reach.

@@ -27,10 +27,13 @@ use crate::lifecycle::Patience;
 use crate::metrics;
 
 mod change;
+mod clearance;
 mod judge;
+mod returns;
 mod stored;
 
 use change::{Change, Status};
+pub use clearance::{Clearance, Clearing};
 pub use stored::StateError;
 
 /// Attempts of an earlier change from which it says more than the configured bound.
@@ -91,14 +94,17 @@ impl Engine {
             self.track(change);
         }
         let (tally, groups) = self.tally(totals);
-        self.start_pairs(&tally, &totals.changes);
+        self.start_pairs(&tally, totals);
         self.add_window(&tally, &totals.changes);
         self.add_late(&totals.late);
         self.baseline.add(totals.start, tally.rings());
+        self.add_returns(totals);
         self.past.push(totals.start, groups);
         self.partial = totals.partial;
         metrics::windows().increment(1);
-        self.judge(totals.end)
+        let told = self.judge(totals.end);
+        self.clear(totals.end);
+        told
     }
 
     /// The last transition of every open alert, by change, ring and signal.
@@ -142,8 +148,8 @@ impl Engine {
     }
 
     /// Begins the tests of every change x ring that has its first exposure in this window.
-    fn start_pairs(&mut self, tally: &Tally, totals: &Attempts) {
-        let attempted = totals.iter().filter(|(_, counts)| attempts_ended(counts) > 0);
+    fn start_pairs(&mut self, tally: &Tally, totals: &WindowTotals) {
+        let attempted = totals.changes.iter().filter(|(_, counts)| attempts_ended(counts) > 0);
         let mut begun: Vec<(ChangeNumber, usize)> = attempted
             .filter_map(|((ring, change), _)| {
                 Some((*self.numbers.get(change)?, *self.rings.get(&**ring)?))
@@ -159,7 +165,8 @@ impl Engine {
             let change = &self.changes[number];
             if change.is_watched() && !change.pairs.contains_key(&ring) {
                 let against = self.attempts_against(number, ring);
-                self.changes[number].start(ring, &self.config, &self.baseline, against);
+                let (change, config) = (&mut self.changes[number], &self.config);
+                change.start(ring, totals.start, config, &self.baseline, against);
             }
         }
     }

@@ -19,4 +19,4 @@ pub mod policy;
 
 pub use config::{ConfigError, DetectionConfig};
 pub use detector::verdict::{Verdict, VerdictRow};
-pub use engine::{Engine, StateError};
+pub use engine::{Clearance, Clearing, Engine, StateError};

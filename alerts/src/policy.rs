@@ -38,9 +38,14 @@ pub struct Ruling {
     later: LaterRings,
 }
 
+/// Whether any harm of this kind is severe.
+pub const fn is_severe(signal: Signal) -> bool {
+    matches!(signal, Signal::DataLoss | Signal::NoReturn | Signal::Silence | Signal::BootLoop)
+}
+
 /// Severe by kind, or by the least that the ratio can be.
 pub fn harm(signal: Signal, evidence: &Evidence) -> Harm {
-    let by_kind = matches!(signal, Signal::DataLoss | Signal::Silence | Signal::BootLoop);
+    let by_kind = is_severe(signal);
     let by_ratio = evidence.ratio_low.is_some_and(|low| low >= SEVERE_RATIO);
     if by_kind || by_ratio { Harm::Severe } else { Harm::Ordinary }
 }
@@ -100,7 +105,7 @@ pub fn summary(
         );
     }
     match (evidence.kind, evidence.ratio) {
-        (EvidenceKind::Attempt, ratio) => {
+        (EvidenceKind::Attempt, ratio) if signal == Signal::InstallFailure => {
             let ratio = ratio.unwrap_or_default();
             let bound = affected as f64 / ratio;
             format!(
@@ -108,18 +113,24 @@ pub fn summary(
                  ({affected} of {devices} attempts; allowed {bound:.1})"
             )
         }
-        (_, Some(ratio)) if ratio > 0.0 => {
+        (kind, Some(ratio)) if ratio > 0.0 => {
             let expected = affected as f64 / ratio;
+            let what = of(kind);
             format!(
                 "{change} makes {name} {ratio:.1}x as likely in ring {ring} \
-                 ({affected} of {devices} devices; expected {expected:.1})"
+                 ({affected} of {devices} {what}; expected {expected:.1})"
             )
         }
-        _ => format!(
+        (kind, _) => format!(
             "{change} makes {name} more likely in ring {ring} \
-             ({affected} of {devices} devices; none of the control)"
+             ({affected} of {devices} {}; none of the control)",
+            of(kind)
         ),
     }
+}
+
+const fn of(kind: EvidenceKind) -> &'static str {
+    if matches!(kind, EvidenceKind::Attempt) { "attempts" } else { "devices" }
 }
 
 #[cfg(test)]

@@ -2,13 +2,21 @@
 
 #![expect(clippy::expect_used, reason = "a test without its alert or row must fail")]
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use alerts::{DetectionConfig, Engine, Verdict, VerdictRow};
+use alerts::{Engine, Verdict};
 use schemas::delta::{ChangeSet, RegistryDelta};
-use schemas::totals::{ChangeTotals, GroupTotals, Onsets};
-use schemas::{Alert, Signal, Span, Timestamp, WindowTotals};
+use schemas::totals::{ChangeTotals, Onsets};
+use schemas::{Alert, Signal};
+
+use windows::{Onset, engine, register, row, start, window};
+
+#[path = "by_hand/attempts.rs"]
+mod attempts;
+#[path = "by_hand/verdicts.rs"]
+mod verdicts;
+#[path = "by_hand/windows.rs"]
+mod windows;
 
 /// A regression in ring `first`: 30 of 500 treated devices, 3 of 5,500 others.
 const HARM: &[(&str, &[&str], i64, &[Onset])] = &[

@@ -80,6 +80,7 @@ pub(super) struct RawDetection {
     pub quiet_period: DurationText,
     pub silence_quiet_period: DurationText,
     pub install_failure_bound: f64,
+    pub soak: DurationText,
     pub resolve_after: DurationText,
     pub pending_for: DurationText,
     pub cohorts: Vec<String>,

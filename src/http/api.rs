@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use alerts::VerdictRow;
+use alerts::{Clearance, VerdictRow};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -64,11 +64,12 @@ fn rings(shown: &Shown) -> Json<Value> {
     Json(json!({ "evaluated_until": until, "rings": rings }))
 }
 
-/// The verdicts and alerts of each change.
+/// The verdicts and alerts of each change, and where it is safe to promote.
 fn changes(shown: &Shown) -> Json<Value> {
     let view = shown.view.lock();
     let (until, verdicts, alerts) =
         (view.evaluated_until, view.verdicts.clone(), view.alerts.clone());
+    let clearances = view.clearances.clone();
     drop(view);
     let mut by_change = grouped(&verdicts, |row| &row.change);
     for alert in &alerts {
@@ -81,7 +82,14 @@ fn changes(shown: &Shown) -> Json<Value> {
         .map(|(change, verdicts)| {
             let alerts: Vec<&Alert> =
                 alerts.iter().filter(|alert| alert.change == change).collect();
-            json!({ "change": change, "verdicts": verdicts, "alerts": alerts })
+            let clearances: Vec<&Clearance> =
+                clearances.iter().filter(|clearance| clearance.change == change).collect();
+            json!({
+                "change": change,
+                "verdicts": verdicts,
+                "alerts": alerts,
+                "clearances": clearances,
+            })
         })
         .collect();
     Json(json!({ "evaluated_until": until, "changes": changes }))

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use alerts::{Verdict, VerdictRow};
+use alerts::{Clearance, Clearing, Verdict, VerdictRow};
 use schemas::{Signal, Timestamp};
 use serde_json::Value;
 
@@ -47,17 +47,11 @@ impl Fixture {
 
 fn row(change: &str, ring: &str) -> VerdictRow {
     VerdictRow {
-        change: change.to_owned(),
-        ring: ring.to_owned(),
-        signal: Signal::OsCrash,
         verdict: Verdict::Insufficient,
         log_e: 0.5,
         line: Some(7.3),
-        treated: schemas::alert::ArmEvidence::default(),
-        control: schemas::alert::ArmEvidence::default(),
-        ratio: None,
         missing_device_hours: Some(12.0),
-        partial: false,
+        ..VerdictRow::unexposed(change, ring, Signal::OsCrash)
     }
 }
 
@@ -84,6 +78,15 @@ fn rings_and_changes_show_their_verdicts_in_the_order_of_the_rollout() {
         let mut view = fixture.view.lock();
         view.evaluated_until = Some(Timestamp(0));
         view.verdicts = vec![row("kb2", "test"), row("kb2", "first"), row("kb1", "test")];
+        view.clearances = vec![Clearance {
+            change: "kb2".to_owned(),
+            ring: "test".to_owned(),
+            clearing: Clearing::Soaking,
+            since: None,
+            soaks_until: Timestamp(0),
+            waits_for: vec![Signal::OsCrash],
+            unseen: Vec::new(),
+        }];
     }
     let (_, rings) = fixture.json("/api/v1/rings");
     assert_eq!(rings["evaluated_until"], "1970-01-01T00:00:00Z");
@@ -93,6 +96,12 @@ fn rings_and_changes_show_their_verdicts_in_the_order_of_the_rollout() {
     let (_, changes) = fixture.json("/api/v1/changes");
     assert_eq!(changes["changes"][0]["change"], "kb2");
     assert_eq!(changes["changes"][0]["verdicts"].as_array().map(Vec::len), Some(2));
+    let clearance = &changes["changes"][0]["clearances"][0];
+    assert_eq!(
+        (&clearance["clearing"], &clearance["waits_for"][0]),
+        (&json!("soaking"), &json!("os_crash"))
+    );
+    assert_eq!(changes["changes"][1]["clearances"], json!([]));
     assert_eq!(fixture.json("/api/v1/alerts").1["alerts"], json!([]));
     fixture.serving.finish();
 }

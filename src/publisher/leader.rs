@@ -409,7 +409,8 @@ impl Leader {
 
     pub(super) fn show(&mut self) {
         // Verdicts change with windows only, and making them takes longer than a lock may be held.
-        let verdicts = (self.shown_windows != self.windows).then(|| self.engine.verdicts());
+        let made = || (self.engine.verdicts(), self.engine.clearances());
+        let made = (self.shown_windows != self.windows).then(made);
         self.shown_windows = self.windows;
         let mut view = self.setting.view.lock();
         view.counts = self.counts;
@@ -417,8 +418,9 @@ impl Leader {
         view.windows = self.windows;
         view.files_published = self.published.files;
         view.rows_published = self.published.rows;
-        if let Some(verdicts) = verdicts {
+        if let Some((verdicts, clearances)) = made {
             view.verdicts = verdicts;
+            view.clearances = clearances;
         }
         view.alerts.clone_from(&self.episodes);
     }

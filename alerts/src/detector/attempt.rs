@@ -99,7 +99,8 @@ impl AttemptProcess {
     /// Growth of the number of attempts until harm would be seen; `None` before the first one.
     pub fn growth(&self, line: f64) -> Option<f64> {
         let ended = self.ended.total();
-        let needed = || attempts_needed(self.against.usual_share(), line, |e| self.against.log_e(e));
+        let needed =
+            || attempts_needed(self.against.usual_share(), line, |e| self.against.log_e(e));
         (ended > 0).then(needed).flatten().map(|needed| needed as f64 / ended as f64)
     }
 }

@@ -41,6 +41,8 @@ pub struct Hour {
 struct RingHour {
     at_risk_ms: i64,
     onsets: [i64; ONSETS],
+    trials: i64,
+    trials_failed: i64,
 }
 
 impl Baseline {
@@ -77,6 +79,20 @@ impl Baseline {
         }
     }
 
+    /// Start of the newest hour that has been seen.
+    pub fn until(&self) -> Option<Timestamp> {
+        self.hours.back().map(|hour| hour.start)
+    }
+
+    /// Adds a window's trials of coming back, after its sums.
+    pub fn add_returns(&mut self, rings: &[Sum]) {
+        let Some(hour) = self.hours.back_mut() else { return };
+        for (ring, sum) in hour.rings.iter_mut().zip(rings) {
+            ring.trials += sum.at_risk_ms;
+            ring.trials_failed += sum.onsets[0];
+        }
+    }
+
     /// Adds late onsets to the hour of their own window, if it is still remembered.
     pub fn add_late(&mut self, window: Timestamp, ring: usize, signal: usize, onsets: i64) {
         let start = window.window_start(HOUR);
@@ -89,10 +105,19 @@ impl Baseline {
     /// 1 without history in an arm.
     pub fn ratio(&self, ring: usize, signal: usize) -> f64 {
         let exposure = self.sums(ring, |hour| hour.at_risk_ms);
+        Self::clipped(exposure, self.sums(ring, |hour| hour.onsets[signal]))
+    }
+
+    /// The same for trials of coming back.
+    pub fn return_ratio(&self, ring: usize) -> f64 {
+        let trials = self.sums(ring, |hour| hour.trials);
+        Self::clipped(trials, self.sums(ring, |hour| hour.trials_failed))
+    }
+
+    fn clipped(exposure: Arms, onsets: Arms) -> f64 {
         if exposure.treated == 0 || exposure.control == 0 {
             return 1.0;
         }
-        let onsets = self.sums(ring, |hour| hour.onsets[signal]);
         let scale = exposure.treated as f64 / exposure.control as f64;
         let expected = onsets.control as f64 * scale + PRIOR_ONSETS;
         let ratio = (onsets.treated as f64 + PRIOR_ONSETS) / expected;

@@ -7,7 +7,7 @@ use schemas::Signal;
 use serde::{Deserialize, Serialize};
 
 /// Parts of a ring's weight: `os_crash`, `boot_loop`, silence, `no_return`, `install_failure` and
-/// all others have one each. That of `no_return` is reserved: it is not tested yet.
+/// all others have one each.
 const PARTS: f64 = 6.0;
 /// The others: eight with an equal share, and one share halved between `other`, which is no
 /// signal of its own, and `data_loss`, which a rule for rare harm is to watch.
@@ -16,11 +16,14 @@ const SHARES: f64 = 9.0;
 /// A signal's part of its ring's weight.
 pub fn signal_share(signal: Signal) -> f64 {
     match signal {
-        Signal::OsCrash | Signal::BootLoop | Signal::Silence | Signal::InstallFailure => {
-            1.0 / PARTS
-        }
+        Signal::OsCrash
+        | Signal::BootLoop
+        | Signal::Silence
+        | Signal::NoReturn
+        | Signal::InstallFailure => 1.0 / PARTS,
         Signal::DataLoss | Signal::Other => 0.5 / SHARES / PARTS,
-        Signal::RingDrift | Signal::SilenceLearned | Signal::NoReturn => 0.0,
+        // Learned silence has half of the weight of silence.
+        Signal::RingDrift | Signal::SilenceLearned => 0.0,
         _ => 1.0 / SHARES / PARTS,
     }
 }
@@ -102,8 +105,8 @@ mod tests {
     }
 
     #[test]
-    fn the_shares_of_a_ring_and_the_reserve_of_no_return_make_one() {
+    fn the_shares_of_a_ring_make_one() {
         let given: f64 = Signal::ALL.into_iter().map(signal_share).sum();
-        assert!((given + 1.0 / PARTS - 1.0).abs() < 1e-12, "{given}");
+        assert!((given - 1.0).abs() < 1e-12, "{given}");
     }
 }

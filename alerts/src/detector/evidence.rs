@@ -16,17 +16,18 @@ use super::rate::RateProcess;
 impl Pair {
     /// The numbers of one signal, floats rounded; intervals hold at `alpha`.
     pub fn evidence(&self, signal: Signal, alpha: f64) -> Evidence {
-        let ratio = |found: &Facts<'_>| match found {
-            Facts::Rate { process, .. } => (process.ratio(), process.interval(alpha)),
-            Facts::Attempt => (self.attempts.ratio(), self.attempts.interval(alpha)),
-        };
         let facts = self.facts(signal);
-        let (ratio, (low, high)) = ratio(&facts);
+        let (low, high) = match &facts {
+            Facts::Rate { process, .. } => process.interval(alpha),
+            Facts::Attempt => self.attempts.interval(alpha),
+        };
         let (treated, control) = self.arms(signal);
-        let (kind, r0, windows, first_affected_at, baseline_ratio) = match facts {
+        let (kind, r0, windows, first_affected_at, baseline_ratio) = match &facts {
             Facts::Rate { process, seen, test, baseline_ratio } => {
+                let trials = signal == Signal::NoReturn;
+                let kind = if trials { EvidenceKind::Attempt } else { EvidenceKind::Rate };
                 let first_at = test.first_affected_at;
-                (EvidenceKind::Rate, process.r0(), seen.windows, first_at, baseline_ratio)
+                (kind, process.r0(), seen.windows, first_at, *baseline_ratio)
             }
             Facts::Attempt => {
                 let r0 = match self.attempts.against() {
@@ -44,7 +45,7 @@ impl Pair {
             r0: rounded(r0),
             treated,
             control,
-            ratio: ratio.map(rounded),
+            ratio: self.ratio(signal).map(rounded),
             ratio_low: low.map(rounded),
             ratio_high: high.map(rounded),
             windows,
@@ -53,7 +54,7 @@ impl Pair {
         }
     }
 
-    /// The most likely ratio of the stronger comparison.
+    /// The most likely ratio of the strongest comparison.
     pub fn ratio(&self, signal: Signal) -> Option<f64> {
         match self.facts(signal) {
             Facts::Rate { process, .. } => process.ratio(),
@@ -61,7 +62,7 @@ impl Pair {
         }
     }
 
-    /// Counts of both arms of the stronger comparison.
+    /// Counts of both arms of the strongest comparison.
     pub fn arms(&self, signal: Signal) -> (ArmEvidence, ArmEvidence) {
         let Facts::Rate { process, seen, .. } = self.facts(signal) else {
             let control = match self.attempts.against() {
@@ -70,12 +71,11 @@ impl Pair {
             };
             return (attempts(self.attempts.ended()), attempts(control));
         };
-        let arm = |devices, exposure_ms: i64, affected| ArmEvidence {
-            devices,
-            device_seconds: exposure_ms / 1_000,
-            affected,
+        let (exposure, devices, onsets) = (seen.exposure, seen.devices, process.onsets());
+        let arm = |devices: i64, exposure: i64, affected: i64| match signal {
+            Signal::NoReturn => ArmEvidence { devices: exposure, device_seconds: 0, affected },
+            _ => ArmEvidence { devices, device_seconds: exposure / 1_000, affected },
         };
-        let (devices, exposure, onsets) = (seen.devices, seen.exposure_ms, process.onsets());
         (
             arm(devices.treated, exposure.treated, onsets.treated),
             arm(devices.control, exposure.control, onsets.control),
@@ -83,24 +83,28 @@ impl Pair {
     }
 
     /// The earlier change that attempts are held against.
-    pub const fn compared_with(&self, signal: Signal) -> Option<&Arc<str>> {
-        match (signal.is_onset(), self.attempts.against()) {
-            (false, Against::Earlier { change, .. }) => Some(change),
+    pub fn compared_with(&self, signal: Signal) -> Option<&Arc<str>> {
+        match (signal, self.attempts.against()) {
+            (Signal::InstallFailure, Against::Earlier { change, .. }) => Some(change),
             _ => None,
         }
     }
 
-    /// The comparison that speaks more strongly; without a difference the one within the ring,
+    /// The comparison that speaks most strongly; without a difference the one within the ring,
     /// unless it has no control.
     fn facts(&self, signal: Signal) -> Facts<'_> {
-        let Some(test) = self.rates.get(signal as usize) else { return Facts::Attempt };
-        let stronger = test.later.log_e() > test.within.log_e();
-        if stronger || self.within.windows == 0 {
+        let sides = self.sides(signal);
+        let strength = |test: &RateTest| test.within.log_e().max(test.later.log_e());
+        let stronger = |best: &'_ RateTest, test: &'_ RateTest| strength(test) > strength(best);
+        let tests = self.rate_tests(signal).iter();
+        let best = tests.reduce(|best, test| if stronger(best, test) { test } else { best });
+        let Some(test) = best else { return Facts::Attempt };
+        if test.later.log_e() > test.within.log_e() || sides.within.windows == 0 {
             let baseline_ratio = Some(test.baseline_ratio);
-            Facts::Rate { process: &test.later, seen: &self.later, test, baseline_ratio }
+            Facts::Rate { process: &test.later, seen: &sides.later, test, baseline_ratio }
         } else {
             let process = &test.within;
-            Facts::Rate { process, seen: &self.within, test, baseline_ratio: None }
+            Facts::Rate { process, seen: &sides.within, test, baseline_ratio: None }
         }
     }
 }

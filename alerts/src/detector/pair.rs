@@ -4,7 +4,7 @@
 //! attempts. Out: log e per signal, and its weight in the change's budget. What is said of it in
 //! numbers stands in `evidence.rs`.
 
-use std::array;
+use std::{array, slice};
 
 use schemas::totals::ChangeTotals;
 use schemas::{Signal, Timestamp};
@@ -18,12 +18,15 @@ use super::rate::{Exposure, RateProcess};
 use super::tally::{RingArms, Sum};
 use super::{Arms, ONSETS, log_sum_exp};
 
+/// Not coming back may be twice as frequent after an attempt: people install and go home.
+const RETURN_MARGIN: f64 = 2.0;
+
 /// Every signal that has a test, in the order of their numbers.
 pub fn tested() -> impl Iterator<Item = Signal> {
     Signal::ALL.into_iter().filter(|&signal| signal_share(signal) > 0.0)
 }
 
-/// One onset signal: two comparisons, whose mean is the e-value of the test.
+/// Two comparisons, whose weighted mean is the e-value of the test.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct RateTest {
     pub(super) within: RateProcess,
@@ -32,23 +35,37 @@ pub(super) struct RateTest {
     pub(super) first_affected_at: Option<Timestamp>,
 }
 
+impl RateTest {
+    fn new(margin: f64, baseline_ratio: f64) -> Self {
+        Self {
+            within: RateProcess::new(margin, 1.0),
+            later: RateProcess::new(margin, baseline_ratio),
+            baseline_ratio,
+            first_affected_at: None,
+        }
+    }
+
+    fn settle(&mut self) {
+        self.within.settle();
+        self.later.settle();
+    }
+}
+
 /// What one comparison has seen of both arms.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Seen {
-    pub(super) exposure_ms: Arms,
+    /// Device-milliseconds at risk, or trials.
+    pub(super) exposure: Arms,
+    /// At risk at the last window's start, or trials.
     pub(super) devices: Arms,
     pub(super) windows: u64,
 }
 
-impl Seen {
-    fn add(&mut self, exposure_ms: Arms, devices: Arms) {
-        if exposure_ms.treated > 0 && exposure_ms.control > 0 {
-            self.exposure_ms.treated += exposure_ms.treated;
-            self.exposure_ms.control += exposure_ms.control;
-            self.devices = devices;
-            self.windows += 1;
-        }
-    }
+/// Both comparisons.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Sides {
+    pub(super) within: Seen,
+    pub(super) later: Seen,
 }
 
 /// A change in a ring, from its first exposure there.
@@ -57,12 +74,31 @@ pub struct Pair {
     ring_weight: f64,
     /// ln of each comparison's weight in their mean, `within` first.
     ln_parts: [f64; 2],
-    pub(super) rates: [RateTest; ONSETS],
+    rates: [RateTest; ONSETS],
+    returns: RateTest,
     pub(super) attempts: AttemptProcess,
     pub(super) first_failed_at: Option<Timestamp>,
-    pub(super) within: Seen,
-    pub(super) later: Seen,
-    idle_windows: u32,
+    pub(super) onset_sides: Sides,
+    pub(super) return_sides: Sides,
+    idle: Idle,
+    /// Start of the window of the first exposure.
+    pub exposed_from: Timestamp,
+    /// Since when the change is safe to promote from this ring.
+    pub clear_since: Option<Timestamp>,
+}
+
+/// Windows running in which an arm had no exposure, and which it was in the last of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Idle {
+    windows: u32,
+    arm: IdleArm,
+}
+
+/// The arm that has no device at risk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum IdleArm {
+    Treated,
+    Control,
 }
 
 /// What is fixed for good at a ring's first exposure.
@@ -76,65 +112,66 @@ pub struct Terms {
     pub margin: f64,
     /// What failed attempts are held against.
     pub attempts: Against,
+    /// Start of the window of the first exposure.
+    pub exposed_from: Timestamp,
 }
 
 impl Pair {
-    /// Fixes r0: the margin within the ring, times the ring's baseline towards later ones.
+    /// Fixes r0: the margin within the ring, times the ring's baseline towards later ones. The
+    /// baseline is asked for each onset signal, and for the returns under `ONSETS`.
     pub fn new(terms: Terms, baseline_ratio: impl Fn(usize) -> f64) -> Self {
-        let rates = array::from_fn(|signal| RateTest {
-            within: RateProcess::new(terms.margin, 1.0),
-            later: RateProcess::new(terms.margin, baseline_ratio(signal)),
-            baseline_ratio: baseline_ratio(signal),
-            first_affected_at: None,
-        });
         Self {
             ring_weight: terms.ring_weight,
             ln_parts: [terms.within_weight, 1.0 - terms.within_weight].map(libm::log),
-            rates,
+            rates: array::from_fn(|signal| RateTest::new(terms.margin, baseline_ratio(signal))),
+            returns: RateTest::new(RETURN_MARGIN, baseline_ratio(ONSETS)),
             attempts: AttemptProcess::new(terms.attempts),
             first_failed_at: None,
-            within: Seen::default(),
-            later: Seen::default(),
-            idle_windows: 0,
+            onset_sides: Sides::default(),
+            return_sides: Sides::default(),
+            idle: Idle { windows: 0, arm: IdleArm::Control },
+            exposed_from: terms.exposed_from,
+            clear_since: None,
         }
     }
 
     /// Adds a window's exposure, and counts the windows running in which an arm had none.
     pub fn add_exposure(&mut self, arms: &RingArms) {
-        let treated = &arms.treated;
-        let both = |control: &Sum| {
-            let exposure_ms = Arms { treated: treated.at_risk_ms, control: control.at_risk_ms };
-            (exposure_ms, Arms { treated: treated.devices, control: control.devices })
-        };
-        for (seen, control) in [(&mut self.within, &arms.within), (&mut self.later, &arms.later)] {
-            let (exposure_ms, devices) = both(control);
-            seen.add(exposure_ms, devices);
-        }
+        self.onset_sides.within.add(&arms.treated, &arms.within);
+        self.onset_sides.later.add(&arms.treated, &arms.later);
         let control_ms = arms.within.at_risk_ms + arms.later.at_risk_ms;
-        let compared = treated.at_risk_ms > 0 && control_ms > 0;
-        self.idle_windows = if compared { 0 } else { self.idle_windows.saturating_add(1) };
+        let arm = if arms.treated.at_risk_ms > 0 { IdleArm::Control } else { IdleArm::Treated };
+        let compared = arms.treated.at_risk_ms > 0 && control_ms > 0;
+        let windows = if compared { 0 } else { self.idle.windows.saturating_add(1) };
+        self.idle = Idle { windows, arm };
     }
 
     /// Adds onsets as terms with the exposure that stands beside them: of this window, or of the
     /// own window of late ones.
     pub fn add_onsets(&mut self, arms: &RingArms, first_at: impl Fn(usize) -> Option<Timestamp>) {
-        let exposure = |control: &Sum| {
-            Exposure::new(Arms { treated: arms.treated.at_risk_ms, control: control.at_risk_ms })
-        };
-        let (within, later) = (exposure(&arms.within), exposure(&arms.later));
+        let (within, later) = exposures(arms);
         for (signal, test) in self.rates.iter_mut().enumerate() {
             let treated = arms.treated.onsets[signal];
             let onsets = |control: &Sum| Arms { treated, control: control.onsets[signal] };
-            if let Some(exposure) = &within {
-                test.within.add(onsets(&arms.within), exposure);
-            }
-            if let Some(exposure) = &later {
-                test.later.add(onsets(&arms.later), exposure);
-            }
+            test.within.add_some(onsets(&arms.within), within.as_ref());
+            test.later.add_some(onsets(&arms.later), later.as_ref());
             if treated > 0 {
                 test.first_affected_at = earlier(test.first_affected_at, first_at(signal));
             }
         }
+    }
+
+    /// Adds a window's trials of coming back: arms whose exposure is trials, and whose first
+    /// onsets are the failed ones.
+    pub fn add_returns(&mut self, arms: &RingArms, first_at: Option<Timestamp>) {
+        let (within, later) = exposures(arms);
+        let failed =
+            |control: &Sum| Arms { treated: arms.treated.onsets[0], control: control.onsets[0] };
+        self.returns.within.add_some(failed(&arms.within), within.as_ref());
+        self.returns.later.add_some(failed(&arms.later), later.as_ref());
+        self.returns.first_affected_at = earlier(self.returns.first_affected_at, first_at);
+        self.return_sides.within.add(&arms.treated, &arms.within);
+        self.return_sides.later.add(&arms.treated, &arms.later);
     }
 
     pub fn add_attempts(&mut self, totals: &ChangeTotals) {
@@ -150,36 +187,59 @@ impl Pair {
         self.attempts.ended()
     }
 
-    /// ln of the signal's e-value: for onsets, the weighted mean of both comparisons.
+    /// The rate tests of a signal, each with the same part of its weight: silence has two forms,
+    /// attempts have none.
+    pub(super) fn rate_tests(&self, signal: Signal) -> &[RateTest] {
+        let first = signal as usize;
+        match signal {
+            Signal::Silence => &self.rates[first..=Signal::SilenceLearned as usize],
+            Signal::NoReturn => slice::from_ref(&self.returns),
+            _ => self.rates.get(first..=first).unwrap_or_default(),
+        }
+    }
+
+    /// Both comparisons' exposure for a signal.
+    pub(super) fn sides(&self, signal: Signal) -> &Sides {
+        if signal == Signal::NoReturn { &self.return_sides } else { &self.onset_sides }
+    }
+
+    /// ln of the signal's e-value: for rates, the weighted mean of all comparisons.
     pub fn log_e(&self, signal: Signal) -> f64 {
-        let Some(test) = self.rates.get(signal as usize) else { return self.attempts.log_e() };
-        let [within, later] = self.ln_parts;
-        log_sum_exp(&[within + test.within.log_e(), later + test.later.log_e()])
+        self.mean(signal, AttemptProcess::log_e, RateProcess::log_e)
     }
 
     /// The same without the margin: what `watch` looks at.
     pub fn log_e_watch(&self, signal: Signal) -> f64 {
-        let Some(test) = self.rates.get(signal as usize) else {
-            return self.attempts.log_e_watch();
-        };
-        let [within, later] = self.ln_parts;
-        log_sum_exp(&[within + test.within.log_e_watch(), later + test.later.log_e_watch()])
+        self.mean(signal, AttemptProcess::log_e_watch, RateProcess::log_e_watch)
     }
 
-    /// What `log_e` is at most: cheap, and it itself (but for a mean's ln 2) once settled.
+    fn mean(
+        &self,
+        signal: Signal,
+        of_attempts: impl Fn(&AttemptProcess) -> f64,
+        of_rate: impl Fn(&RateProcess) -> f64,
+    ) -> f64 {
+        let tests = self.rate_tests(signal);
+        if tests.is_empty() {
+            return of_attempts(&self.attempts);
+        }
+        let [within, later] = self.ln_parts;
+        let both = |test: &RateTest| [within + of_rate(&test.within), later + of_rate(&test.later)];
+        let parts: Vec<f64> = tests.iter().flat_map(both).collect();
+        log_sum_exp(&parts) - libm::log(tests.len() as f64)
+    }
+
+    /// What `log_e` is at most: cheap, and exact for each comparison once settled.
     pub fn log_e_most(&self, signal: Signal) -> f64 {
-        self.rates.get(signal as usize).map_or_else(
-            || self.attempts.log_e(),
-            |test| test.within.log_e_most().max(test.later.log_e_most()),
-        )
+        let most = |test: &RateTest| test.within.log_e_most().max(test.later.log_e_most());
+        let tests = self.rate_tests(signal).iter().map(most);
+        tests.max_by(f64::total_cmp).unwrap_or_else(|| self.attempts.log_e())
     }
 
     /// Makes the bounds on log e exact.
     pub fn settle(&mut self) {
-        for test in &mut self.rates {
-            test.within.settle();
-            test.later.settle();
-        }
+        self.rates.iter_mut().for_each(RateTest::settle);
+        self.returns.settle();
     }
 
     /// The signal's weight in the change's budget.
@@ -187,33 +247,64 @@ impl Pair {
         self.ring_weight * signal_share(signal)
     }
 
-    /// Whether the signal has had nothing to compare for this many windows running.
-    pub fn is_idle(&self, signal: Signal, windows: u32) -> bool {
-        if signal.is_onset() {
-            self.idle_windows >= windows
-        } else {
-            self.attempts.ended().total() == 0
+    /// The arm that a signal lacks: for onsets, once it has had no exposure for this many windows
+    /// running.
+    pub fn idle_arm(&self, signal: Signal, windows: u32) -> Option<IdleArm> {
+        let sides = &self.return_sides;
+        match signal {
+            Signal::InstallFailure => {
+                (self.attempts.ended().total() == 0).then_some(IdleArm::Treated)
+            }
+            Signal::NoReturn if sides.within.windows + sides.later.windows == 0 => {
+                Some(IdleArm::Treated)
+            }
+            Signal::NoReturn => None,
+            _ => (self.idle.windows >= windows).then_some(self.idle.arm),
         }
     }
 
-    /// Growth of exposure until harm would be seen, and the device-hours that means; `None` where
-    /// it cannot be told (or, for attempts, is no matter of hours).
+    /// Growth of exposure until harm would be seen, and the device-hours that means (`None` for
+    /// attempts); `None` where it cannot be told.
     pub fn growth(&self, signal: Signal, line: f64) -> (Option<f64>, Option<f64>) {
-        let Some(test) = self.rates.get(signal as usize) else {
+        let tests = self.rate_tests(signal);
+        if tests.is_empty() {
             return (self.attempts.growth(line), None);
-        };
+        }
         let needs = |process: &RateProcess, seen: &Seen, ln_part: f64| {
             let onsets = process.onsets().control;
-            let growth = rate_growth(process.r0(), seen.exposure_ms, onsets, line - ln_part)?;
-            let hours = seen.exposure_ms.treated as f64 / 3.6e6;
+            let line = line - ln_part + libm::log(tests.len() as f64);
+            let growth = rate_growth(process.r0(), seen.exposure, onsets, line)?;
+            let hours = seen.exposure.treated as f64 / 3.6e6;
             Some((growth, hours * (growth - 1.0).max(0.0)))
         };
-        let [within, later] = self.ln_parts;
-        let both =
-            [needs(&test.within, &self.within, within), needs(&test.later, &self.later, later)];
-        let best = both.into_iter().flatten().min_by(|one, other| one.0.total_cmp(&other.0));
-        best.unzip()
+        let ([within, later], sides) = (self.ln_parts, self.sides(signal));
+        let both = |test: &RateTest| {
+            [needs(&test.within, &sides.within, within), needs(&test.later, &sides.later, later)]
+        };
+        let all = tests.iter().flat_map(both).flatten();
+        let best = all.min_by(|one, other| one.0.total_cmp(&other.0));
+        let (growth, hours) = best.unzip();
+        (growth, hours.filter(|_| signal != Signal::NoReturn))
     }
+}
+
+impl Seen {
+    fn add(&mut self, treated: &Sum, control: &Sum) {
+        if treated.at_risk_ms > 0 && control.at_risk_ms > 0 {
+            self.exposure.treated += treated.at_risk_ms;
+            self.exposure.control += control.at_risk_ms;
+            self.devices = Arms { treated: treated.devices, control: control.devices };
+            self.windows += 1;
+        }
+    }
+}
+
+/// Exposure of the comparison within the ring, and of that with the later rings.
+fn exposures(arms: &RingArms) -> (Option<Exposure>, Option<Exposure>) {
+    let exposure = |control: &Sum| {
+        Exposure::new(Arms { treated: arms.treated.at_risk_ms, control: control.at_risk_ms })
+    };
+    (exposure(&arms.within), exposure(&arms.later))
 }
 
 fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
@@ -232,7 +323,13 @@ pub(super) mod tests {
 
     pub(in crate::detector) fn pair(windows: &[(Sum, Sum, Sum)]) -> Pair {
         let attempts = Against::Bound { share: 0.1 };
-        let terms = Terms { ring_weight: 0.4, within_weight: 0.25, margin: 1.25, attempts };
+        let terms = Terms {
+            ring_weight: 0.4,
+            within_weight: 0.25,
+            margin: 1.25,
+            attempts,
+            exposed_from: Timestamp::YEAR_2000,
+        };
         let mut pair = Pair::new(terms, |_| 1.5);
         for &(treated, within, later) in windows {
             let arms = RingArms { ring: 1, treated, within, later };
@@ -255,8 +352,10 @@ pub(super) mod tests {
     #[test]
     fn a_window_without_an_arm_is_idle_and_one_with_both_is_not() {
         let (some, none) = (sum(1_000, 5, 0), sum(0, 0, 0));
-        let idle = |windows: &[_]| pair(windows).is_idle(Signal::OsCrash, 2);
-        assert!(idle(&[(some, some, some), (some, none, none), (none, some, some)]));
-        assert!(!idle(&[(some, none, none), (some, none, some)]));
+        let idle = |windows: &[_]| pair(windows).idle_arm(Signal::OsCrash, 2);
+        let (treated, control) = (Some(IdleArm::Treated), Some(IdleArm::Control));
+        assert_eq!(idle(&[(some, some, some), (some, none, none), (none, some, some)]), treated);
+        assert_eq!(idle(&[(some, none, none), (some, none, none)]), control);
+        assert_eq!(idle(&[(some, none, none), (some, none, some)]), None);
     }
 }

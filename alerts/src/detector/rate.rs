@@ -59,9 +59,7 @@ impl Exposure {
     /// `None` where an arm has none: such a term says nothing.
     pub fn new(arms: Arms) -> Option<Self> {
         let both = arms.treated > 0 && arms.control > 0;
-        both.then(|| {
-            Self { arms, ln_odds: libm::log(arms.treated as f64 / arms.control as f64) }
-        })
+        both.then(|| Self { arms, ln_odds: libm::log(arms.treated as f64 / arms.control as f64) })
     }
 
     pub const fn ln_odds(&self) -> f64 {
@@ -137,12 +135,18 @@ impl RateProcess {
         self.shape.add(onsets, exposure.ln_odds());
     }
 
+    /// Adds a term, if both arms have exposure.
+    pub fn add_some(&mut self, onsets: Arms, exposure: Option<&Exposure>) {
+        if let Some(exposure) = exposure {
+            self.add(onsets, exposure);
+        }
+    }
+
     /// ln of the e-value: 0 without evidence.
     pub fn log_e(&self) -> f64 {
         let treated = self.onsets.treated as f64;
         let spent = |at: usize| self.logs[at] + libm::log(self.products[at]);
-        let log_likelihoods: [f64; RATIOS] =
-            array::from_fn(|at| treated * GRID.ln[at] - spent(at));
+        let log_likelihoods: [f64; RATIOS] = array::from_fn(|at| treated * GRID.ln[at] - spent(at));
         log_sum_exp(&log_likelihoods) - LN_RATIOS
     }
 

@@ -109,7 +109,8 @@ impl Tally {
         }
     }
 
-    fn add(&mut self, ring: usize, set: &[ChangeNumber], sum: &Sum) {
+    /// Adds what was counted of one group.
+    pub fn add(&mut self, ring: usize, set: &[ChangeNumber], sum: &Sum) {
         self.rings[ring] += sum;
         for &change in set {
             if self.treated.len() <= change {

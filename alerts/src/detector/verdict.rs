@@ -5,7 +5,7 @@ use schemas::alert::ArmEvidence;
 use serde::Serialize;
 
 use super::evidence::rounded;
-use super::pair::Pair;
+use super::pair::{IdleArm, Pair};
 
 /// The four things a test can say (design: detection 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -48,6 +48,8 @@ pub struct VerdictRow {
     pub ratio: Option<f64>,
     /// Treated device-hours until a ratio of 5 would be seen; 0 where it would be already.
     pub missing_device_hours: Option<f64>,
+    /// What it takes until more can be said, for people; `None` where nothing is missing.
+    pub missing: Option<String>,
     /// Whether the line is crossed without the margin, and nothing in this ring is acted on: worth
     /// a look, wrong more often.
     pub watch: bool,
@@ -78,6 +80,7 @@ impl VerdictRow {
         let (treated, control) = (ArmEvidence::default(), ArmEvidence::default());
         let (verdict, log_e, partial) = (Verdict::NoData, 0.0, false);
         let (line, ratio, missing_device_hours) = (None, None, None);
+        let missing = Some("the change has not reached this ring".to_owned());
         Self {
             change,
             ring,
@@ -89,6 +92,7 @@ impl VerdictRow {
             control,
             ratio,
             missing_device_hours,
+            missing,
             watch: false,
             partial,
         }
@@ -97,33 +101,110 @@ impl VerdictRow {
     /// Fills in what a pair knows of this row's signal.
     #[must_use]
     pub fn of(self, pair: &Pair, standing: Standing, limits: &Limits) -> Self {
-        let weight = pair.weight(self.signal);
-        if weight <= 0.0 {
-            return self;
+        let Some(look) = Look::at(pair, self.signal, limits) else { return self };
+        let alerting = standing == Standing::Alerting;
+        let (treated, control) = pair.arms(self.signal);
+        Self {
+            verdict: if alerting { Verdict::Regressed } else { look.verdict },
+            missing: look.missing(pair, self.signal, limits).filter(|_| !alerting),
+            log_e: rounded(look.log_e),
+            line: Some(rounded(look.line)),
+            treated,
+            control,
+            ratio: pair.ratio(self.signal).map(rounded),
+            missing_device_hours: look.hours.map(rounded),
+            ..self
         }
-        let line = limits.line - libm::log(weight);
-        let log_e = pair.log_e(self.signal);
-        let (growth, missing) = pair.growth(self.signal, line);
+    }
+}
+
+/// What one test can say of a signal, but for the alerts that are open.
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    /// Never `Regressed`.
+    pub verdict: Verdict,
+    pub log_e: f64,
+    pub line: f64,
+    /// By which factor exposure must grow for a ratio of 5 to be seen; `None` where it cannot be
+    /// told.
+    pub growth: Option<f64>,
+    hours: Option<f64>,
+}
+
+impl Look {
+    /// `None` for a ring that has no weight in its change's budget.
+    pub fn at(pair: &Pair, signal: Signal, limits: &Limits) -> Option<Self> {
+        let weight = pair.weight(signal);
+        if weight <= 0.0 {
+            return None;
+        }
+        let (line, log_e) = (limits.line - libm::log(weight), pair.log_e(signal));
+        let (growth, hours) = pair.growth(signal, line);
         let low = log_e < limits.low_line - libm::log(weight);
-        let verdict = if standing == Standing::Alerting {
-            Verdict::Regressed
-        } else if pair.is_idle(self.signal, limits.no_data_windows) {
+        let verdict = if pair.idle_arm(signal, limits.no_data_windows).is_some() {
             Verdict::NoData
         } else if low && growth.is_some_and(|growth| growth <= 1.0) {
             Verdict::Healthy
         } else {
             Verdict::Insufficient
         };
-        let (treated, control) = pair.arms(self.signal);
-        Self {
-            verdict,
-            log_e: rounded(log_e),
-            line: Some(rounded(line)),
-            treated,
-            control,
-            ratio: pair.ratio(self.signal).map(rounded),
-            missing_device_hours: missing.map(rounded),
-            ..self
+        Some(Self { verdict, log_e, line, growth, hours })
+    }
+
+    fn missing(&self, pair: &Pair, signal: Signal, limits: &Limits) -> Option<String> {
+        let windows = limits.no_data_windows;
+        let text = match (self.verdict, pair.idle_arm(signal, windows), self.growth) {
+            (Verdict::Healthy | Verdict::Regressed, ..) => return None,
+            (_, Some(_), _) if !signal.is_onset() => "no attempt could be compared yet".to_owned(),
+            (_, Some(IdleArm::Treated), _) => {
+                format!("no treated device was at risk in {windows} windows")
+            }
+            (_, Some(IdleArm::Control), _) => {
+                format!("no control device was at risk in {windows} windows")
+            }
+            (.., None) if signal == Signal::InstallFailure => {
+                "too few earlier attempts for a ratio of 5 ever to be seen".to_owned()
+            }
+            (.., None) => "too few of the control were hit to know the usual rate".to_owned(),
+            (.., Some(growth)) if growth <= 1.0 => {
+                "would have seen a ratio of 5; the evidence is neither low nor enough".to_owned()
+            }
+            (.., Some(growth)) => {
+                let trials = pair.arms(signal).0.devices as f64 * (growth - 1.0);
+                let (count, what) = match self.hours {
+                    Some(hours) => (hours, "device-hours"),
+                    None => (trials, "attempts"),
+                };
+                format!("needs {} more {what} to see a ratio of 5", grouped(libm::ceil(count)))
+            }
+        };
+        Some(text)
+    }
+}
+
+/// A whole number with a comma after every third digit.
+fn grouped(count: f64) -> String {
+    let digits = format!("{count:.0}");
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_set_apart() {
+        for (count, expected) in
+            [(0.0, "0"), (999.0, "999"), (1_900.0, "1,900"), (1e6, "1,000,000")]
+        {
+            assert_eq!(grouped(count), expected);
         }
     }
 }

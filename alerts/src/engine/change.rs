@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use schemas::{ChangeRecord, ChangeType};
+use schemas::{ChangeRecord, ChangeType, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::book::Registered;
 use crate::config::DetectionConfig;
+use crate::detector::ONSETS;
 use crate::detector::attempt::Against;
 use crate::detector::baseline::Baseline;
 use crate::detector::budget::Budget;
@@ -89,6 +90,7 @@ impl Change {
     pub(super) fn start(
         &mut self,
         ring: usize,
+        exposed_from: Timestamp,
         config: &DetectionConfig,
         baseline: &Baseline,
         attempts: Against,
@@ -104,8 +106,12 @@ impl Change {
             within_weight: baseline.within_weight(ring),
             margin: config.margin,
             attempts,
+            exposed_from,
         };
-        let pair = Pair::new(terms, |signal| baseline.ratio(ring, signal));
+        let pair = Pair::new(terms, |signal| match signal {
+            ONSETS => baseline.return_ratio(ring),
+            onset => baseline.ratio(ring, onset),
+        });
         self.pairs.insert(ring, pair);
     }
 }

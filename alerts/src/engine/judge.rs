@@ -15,7 +15,7 @@ use crate::book::{Draft, Key};
 use crate::config::DetectionConfig;
 use crate::detector::log_sum_exp;
 use crate::detector::pair::{Pair, tested};
-use crate::detector::verdict::{Limits, Standing, VerdictRow};
+use crate::detector::verdict::{Standing, VerdictRow};
 use crate::lifecycle::Level;
 use crate::metrics;
 use crate::policy::{action, harm, rule, summary};
@@ -66,15 +66,14 @@ impl Engine {
 
     /// Every watched change x ring x signal as it stands: rows of the live table.
     pub fn verdicts(&self) -> Vec<VerdictRow> {
-        let (line, low_line) = (self.config.line(), self.config.low_line());
-        let limits = Limits { line, low_line, no_data_windows: self.config.no_data_windows };
+        let limits = self.config.limits();
         let mut rows = Vec::new();
         for (name, &number) in &self.numbers {
             let change = &self.changes[number];
             if !change.is_watched() {
                 continue;
             }
-            let watched = watched(change, line);
+            let watched = watched(change, limits.line);
             for (ring, ring_name) in self.config.rings.iter().enumerate() {
                 let acted_on = self.book.has_raised_in(name, ring);
                 for signal in tested() {
@@ -102,7 +101,6 @@ fn may_exceed(change: &Change, low_line: f64) -> bool {
     let mut most = 0.0_f64;
     for pair in change.pairs.values() {
         for signal in tested() {
-            // What lies below ln 0.1 adds less than 0.1 to a mean.
             let log_e = pair.log_e_most(signal);
             most = most.max(if pair.weight(signal) > 0.0 { log_e } else { 0.0 });
         }

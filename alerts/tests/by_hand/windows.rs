@@ -47,4 +47,3 @@ pub(crate) fn row(engine: &Engine, ring: &str, signal: Signal) -> VerdictRow {
     let mut rows = engine.verdicts().into_iter();
     rows.find(|row| row.ring == ring && row.signal == signal).expect("every test has a row")
 }
-
