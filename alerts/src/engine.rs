@@ -22,10 +22,12 @@ use crate::detector::attempt::Against;
 use crate::detector::baseline::Baseline;
 use crate::detector::pair::Pair;
 use crate::detector::past::{Found, Group, PastWindows};
-use crate::detector::tally::{ChangeNumber, RingArms, Tally};
+use crate::detector::strata::GroupHours;
+use crate::detector::tally::{ChangeNumber, RingArms, Sum, Tally};
 use crate::lifecycle::Patience;
 use crate::metrics;
 
+mod attribution;
 mod change;
 mod clearance;
 mod judge;
@@ -48,6 +50,7 @@ pub struct Engine {
     changes: Vec<Change>,
     baseline: Baseline,
     past: PastWindows,
+    group_hours: GroupHours,
     book: AlertBook,
     partial: bool,
 }
@@ -64,6 +67,7 @@ impl Engine {
             changes: Vec::new(),
             baseline: Baseline::new(config.baseline, config.rings.len()),
             past: PastWindows::new(config.late_max, config.sets_max),
+            group_hours: GroupHours::new(config.baseline, config.rings.len()),
             book: AlertBook::new(patience),
             partial: false,
             config,
@@ -139,8 +143,13 @@ impl Engine {
                 continue;
             };
             tally.add_exposure(ring, &members, group.at_risk_ms, group.devices_active);
+            let mut sum = Sum { at_risk_ms: group.at_risk_ms, ..Sum::default() };
             for (&signal, &onsets) in &group.onsets {
                 tally.add_onsets(ring, &members, signal, onsets);
+                sum.count(signal, onsets.affected);
+            }
+            if !self.group_hours.add(totals.start, ring, &members, &sum) {
+                metrics::strata_refused().increment(1);
             }
             groups.push(Group { ring, members, at_risk_ms: group.at_risk_ms });
         }
@@ -227,6 +236,11 @@ impl Engine {
                 let members: Vec<_> =
                     set.iter().filter_map(|name| numbers.get(name).copied()).collect();
                 tally.add_onsets(ring, &members, *signal, *onsets);
+                let mut sum = Sum::default();
+                sum.count(*signal, onsets.affected);
+                if !self.group_hours.add_to(window, ring, &members, &sum) {
+                    metrics::strata_refused().increment(1);
+                }
                 if signal.is_onset() {
                     self.baseline.add_late(window, ring, *signal as usize, onsets.affected);
                 }

@@ -105,6 +105,10 @@ pub fn summary(
         );
     }
     match (evidence.kind, evidence.ratio) {
+        (EvidenceKind::Rare, _) => format!(
+            "{change} causes {name} in ring {ring} ({affected} of {devices} devices; none of the \
+             control)"
+        ),
         (EvidenceKind::Attempt, ratio) if signal == Signal::InstallFailure => {
             let ratio = ratio.unwrap_or_default();
             let bound = affected as f64 / ratio;

@@ -21,11 +21,16 @@ impl Pair {
             Facts::Rate { process, .. } => process.interval(alpha),
             Facts::Attempt => self.attempts.interval(alpha),
         };
-        let (treated, control) = self.arms(signal);
+        let rare = self.has_rare_harm(signal);
+        let (treated, control) = if rare { self.rare_arms() } else { self.arms(signal) };
         let (kind, r0, windows, first_affected_at, baseline_ratio) = match &facts {
             Facts::Rate { process, seen, test, baseline_ratio } => {
                 let trials = signal == Signal::NoReturn;
-                let kind = if trials { EvidenceKind::Attempt } else { EvidenceKind::Rate };
+                let kind = match () {
+                    () if rare => EvidenceKind::Rare,
+                    () if trials => EvidenceKind::Attempt,
+                    () => EvidenceKind::Rate,
+                };
                 let first_at = test.first_affected_at;
                 (kind, process.r0(), seen.windows, first_at, *baseline_ratio)
             }
@@ -79,6 +84,20 @@ impl Pair {
         (
             arm(devices.treated, exposure.treated, onsets.treated),
             arm(devices.control, exposure.control, onsets.control),
+        )
+    }
+
+    /// Both arms of rare harm: everything since the first exposure.
+    fn rare_arms(&self) -> (ArmEvidence, ArmEvidence) {
+        let (seen, lost) = (&self.exposed, self.lost);
+        let arm = |devices, exposure: i64, affected| ArmEvidence {
+            devices,
+            device_seconds: exposure / 1_000,
+            affected,
+        };
+        (
+            arm(seen.devices.treated, seen.exposure.treated, lost.treated),
+            arm(seen.devices.control, seen.exposure.control, lost.control),
         )
     }
 

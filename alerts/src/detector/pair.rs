@@ -21,6 +21,9 @@ use super::{Arms, ONSETS, log_sum_exp};
 /// Not coming back may be twice as frequent after an attempt: people install and go home.
 const RETURN_MARGIN: f64 = 2.0;
 
+/// Devices from which rare harm is no accident.
+const RARE_DEVICES: i64 = 2;
+
 /// Every signal that has a test, in the order of their numbers.
 pub fn tested() -> impl Iterator<Item = Signal> {
     Signal::ALL.into_iter().filter(|&signal| signal_share(signal) > 0.0)
@@ -81,6 +84,10 @@ pub struct Pair {
     pub(super) onset_sides: Sides,
     pub(super) return_sides: Sides,
     idle: Idle,
+    /// Devices that lost data, whether or not the other arm had any exposure.
+    pub(super) lost: Arms,
+    /// Exposure likewise.
+    pub(super) exposed: Seen,
     /// Start of the window of the first exposure.
     pub exposed_from: Timestamp,
     /// Since when the change is safe to promote from this ring.
@@ -130,6 +137,8 @@ impl Pair {
             onset_sides: Sides::default(),
             return_sides: Sides::default(),
             idle: Idle { windows: 0, arm: IdleArm::Control },
+            lost: Arms::default(),
+            exposed: Seen::default(),
             exposed_from: terms.exposed_from,
             clear_since: None,
         }
@@ -139,6 +148,7 @@ impl Pair {
     pub fn add_exposure(&mut self, arms: &RingArms) {
         self.onset_sides.within.add(&arms.treated, &arms.within);
         self.onset_sides.later.add(&arms.treated, &arms.later);
+        self.exposed.note(&arms.treated, &arms.within, &arms.later);
         let control_ms = arms.within.at_risk_ms + arms.later.at_risk_ms;
         let arm = if arms.treated.at_risk_ms > 0 { IdleArm::Control } else { IdleArm::Treated };
         let compared = arms.treated.at_risk_ms > 0 && control_ms > 0;
@@ -149,6 +159,9 @@ impl Pair {
     /// Adds onsets as terms with the exposure that stands beside them: of this window, or of the
     /// own window of late ones.
     pub fn add_onsets(&mut self, arms: &RingArms, first_at: impl Fn(usize) -> Option<Timestamp>) {
+        let lost = |sum: &Sum| sum.onsets[Signal::DataLoss as usize];
+        self.lost.treated += lost(&arms.treated);
+        self.lost.control += lost(&arms.within) + lost(&arms.later);
         let (within, later) = exposures(arms);
         for (signal, test) in self.rates.iter_mut().enumerate() {
             let treated = arms.treated.onsets[signal];
@@ -236,6 +249,22 @@ impl Pair {
         tests.max_by(f64::total_cmp).unwrap_or_else(|| self.attempts.log_e())
     }
 
+    /// The ring's own ratio to the later ones, for an onset signal.
+    pub fn baseline_ratio(&self, signal: Signal) -> f64 {
+        self.rate_tests(signal).first().map_or(1.0, |test| test.baseline_ratio)
+    }
+
+    /// The weight of the comparison within the ring, of both.
+    pub fn within_weight(&self) -> f64 {
+        libm::exp(self.ln_parts[0])
+    }
+
+    /// Whether rare harm has been done: two devices, and none of the control since the ring's
+    /// first exposure. No rate test could see one device in ten thousand.
+    pub fn has_rare_harm(&self, signal: Signal) -> bool {
+        signal == Signal::DataLoss && self.lost.treated >= RARE_DEVICES && self.lost.control == 0
+    }
+
     /// Makes the bounds on log e exact.
     pub fn settle(&mut self) {
         self.rates.iter_mut().for_each(RateTest::settle);
@@ -296,6 +325,17 @@ impl Seen {
             self.devices = Arms { treated: treated.devices, control: control.devices };
             self.windows += 1;
         }
+    }
+}
+
+impl Seen {
+    /// Adds exposure of all arms, compared or not.
+    fn note(&mut self, treated: &Sum, within: &Sum, later: &Sum) {
+        self.exposure.treated += treated.at_risk_ms;
+        self.exposure.control += within.at_risk_ms + later.at_risk_ms;
+        let control = within.devices + later.devices;
+        self.devices = Arms { treated: treated.devices, control };
+        self.windows += 1;
     }
 }
 

@@ -24,6 +24,15 @@ pub struct Sum {
     pub onsets: [i64; ONSETS],
 }
 
+impl Sum {
+    /// Adds newly hit devices; what is no onset signal is tested elsewhere, or not at all.
+    pub const fn count(&mut self, signal: Signal, affected: i64) {
+        if signal.is_onset() {
+            self.onsets[signal as usize] += affected;
+        }
+    }
+}
+
 impl AddAssign<&Self> for Sum {
     fn add_assign(&mut self, other: &Self) {
         self.at_risk_ms += other.at_risk_ms;
@@ -101,7 +110,7 @@ impl Tally {
             return;
         }
         let mut sum = Sum::default();
-        sum.onsets[signal as usize] = onsets.affected;
+        sum.count(signal, onsets.affected);
         self.add(ring, set, &sum);
         for &change in set {
             let first_at = &mut self.treated[change][ring].first_at[signal as usize];

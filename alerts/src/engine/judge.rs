@@ -15,6 +15,7 @@ use crate::book::{Draft, Key};
 use crate::config::DetectionConfig;
 use crate::detector::log_sum_exp;
 use crate::detector::pair::{Pair, tested};
+use crate::detector::tally::ChangeNumber;
 use crate::detector::verdict::{Standing, VerdictRow};
 use crate::lifecycle::Level;
 use crate::metrics;
@@ -39,29 +40,61 @@ impl Engine {
     /// Steps every test's alert at the end of a window.
     pub(super) fn judge(&mut self, at: Timestamp) -> Vec<Alert> {
         let mut told = Vec::new();
-        for (name, &number) in &self.numbers {
+        let names: Vec<_> = self.numbers.iter().map(|(name, &at)| (Arc::clone(name), at)).collect();
+        for (name, number) in names {
             let change = &mut self.changes[number];
             let in_question = may_exceed(change, self.config.low_line());
-            if !in_question && !self.book.has_raised(name) {
+            if !in_question && !self.book.has_raised(&name) {
                 continue;
             }
             if in_question {
                 change.pairs.values_mut().for_each(Pair::settle);
             }
-            let change = &self.changes[number];
-            let (tests, total) = weigh(change, Look::Decide);
-            let key = |test: &Weighted| (Arc::clone(name), test.ring, test.signal);
-            let is_raised = |test: &Weighted| self.book.is_raised(&key(test));
-            let levels = levels(&self.config, change, &tests, total, is_raised);
-            for (test, level) in tests.iter().zip(levels) {
-                let draft = || draft(&self.config, change, &key(test));
-                told.extend(self.book.step(&key(test), level, at, draft));
+            for (key, level) in self.levels(&name, number) {
+                let draft = || draft(&self.config, &self.changes[number], &key);
+                told.extend(self.book.step(&key, level, at, draft));
             }
         }
         for alert in &told {
             metrics::transitions(alert.state).increment(1);
         }
         told
+    }
+
+    /// Where each test of a change stands against its line.
+    fn levels(&self, name: &Arc<str>, number: ChangeNumber) -> Vec<(Key, Level)> {
+        let change = &self.changes[number];
+        let (tests, total) = weigh(change, Look::Decide);
+        let (line, low_line) = (self.config.line(), self.config.low_line());
+        let keys: Vec<Key> =
+            tests.iter().map(|test| (Arc::clone(name), test.ring, test.signal)).collect();
+        let largest = tests.iter().map(|test| test.log_e).fold(f64::NEG_INFINITY, f64::max);
+        // Of equals the first: two signals can rise in step, and one name is enough.
+        let leader = tests.iter().position(|test| test.log_e >= largest);
+        let named = tests.iter().any(|test| test.log_e >= line)
+            || keys.iter().any(|key| self.book.is_raised(key));
+        let level = |(at, (test, key)): (usize, (&Weighted, &Key))| {
+            let leads = total >= line && leader == Some(at);
+            let crosses = test.log_e >= line || (leads && !named);
+            if !change.is_watched() {
+                Level::Withdrawn
+            } else if change.pairs[&test.ring].has_rare_harm(test.signal) {
+                Level::Above
+            } else if crosses && !self.is_held_back(number, key, test.log_e - line) {
+                Level::Above
+            } else if test.log_e >= low_line || leads {
+                Level::Between
+            } else {
+                Level::Below
+            }
+        };
+        let levels: Vec<Level> = tests.iter().zip(&keys).enumerate().map(level).collect();
+        keys.into_iter().zip(levels).collect()
+    }
+
+    /// Whether a test that crosses its line must not be named yet. What has been told stays told.
+    fn is_held_back(&self, number: ChangeNumber, key: &Key, surplus: f64) -> bool {
+        !self.book.is_raised(key) && self.is_explained(number, key.1, key.2, surplus)
     }
 
     /// Every watched change x ring x signal as it stands: rows of the live table.
@@ -101,7 +134,8 @@ fn may_exceed(change: &Change, low_line: f64) -> bool {
     let mut most = 0.0_f64;
     for pair in change.pairs.values() {
         for signal in tested() {
-            let log_e = pair.log_e_most(signal);
+            let rare = pair.has_rare_harm(signal);
+            let log_e = if rare { f64::INFINITY } else { pair.log_e_most(signal) };
             most = most.max(if pair.weight(signal) > 0.0 { log_e } else { 0.0 });
         }
     }
@@ -137,34 +171,6 @@ fn watched(change: &Change, line: f64) -> BTreeSet<(usize, Signal)> {
     let leader = largest.filter(|_| total >= line).into_iter();
     let crossed = tests.iter().filter(|test| test.log_e >= line);
     leader.chain(crossed).map(|test| (test.ring, test.signal)).collect()
-}
-
-/// Where each test stands against the line of its change.
-fn levels(
-    config: &DetectionConfig,
-    change: &Change,
-    tests: &[Weighted],
-    total: f64,
-    is_raised: impl Fn(&Weighted) -> bool,
-) -> Vec<Level> {
-    let (line, low_line) = (config.line(), config.low_line());
-    let largest = tests.iter().map(|test| test.log_e).fold(f64::NEG_INFINITY, f64::max);
-    let named = tests.iter().any(|test| test.log_e >= line || is_raised(test));
-    // Of equals the first: two signals can rise in step, and one name is enough.
-    let leader = tests.iter().position(|test| test.log_e >= largest);
-    let level = |(at, test): (usize, &Weighted)| {
-        let leads = total >= line && leader == Some(at);
-        if !change.is_watched() {
-            Level::Withdrawn
-        } else if test.log_e >= line || (leads && !named) {
-            Level::Above
-        } else if test.log_e >= low_line || leads {
-            Level::Between
-        } else {
-            Level::Below
-        }
-    };
-    tests.iter().enumerate().map(level).collect()
 }
 
 /// What an alert of this test would say now.

@@ -13,6 +13,7 @@ use super::{ChangeNumber, DetectionConfig, Engine};
 use crate::book::{Key, Page};
 use crate::detector::baseline::Hour;
 use crate::detector::past::StoredWindows;
+use crate::detector::strata::GroupHour;
 
 /// To be raised whenever what is stored, or its order, changes.
 const FORMAT: u8 = 2;
@@ -28,12 +29,13 @@ pub enum StateError {
     Settings,
 }
 
-/// Numbers, changes, history, past windows, pages, whether the last window was partial.
+/// Numbers, changes, history, past windows, hours of groups, pages, whether the last window was partial.
 type State = (
     BTreeMap<Arc<str>, ChangeNumber>,
     Vec<Change>,
     VecDeque<Hour>,
     StoredWindows,
+    VecDeque<GroupHour>,
     BTreeMap<Key, Page>,
     bool,
 );
@@ -42,7 +44,8 @@ impl Engine {
     /// The state as bytes: an engine loaded from them tells the same from then on, byte by byte.
     pub fn save(&self) -> Vec<u8> {
         let (hours, past, pages) = (self.baseline.hours(), self.past.stored(), self.book.pages());
-        let state = (&self.numbers, &self.changes, hours, past, pages, self.partial);
+        let groups = self.group_hours.hours();
+        let state = (&self.numbers, &self.changes, hours, past, groups, pages, self.partial);
         #[expect(clippy::expect_used, reason = "no type here refuses, and a Vec takes any bytes")]
         postcard::to_extend(&state, vec![FORMAT]).expect("state is plain data")
     }
@@ -59,7 +62,7 @@ impl Engine {
         };
         let (state, rest) =
             postcard::take_from_bytes::<State>(state).map_err(|_| StateError::Damaged)?;
-        let (numbers, changes, hours, past, pages, partial) = state;
+        let (numbers, changes, hours, past, groups, pages, partial) = state;
         let ring_count = config.rings.len();
         let known = |&number: &ChangeNumber| number < changes.len();
         let members_known = past.0.iter().all(|(_, members)| members.iter().all(known));
@@ -72,10 +75,12 @@ impl Engine {
             return Err(StateError::Settings);
         }
         let engine = Self::new(config);
+        let group_hours = engine.group_hours.with(groups, changes.len());
         Ok(Self {
             numbers,
             changes,
             baseline: engine.baseline.with(hours).ok_or(StateError::Settings)?,
+            group_hours: group_hours.ok_or(StateError::Settings)?,
             past: engine.past.with(past).ok_or(StateError::Damaged)?,
             book: engine.book.with(pages),
             partial,
