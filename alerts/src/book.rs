@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use schemas::alert::{Action, Evidence, Links};
+use schemas::alert::{Action, Cohort, Evidence, Links};
 use schemas::{Alert, AlertState, ChangeType, SCHEMA_VERSION, Signal, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -30,6 +30,7 @@ pub struct Draft {
     pub summary: String,
     pub evidence: Evidence,
     pub action: Action,
+    pub cohort: Option<Cohort>,
 }
 
 /// Whether a change was ever announced.
@@ -144,7 +145,7 @@ fn fired((change, _, signal): &Key, draft: Draft, at: Timestamp) -> Alert {
         ends_at: None,
         summary: draft.summary,
         evidence: draft.evidence,
-        cohort: None,
+        cohort: draft.cohort,
         action: draft.action,
         links: Links::default(),
     }
@@ -215,6 +216,7 @@ mod tests {
             summary: format!("{affected} affected"),
             evidence,
             action: Action { what: "roll back".to_owned(), owner: Owner::Service },
+            cohort: None,
         }
     }
 

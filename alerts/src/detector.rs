@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 pub mod attempt;
 pub mod baseline;
 pub mod budget;
+pub mod cohort;
 pub mod compared;
 pub mod evidence;
 pub mod pair;

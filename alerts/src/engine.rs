@@ -18,9 +18,11 @@ use schemas::{Alert, ChangeType, Signal, Timestamp, WindowTotals};
 
 use crate::book::AlertBook;
 use crate::config::DetectionConfig;
+use crate::detector::ONSETS;
 use crate::detector::attempt::Against;
 use crate::detector::baseline::Baseline;
-use crate::detector::pair::Pair;
+use crate::detector::cohort::Spread;
+use crate::detector::pair::{Pair, Terms};
 use crate::detector::past::{Found, Group, PastWindows};
 use crate::detector::strata::GroupHours;
 use crate::detector::tally::{ChangeNumber, RingArms, Sum, Tally};
@@ -30,6 +32,7 @@ use crate::metrics;
 mod attribution;
 mod change;
 mod clearance;
+mod cohorts;
 mod judge;
 mod returns;
 mod stored;
@@ -51,6 +54,8 @@ pub struct Engine {
     baseline: Baseline,
     past: PastWindows,
     group_hours: GroupHours,
+    /// How the devices of each ring were spread over cohorts in the last whole hour.
+    spreads: Vec<Spread>,
     book: AlertBook,
     partial: bool,
 }
@@ -68,6 +73,7 @@ impl Engine {
             baseline: Baseline::new(config.baseline, config.rings.len()),
             past: PastWindows::new(config.late_max, config.sets_max),
             group_hours: GroupHours::new(config.baseline, config.rings.len()),
+            spreads: vec![Spread::default(); config.rings.len()],
             book: AlertBook::new(patience),
             partial: false,
             config,
@@ -98,7 +104,9 @@ impl Engine {
             self.track(change);
         }
         let (tally, groups) = self.tally(totals);
+        self.add_spreads(totals);
         self.start_pairs(&tally, totals);
+        self.add_cohort_onsets(totals);
         self.add_window(&tally, &totals.changes);
         self.add_late(&totals.late);
         self.baseline.add(totals.start, tally.rings());
@@ -173,11 +181,29 @@ impl Engine {
         for (number, ring) in begun {
             let change = &self.changes[number];
             if change.is_watched() && !change.pairs.contains_key(&ring) {
-                let against = self.attempts_against(number, ring);
-                let (change, config) = (&mut self.changes[number], &self.config);
-                change.start(ring, totals.start, config, &self.baseline, against);
+                self.start_pair(number, ring, totals.start);
             }
         }
+    }
+
+    /// Begins the tests of a change in a ring: weight, r0 and what attempts are held against are
+    /// fixed for good.
+    fn start_pair(&mut self, number: ChangeNumber, ring: usize, exposed_from: Timestamp) {
+        let attempts = self.attempts_against(number, ring);
+        let change = &mut self.changes[number];
+        let terms = Terms {
+            ring_weight: change.grant(ring, &self.config.rings),
+            within_weight: self.baseline.within_weight(ring),
+            margin: self.config.margin,
+            attempts,
+            exposed_from,
+            spread: self.spreads[ring].clone(),
+        };
+        let pair = Pair::new(terms, |signal| match signal {
+            ONSETS => self.baseline.return_ratio(ring),
+            onset => self.baseline.ratio(ring, onset),
+        });
+        change.pairs.insert(ring, pair);
     }
 
     /// What failed attempts of a change in a ring are held against: those of the newest earlier

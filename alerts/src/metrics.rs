@@ -6,6 +6,7 @@ const WINDOWS: &str = "ringwatch_detector_windows_total";
 const CHANGES_REFUSED: &str = "ringwatch_detector_changes_refused_total";
 const GROUPS_REFUSED: &str = "ringwatch_detector_groups_refused_total";
 const STRATA_REFUSED: &str = "ringwatch_detector_strata_refused_total";
+const COHORTS_REFUSED: &str = "ringwatch_detector_cohorts_refused_total";
 const LATE_ELSEWHERE: &str = "ringwatch_detector_late_elsewhere_total";
 const REGISTRY_UNREADABLE: &str = "ringwatch_detector_registry_unreadable_total";
 const UNBUDGETED: &str = "ringwatch_detector_unbudgeted_rings_total";
@@ -17,6 +18,7 @@ pub fn describe() {
     describe_counter!(CHANGES_REFUSED, "sightings of changes beyond detection.changes_max");
     describe_counter!(GROUPS_REFUSED, "groups left out of every arm, beyond detection.sets_max");
     describe_counter!(STRATA_REFUSED, "groups left out when overlapping changes are told apart");
+    describe_counter!(COHORTS_REFUSED, "cohort values beyond what one ring of a change remembers");
     describe_counter!(LATE_ELSEWHERE, "windows of late onsets whose exposure is no longer known");
     describe_counter!(REGISTRY_UNREADABLE, "registry records that this version cannot read");
     describe_counter!(UNBUDGETED, "rings first exposed when the change's error budget was spent");
@@ -37,6 +39,10 @@ pub(crate) fn groups_refused() -> Counter {
 
 pub(crate) fn strata_refused() -> Counter {
     counter!(STRATA_REFUSED)
+}
+
+pub(crate) fn cohorts_refused() -> Counter {
+    counter!(COHORTS_REFUSED)
 }
 
 pub(crate) fn late_elsewhere() -> Counter {

@@ -2,7 +2,7 @@
 //!
 //! In: what the change is, and the evidence. Out: decision, escalation, severity, action, summary.
 
-use schemas::alert::{Action, Evidence, EvidenceKind, Owner};
+use schemas::alert::{Action, Cohort, Evidence, EvidenceKind, Owner};
 use schemas::{ChangeType, Decision, Escalation, Severity, Signal};
 
 /// Ratio from which harm of any kind is severe, by the low end of its interval.
@@ -69,19 +69,48 @@ pub fn rule(change_type: ChangeType, reversal: Reversal, harm: Harm) -> Ruling {
     Ruling { decision, escalation, severity, later }
 }
 
-/// What should be done with `change` in `ring`, and with the rings after it.
-pub fn action(ruling: &Ruling, change: &str, ring: &str, later: &[&str]) -> Action {
+impl Ruling {
+    /// The same where the harm is that of one cohort: only it is held back.
+    #[must_use]
+    pub fn narrowed(self) -> Self {
+        if self.decision != Decision::Rollback {
+            return self;
+        }
+        let urgent = self.escalation == Some(Escalation::A);
+        let severity = if urgent { Severity::Critical } else { Severity::Warning };
+        Self { decision: Decision::Hold, severity, ..self }
+    }
+}
+
+/// What should be done with `change` in `ring`, and with the rings after it; with a cohort, only
+/// on the devices in it.
+pub fn action(
+    ruling: &Ruling,
+    change: &str,
+    ring: &str,
+    cohort: Option<&Cohort>,
+    later: &[&str],
+) -> Action {
     let urgency = ruling.escalation.map_or("", Escalation::name);
+    let whom = cohort.map(|cohort| format!("{} {}", cohort.key, cohort.value));
+    let undo = match &whom {
+        None => format!("roll back {change} in ring {ring}"),
+        Some(whom) => format!("roll back {change} on {whom} in ring {ring}, and hold it there"),
+    };
     let mut what = match (ruling.decision, ruling.escalation) {
-        (Decision::Rollback, None) => format!("roll back {change} in ring {ring}"),
-        (Decision::Rollback, Some(_)) => {
-            format!("roll back {change} in ring {ring}; open a support case of severity {urgency}")
+        (Decision::Rollback | Decision::Hold, None) => undo,
+        (Decision::Rollback | Decision::Hold, Some(_)) => {
+            format!("{undo}; open a support case of severity {urgency}")
         }
         _ => format!("open a support case of severity {urgency} for {change} in ring {ring}"),
     };
     if ruling.later == LaterRings::Hold && !later.is_empty() {
         what.push_str("; hold ");
         what.push_str(&later.join(", "));
+        if let Some(whom) = &whom {
+            what.push_str(" for ");
+            what.push_str(whom);
+        }
     }
     Action { what, owner: Owner::Service }
 }
@@ -171,7 +200,7 @@ mod tests {
     fn the_action_names_the_rings_that_wait() {
         let check = |change_type, harm, later: &[&str], expected: &str| {
             let ruling = rule(change_type, Reversal::Possible, harm);
-            assert_eq!(action(&ruling, "kb5040442", "first", later).what, expected);
+            assert_eq!(action(&ruling, "kb5040442", "first", None, later).what, expected);
         };
         let later = ["fast", "broad", "last"];
         let text = "roll back kb5040442 in ring first; hold fast, broad, last";
@@ -184,5 +213,24 @@ mod tests {
         check(ChangeType::Security, Harm::Ordinary, &["last"], text);
         let text = "open a support case of severity A for kb5040442 in ring first";
         check(ChangeType::Emergency, Harm::Ordinary, &later, text);
+    }
+
+    #[test]
+    fn harm_to_one_cohort_holds_only_that_cohort() {
+        let (key, value) = ("driver".to_owned(), "nv-551.23".to_owned());
+        let cohort = Cohort { key, value, share: 0.9 };
+        let check = |change_type, harm, expected: [&str; 3]| {
+            let ruling = rule(change_type, Reversal::Possible, harm).narrowed();
+            let what = action(&ruling, "kb1", "first", Some(&cohort), &["last"]).what;
+            assert_eq!([ruling.decision.name(), ruling.severity.name(), &what], expected);
+        };
+        let undo = "roll back kb1 on driver nv-551.23 in ring first, and hold it there";
+        let last = "hold last for driver nv-551.23";
+        let text = format!("{undo}; {last}");
+        check(ChangeType::Quality, Harm::Ordinary, ["hold", "warning", &text]);
+        let text = format!("{undo}; open a support case of severity A; {last}");
+        check(ChangeType::Quality, Harm::Severe, ["hold", "critical", &text]);
+        let text = format!("open a support case of severity B for kb1 in ring first; {last}");
+        check(ChangeType::Security, Harm::Ordinary, ["escalate", "warning", &text]);
     }
 }

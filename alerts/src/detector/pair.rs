@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::attempt::{Against, AttemptProcess};
 use super::budget::signal_share;
+use super::cohort::{CohortOnsets, Spread};
 use super::compared::Ended;
 use super::power::rate_growth;
 use super::rate::{Exposure, RateProcess};
@@ -88,6 +89,9 @@ pub struct Pair {
     pub(super) lost: Arms,
     /// Exposure likewise.
     pub(super) exposed: Seen,
+    /// How the ring was spread over cohorts before the change.
+    pub spread: Spread,
+    pub cohort_onsets: CohortOnsets,
     /// Start of the window of the first exposure.
     pub exposed_from: Timestamp,
     /// Since when the change is safe to promote from this ring.
@@ -121,6 +125,8 @@ pub struct Terms {
     pub attempts: Against,
     /// Start of the window of the first exposure.
     pub exposed_from: Timestamp,
+    /// How the ring was spread over cohorts before.
+    pub spread: Spread,
 }
 
 impl Pair {
@@ -139,6 +145,8 @@ impl Pair {
             idle: Idle { windows: 0, arm: IdleArm::Control },
             lost: Arms::default(),
             exposed: Seen::default(),
+            spread: terms.spread,
+            cohort_onsets: CohortOnsets::default(),
             exposed_from: terms.exposed_from,
             clear_since: None,
         }
@@ -369,6 +377,7 @@ pub(super) mod tests {
             margin: 1.25,
             attempts,
             exposed_from: Timestamp::YEAR_2000,
+            spread: Spread::default(),
         };
         let mut pair = Pair::new(terms, |_| 1.5);
         for &(treated, within, later) in windows {

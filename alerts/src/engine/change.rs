@@ -2,16 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use schemas::{ChangeRecord, ChangeType, Timestamp};
+use schemas::{ChangeRecord, ChangeType};
 use serde::{Deserialize, Serialize};
 
 use crate::book::Registered;
-use crate::config::DetectionConfig;
-use crate::detector::ONSETS;
-use crate::detector::attempt::Against;
-use crate::detector::baseline::Baseline;
 use crate::detector::budget::Budget;
-use crate::detector::pair::{Pair, Terms};
+use crate::detector::pair::Pair;
 use crate::metrics;
 use crate::policy::Reversal;
 
@@ -85,33 +81,14 @@ impl Change {
         }
     }
 
-    /// Begins the tests in a ring: weight, r0 and what attempts are held against are fixed for
-    /// good.
-    pub(super) fn start(
-        &mut self,
-        ring: usize,
-        exposed_from: Timestamp,
-        config: &DetectionConfig,
-        baseline: &Baseline,
-        attempts: Against,
-    ) {
-        let plan = self.plan(&config.rings);
-        let (at, count) = (plan.iter().position(|&name| name == config.rings[ring]), plan.len());
+    /// The weight of a ring, from now on for good.
+    pub(super) fn grant(&mut self, ring: usize, rings: &[String]) -> f64 {
+        let plan = self.plan(rings);
+        let (at, count) = (plan.iter().position(|&name| name == rings[ring]), plan.len());
         let weight = self.budget.grant(at, count);
         if weight <= 0.0 {
             metrics::unbudgeted_rings().increment(1);
         }
-        let terms = Terms {
-            ring_weight: weight,
-            within_weight: baseline.within_weight(ring),
-            margin: config.margin,
-            attempts,
-            exposed_from,
-        };
-        let pair = Pair::new(terms, |signal| match signal {
-            ONSETS => baseline.return_ratio(ring),
-            onset => baseline.ratio(ring, onset),
-        });
-        self.pairs.insert(ring, pair);
+        weight
     }
 }

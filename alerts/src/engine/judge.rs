@@ -179,7 +179,9 @@ fn draft(config: &DetectionConfig, change: &Change, (name, ring, signal): &Key) 
     let pair = &change.pairs[ring];
     let evidence = pair.evidence(*signal, config.alpha);
     let compared_with = pair.compared_with(*signal).map(|earlier| &**earlier);
+    let cohort = pair.cohort_onsets.localised(*signal, &pair.spread);
     let ruling = rule(change.change_type(), change.reversal(), harm(*signal, &evidence));
+    let ruling = if cohort.is_some() { ruling.narrowed() } else { ruling };
     let later = change.later_rings(*ring, &config.rings);
     Draft {
         change_type: change.change_type(),
@@ -187,7 +189,8 @@ fn draft(config: &DetectionConfig, change: &Change, (name, ring, signal): &Key) 
         ring: ring_name.clone(),
         ruling,
         summary: summary(name, ring_name, *signal, &evidence, compared_with),
-        action: action(&ruling, name, ring_name, &later),
+        action: action(&ruling, name, ring_name, cohort.as_ref(), &later),
+        cohort,
         evidence,
     }
 }

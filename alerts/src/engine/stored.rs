@@ -12,6 +12,7 @@ use super::change::Change;
 use super::{ChangeNumber, DetectionConfig, Engine};
 use crate::book::{Key, Page};
 use crate::detector::baseline::Hour;
+use crate::detector::cohort::Spread;
 use crate::detector::past::StoredWindows;
 use crate::detector::strata::GroupHour;
 
@@ -29,13 +30,14 @@ pub enum StateError {
     Settings,
 }
 
-/// Numbers, changes, history, past windows, hours of groups, pages, whether the last window was partial.
+/// Numbers, changes, history, past windows, hours of groups, spreads, pages, whether the last window was partial.
 type State = (
     BTreeMap<Arc<str>, ChangeNumber>,
     Vec<Change>,
     VecDeque<Hour>,
     StoredWindows,
     VecDeque<GroupHour>,
+    Vec<Spread>,
     BTreeMap<Key, Page>,
     bool,
 );
@@ -44,8 +46,9 @@ impl Engine {
     /// The state as bytes: an engine loaded from them tells the same from then on, byte by byte.
     pub fn save(&self) -> Vec<u8> {
         let (hours, past, pages) = (self.baseline.hours(), self.past.stored(), self.book.pages());
-        let groups = self.group_hours.hours();
-        let state = (&self.numbers, &self.changes, hours, past, groups, pages, self.partial);
+        let (groups, spreads) = (self.group_hours.hours(), &self.spreads);
+        let (numbers, changes) = (&self.numbers, &self.changes);
+        let state = (numbers, changes, hours, past, groups, spreads, pages, self.partial);
         #[expect(clippy::expect_used, reason = "no type here refuses, and a Vec takes any bytes")]
         postcard::to_extend(&state, vec![FORMAT]).expect("state is plain data")
     }
@@ -62,7 +65,7 @@ impl Engine {
         };
         let (state, rest) =
             postcard::take_from_bytes::<State>(state).map_err(|_| StateError::Damaged)?;
-        let (numbers, changes, hours, past, groups, pages, partial) = state;
+        let (numbers, changes, hours, past, groups, spreads, pages, partial) = state;
         let ring_count = config.rings.len();
         let known = |&number: &ChangeNumber| number < changes.len();
         let members_known = past.0.iter().all(|(_, members)| members.iter().all(known));
@@ -71,7 +74,8 @@ impl Engine {
         }
         let in_pairs = changes.iter().flat_map(|change| change.pairs.keys()).copied();
         let in_past = past.1.iter().flat_map(|(_, groups)| groups).map(|group| group.0);
-        if in_pairs.chain(in_past).any(|ring| ring >= ring_count) {
+        let of_other_rings = spreads.len() != ring_count;
+        if of_other_rings || in_pairs.chain(in_past).any(|ring| ring >= ring_count) {
             return Err(StateError::Settings);
         }
         let engine = Self::new(config);
@@ -80,6 +84,7 @@ impl Engine {
             numbers,
             changes,
             baseline: engine.baseline.with(hours).ok_or(StateError::Settings)?,
+            spreads,
             group_hours: group_hours.ok_or(StateError::Settings)?,
             past: engine.past.with(past).ok_or(StateError::Damaged)?,
             book: engine.book.with(pages),

@@ -1,8 +1,11 @@
 //! Rare harm, and changes that overlap: which one is named.
 
+use std::sync::Arc;
+
+use schemas::totals::CohortExposure;
 use schemas::{Alert, Signal};
 
-use crate::windows::{Onset, engine, start, window};
+use crate::windows::{Onset, engine, set, start, window};
 
 const LOST: &[Onset] = &[(Signal::DataLoss, 1)];
 
@@ -117,4 +120,30 @@ fn two_changes_on_the_same_devices_are_both_named_though_later() {
     let named: Vec<&str> = told.iter().map(|alert| alert.change.as_str()).collect();
     assert_eq!(named, ["kb1", "kb2"]);
     assert!(alone.is_none_or(|alone| told[0].starts_at >= start(alone)), "{alone:?}");
+}
+
+#[test]
+fn harm_to_one_driver_names_it_and_holds_the_change_for_it() {
+    let mut engine = engine(9);
+    let mut before = window(0, &[("first", &[], 500, &[]), ("last", &[], 9_500, &[])]);
+    for (value, devices_active) in [("nv-551.23", 40), ("amd-9", 460)] {
+        let exposure = CohortExposure { devices_active, at_risk_ms: devices_active * 3_600_000 };
+        let key = (Arc::from("first"), set(&[]), Arc::from("driver"), Arc::from(value));
+        before.cohorts.insert(key, exposure);
+    }
+    assert!(engine.evaluate(&before).is_empty());
+    let hit: &[Onset] = &[(Signal::OsCrash, 12)];
+    let mut harm = window(1, &[("first", &["kb1"], 500, hit), ("last", &[], 9_500, &[])]);
+    for group in harm.groups.values_mut().filter(|group| !group.onsets.is_empty()) {
+        for (value, onsets) in [("nv-551.23", 11), ("amd-9", 1)] {
+            let key = (Signal::OsCrash, Arc::from("driver"), Arc::from(value));
+            group.cohort_onsets.insert(key, onsets);
+        }
+    }
+    let alert = engine.evaluate(&harm).pop().expect("twelve devices are enough");
+    let cohort = alert.cohort.expect("eleven of them have one driver");
+    assert_eq!((&*cohort.key, &*cohort.value), ("driver", "nv-551.23"));
+    assert!((cohort.share - 11.0 / 12.0).abs() < 1e-5, "{}", cohort.share);
+    assert_eq!(alert.decision.name(), "hold");
+    assert!(alert.action.what.contains("on driver nv-551.23 in ring first"), "{:?}", alert.action);
 }
