@@ -79,24 +79,29 @@ impl AlertBook {
         at: Timestamp,
         draft: impl FnOnce() -> Draft,
     ) -> Option<Alert> {
-        let page = self.pages.remove(key).unwrap_or(Page { phase: Phase::Clear, alert: None });
-        let (phase, moved) = page.phase.next(level, at, self.patience);
-        let told = match (moved, page.alert) {
+        let page = self.pages.get_mut(key);
+        let phase = page.as_ref().map_or(Phase::Clear, |page| page.phase);
+        let (phase, moved) = phase.next(level, at, self.patience);
+        let told = match (moved, page.as_ref().and_then(|page| page.alert.as_ref())) {
             (Some(Move::Fire), _) => Some(fired(key, draft(), at)),
-            (Some(Move::Resolve), Some(alert)) => Some(resolved(alert, draft(), at)),
-            (_, alert) => {
-                self.keep(key, Page { phase, alert });
-                return None;
-            }
+            (Some(Move::Resolve), Some(alert)) => Some(resolved(alert.clone(), draft(), at)),
+            _ => None,
         };
-        self.keep(key, Page { phase, alert: told.clone() });
-        told
-    }
-
-    fn keep(&mut self, key: &Key, page: Page) {
-        if page.phase != Phase::Clear {
-            self.pages.insert(key.clone(), page);
+        match page {
+            _ if phase == Phase::Clear => {
+                self.pages.remove(key);
+            }
+            Some(page) => {
+                page.phase = phase;
+                if told.is_some() {
+                    page.alert.clone_from(&told);
+                }
+            }
+            None => {
+                self.pages.insert(key.clone(), Page { phase, alert: told.clone() });
+            }
         }
+        told
     }
 
     /// Whether the test's alert is firing, or pending.

@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use libm::log;
-use schemas::Signal;
 use schemas::alert::Cohort;
+use schemas::{OTHER, Signal};
 use serde::{Deserialize, Serialize};
 
 use super::evidence::rounded;
@@ -23,9 +23,6 @@ const LN_ODDS: f64 = 6.907_755_278_982_137;
 const MOST: f64 = 0.5;
 /// Values remembered per ring: beyond some hundred a dimension names devices, not cohorts.
 const VALUES_MAX: usize = 1_024;
-
-/// What stands for the values beyond the bound of the fold: nothing to act on.
-const OTHER_VALUES: &str = "__other__";
 
 /// Dimension and value.
 pub type Value = (Arc<str>, Arc<str>);
@@ -76,7 +73,8 @@ impl CohortOnsets {
     pub fn localised(&self, signal: Signal, before: &Spread) -> Option<Cohort> {
         let values = self.0.get(&signal)?;
         let needed = LN_ODDS + log(values.len() as f64);
-        let named = values.iter().filter(|((_, value), _)| **value != *OTHER_VALUES);
+        // What stands for the values beyond the fold's bound is nothing to act on.
+        let named = values.iter().filter(|((_, value), _)| **value != *OTHER);
         let scored = named.filter_map(|(value, &onsets)| {
             let of_dimension = values.iter().filter(|((key, _), _)| *key == value.0);
             let total: i64 = of_dimension.map(|(_, &onsets)| onsets).sum();

@@ -48,11 +48,6 @@ impl RateTest {
             first_affected_at: None,
         }
     }
-
-    fn settle(&mut self) {
-        self.within.settle();
-        self.later.settle();
-    }
 }
 
 /// What one comparison has seen of both arms.
@@ -240,21 +235,16 @@ impl Pair {
         of_attempts: impl Fn(&AttemptProcess) -> f64,
         of_rate: impl Fn(&RateProcess) -> f64,
     ) -> f64 {
-        let tests = self.rate_tests(signal);
-        if tests.is_empty() {
-            return of_attempts(&self.attempts);
-        }
         let [within, later] = self.ln_parts;
         let both = |test: &RateTest| [within + of_rate(&test.within), later + of_rate(&test.later)];
-        let parts: Vec<f64> = tests.iter().flat_map(both).collect();
-        log_sum_exp(&parts) - libm::log(tests.len() as f64)
-    }
-
-    /// What `log_e` is at most: cheap, and exact for each comparison once settled.
-    pub fn log_e_most(&self, signal: Signal) -> f64 {
-        let most = |test: &RateTest| test.within.log_e_most().max(test.later.log_e_most());
-        let tests = self.rate_tests(signal).iter().map(most);
-        tests.max_by(f64::total_cmp).unwrap_or_else(|| self.attempts.log_e())
+        match self.rate_tests(signal) {
+            [] => of_attempts(&self.attempts),
+            [test] => log_sum_exp(&both(test)),
+            tests => {
+                let parts: Vec<f64> = tests.iter().flat_map(both).collect();
+                log_sum_exp(&parts) - libm::log(tests.len() as f64)
+            }
+        }
     }
 
     /// The ring's own ratio to the later ones, for an onset signal.
@@ -271,12 +261,6 @@ impl Pair {
     /// first exposure. No rate test could see one device in ten thousand.
     pub fn has_rare_harm(&self, signal: Signal) -> bool {
         signal == Signal::DataLoss && self.lost.treated >= RARE_DEVICES && self.lost.control == 0
-    }
-
-    /// Makes the bounds on log e exact.
-    pub fn settle(&mut self) {
-        self.rates.iter_mut().for_each(RateTest::settle);
-        self.returns.settle();
     }
 
     /// The signal's weight in the change's budget.

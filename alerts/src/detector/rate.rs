@@ -9,18 +9,19 @@
 //! ```text
 //! ll_j += x ln(r_j/r0) - (x+y) ln((r_j T + C)/(r0 T + C))      log E = logsumexp_j(ll_j - ln J)
 //! ```
-//! As `r_j` / r0 is the same for every r0, ln(`r_j`/r0) is a constant of the grid, and the second
-//! logarithm is ln(1 + (`r_j`/r0 - 1) p) with p = r0 T / (r0 T + C), exact also for tiny arms. Of
-//! these the products are kept, and their logarithms taken only when somebody asks: a window's
-//! terms cost multiplications.
+//! As `r_j` / r0 is the same for every r0 it is a constant of the grid, and the second logarithm is
+//! ln(1 + (`r_j`/r0 - 1) p) with p = r0 T / (r0 T + C), exact also for tiny arms. What is kept are
+//! the likelihood ratios themselves, each with an exponent of its own, so that a window's terms
+//! cost multiplications and one logarithm, and nothing over- or underflows.
 
+use core::f64::consts::LN_2;
 use std::array;
 use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
+use super::Arms;
 use super::shape::Shape;
-use super::{Arms, log_sum_exp};
 
 /// Ratios in the mixture: neighbours differ by 18 %, so none lies far from the truth.
 pub const RATIOS: usize = 24;
@@ -29,22 +30,30 @@ const LOWEST: f64 = 1.1;
 const HIGHEST: f64 = 50.0;
 /// ln 24: each ratio has the same weight.
 const LN_RATIOS: f64 = 3.178_053_830_347_945_8;
-/// Onsets of one term that are multiplied: 50^64 and what is kept stay below 1e308.
+/// Onsets of one term that are multiplied: 50^64 = 1e109 times what is kept stays below 1e308.
 const MULTIPLIED_MAX: i64 = 64;
-/// Above this a product is taken down as a logarithm.
-const PRODUCT_MAX: f64 = 1e150;
+/// A likelihood ratio is kept as `mantissa * 2^(500 exponent)`, the mantissa within 2^±500 or so.
+const STEP_BITS: f64 = 500.0;
+const STEP: f64 = pow2(500);
+const STEP_DOWN: f64 = pow2(-500);
+
+/// 2^exponent, exactly.
+const fn pow2(exponent: i64) -> f64 {
+    f64::from_bits(((1_023 + exponent) as u64) << 52)
+}
 
 /// The mixture's ratios as multiples of r0.
 #[derive(Debug)]
 pub struct Grid {
     pub ln: [f64; RATIOS],
+    ratio: [f64; RATIOS],
     above_one: [f64; RATIOS],
 }
 
 pub static GRID: LazyLock<Grid> = LazyLock::new(|| {
     let step = libm::log(HIGHEST / LOWEST) / (RATIOS - 1) as f64;
     let ln = array::from_fn(|number| libm::log(LOWEST) + step * number as f64);
-    Grid { ln, above_one: ln.map(libm::expm1) }
+    Grid { ln, ratio: ln.map(libm::exp), above_one: ln.map(libm::expm1) }
 });
 
 /// Exposure of both arms, and what all terms with it share.
@@ -73,20 +82,64 @@ impl Exposure {
     }
 }
 
+/// `mantissa * 2^(500 exponent)`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Scaled {
+    mantissa: f64,
+    exponent: i32,
+}
+
+impl Scaled {
+    const ONE: Self = Self { mantissa: 1.0, exponent: 0 };
+
+    /// Times e^ln.
+    fn times_exp(&mut self, ln: f64) {
+        let step = STEP_BITS * LN_2;
+        let steps = libm::round(ln / step);
+        self.exponent += steps as i32;
+        self.times(libm::exp(ln - steps * step));
+    }
+
+    /// Times a factor within 1e±150.
+    fn times(&mut self, factor: f64) {
+        self.mantissa *= factor;
+        if self.mantissa > STEP {
+            self.mantissa *= STEP_DOWN;
+            self.exponent += 1;
+        } else if self.mantissa < STEP_DOWN {
+            self.mantissa *= STEP;
+            self.exponent -= 1;
+        }
+    }
+
+    fn ln(self) -> f64 {
+        libm::log(self.mantissa) + f64::from(self.exponent) * STEP_BITS * LN_2
+    }
+}
+
+/// ln of the sum.
+fn ln_sum(values: &[Scaled]) -> f64 {
+    let top = values.iter().map(|value| value.exponent).max().unwrap_or(0);
+    // What lies two steps below the top is beyond the last bit of the sum.
+    let part = |value: &Scaled| match top - value.exponent {
+        0 => value.mantissa,
+        1 => value.mantissa * STEP_DOWN,
+        _ => 0.0,
+    };
+    Scaled { mantissa: values.iter().map(part).sum(), exponent: top }.ln()
+}
+
 /// Evidence that the treated are hit more than r0 times as often as the control.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RateProcess {
     r0: f64,
     margin: f64,
     onsets: Arms,
-    /// Product over the onsets of (`r_j` T + C) / (r0 T + C), where it is small,
-    products: [f64; RATIOS],
-    /// and the logarithm of the rest of it.
-    logs: [f64; RATIOS],
+    /// Likelihood ratios of the mixture's ratios against r0.
+    likelihoods: [Scaled; RATIOS],
+    log_e: f64,
     /// ln of the likelihood of r0 over that of r0 / margin.
     watch_gain: f64,
-    /// No less than log e.
-    log_e_most: f64,
     shape: Shape,
 }
 
@@ -97,10 +150,9 @@ impl RateProcess {
             r0: margin * baseline_ratio,
             margin,
             onsets: Arms::default(),
-            products: [1.0; RATIOS],
-            logs: [0.0; RATIOS],
+            likelihoods: [Scaled::ONE; RATIOS],
+            log_e: 0.0,
             watch_gain: 0.0,
-            log_e_most: 0.0,
             shape: Shape::default(),
         }
     }
@@ -112,22 +164,16 @@ impl RateProcess {
         }
         let (treated, all) = (onsets.treated as f64, onsets.total() as f64);
         let share = exposure.share(self.r0);
-        let terms = self.products.iter_mut().zip(&mut self.logs).zip(&GRID.above_one);
-        for ((product, log), above) in terms {
+        for (at, likelihood) in self.likelihoods.iter_mut().enumerate() {
             if onsets.total() > MULTIPLIED_MAX {
-                *log += all * libm::log1p(above * share);
-                continue;
-            }
-            *product *= power(1.0 + above * share, onsets.total());
-            if *product > PRODUCT_MAX {
-                *log += libm::log(*product);
-                *product = 1.0;
+                let spent = all * libm::log1p(GRID.above_one[at] * share);
+                likelihood.times_exp(treated * GRID.ln[at] - spent);
+            } else {
+                let spent = power(1.0 + GRID.above_one[at] * share, onsets.total());
+                likelihood.times(power(GRID.ratio[at], onsets.treated) / spent);
             }
         }
-        if onsets.treated > 0 {
-            let most = libm::log(HIGHEST / (1.0 + (HIGHEST - 1.0) * share));
-            self.log_e_most += treated * most;
-        }
+        self.log_e = ln_sum(&self.likelihoods) - LN_RATIOS;
         let gained = libm::log1p((1.0 / self.margin - 1.0) * share);
         self.watch_gain += treated * libm::log(self.margin) + all * gained;
         self.onsets.treated += onsets.treated;
@@ -143,26 +189,19 @@ impl RateProcess {
     }
 
     /// ln of the e-value: 0 without evidence.
-    pub fn log_e(&self) -> f64 {
-        let treated = self.onsets.treated as f64;
-        let spent = |at: usize| self.logs[at] + libm::log(self.products[at]);
-        let log_likelihoods: [f64; RATIOS] = array::from_fn(|at| treated * GRID.ln[at] - spent(at));
-        log_sum_exp(&log_likelihoods) - LN_RATIOS
+    pub const fn log_e(&self) -> f64 {
+        self.log_e
     }
 
-    /// What log e is at most: cheap, and log e itself just after [`Self::settle`].
-    pub const fn log_e_most(&self) -> f64 {
-        self.log_e_most
-    }
-
-    /// Makes the bound on log e exact.
-    pub fn settle(&mut self) {
-        self.log_e_most = self.log_e();
+    /// Each ratio of the mixture, with ln of its likelihood ratio against r0.
+    pub fn log_likelihoods(&self) -> impl Iterator<Item = (f64, f64)> {
+        let ratios = GRID.ratio.iter().map(|ratio| self.r0 * ratio);
+        ratios.zip(self.likelihoods.iter().map(|likelihood| likelihood.ln()))
     }
 
     /// ln of the e-value without the margin: the same mixture against the baseline's ratio alone.
-    pub fn log_e_watch(&self) -> f64 {
-        self.log_e() + self.watch_gain
+    pub const fn log_e_watch(&self) -> f64 {
+        self.log_e + self.watch_gain
     }
 
     pub const fn r0(&self) -> f64 {
@@ -236,6 +275,25 @@ mod tests {
             libm::exp(process.log_e() + ln_p)
         };
         (0..=onsets).map(value).sum()
+    }
+
+    /// Terms that move the likelihoods by thousands of orders of magnitude, there and back.
+    #[test]
+    fn nothing_over_or_underflows_whatever_the_order_of_magnitude() {
+        let (struck, spared) = ((60, 4, 500, 9_500), (0, 64, 9_500, 500));
+        let mut terms = vec![struck; 700];
+        terms.extend(vec![spared; 900]);
+        let many = process(1.25, &terms);
+        // The same counts, as two terms beyond what is multiplied.
+        let sums = [(42_000, 2_800, 500, 9_500), (0, 57_600, 9_500, 500)];
+        let few = process(1.25, &sums);
+        assert!(
+            (many.log_e() / few.log_e() - 1.0).abs() < 1e-10,
+            "{} {}",
+            many.log_e(),
+            few.log_e()
+        );
+        assert!(process(1.25, &terms[..700]).log_e() > 50_000.0);
     }
 
     proptest! {

@@ -109,11 +109,11 @@ impl Tally {
         if !signal.is_onset() || onsets.affected == 0 {
             return;
         }
-        let mut sum = Sum::default();
-        sum.count(signal, onsets.affected);
-        self.add(ring, set, &sum);
+        self.rings[ring].count(signal, onsets.affected);
         for &change in set {
-            let first_at = &mut self.treated[change][ring].first_at[signal as usize];
+            let treated = self.treated_mut(change, ring);
+            treated.sum.count(signal, onsets.affected);
+            let first_at = &mut treated.first_at[signal as usize];
             *first_at = first_at.iter().chain(&onsets.first_at).min().copied();
         }
     }
@@ -122,13 +122,17 @@ impl Tally {
     pub fn add(&mut self, ring: usize, set: &[ChangeNumber], sum: &Sum) {
         self.rings[ring] += sum;
         for &change in set {
-            if self.treated.len() <= change {
-                self.treated.resize_with(change + 1, Vec::new);
-            }
-            let rings = &mut self.treated[change];
-            rings.resize(self.rings.len(), Treated::default());
-            rings[ring].sum += sum;
+            self.treated_mut(change, ring).sum += sum;
         }
+    }
+
+    fn treated_mut(&mut self, change: ChangeNumber, ring: usize) -> &mut Treated {
+        if self.treated.len() <= change {
+            self.treated.resize_with(change + 1, Vec::new);
+        }
+        let rings = &mut self.treated[change];
+        rings.resize(self.rings.len(), Treated::default());
+        &mut rings[ring]
     }
 
     /// Sums over all devices of each ring.

@@ -14,7 +14,7 @@ use super::change::Change;
 use crate::book::{Draft, Key};
 use crate::config::DetectionConfig;
 use crate::detector::log_sum_exp;
-use crate::detector::pair::{Pair, tested};
+use crate::detector::pair::tested;
 use crate::detector::tally::ChangeNumber;
 use crate::detector::verdict::{Standing, VerdictRow};
 use crate::lifecycle::Level;
@@ -42,14 +42,6 @@ impl Engine {
         let mut told = Vec::new();
         let names: Vec<_> = self.numbers.iter().map(|(name, &at)| (Arc::clone(name), at)).collect();
         for (name, number) in names {
-            let change = &mut self.changes[number];
-            let in_question = may_exceed(change, self.config.low_line());
-            if !in_question && !self.book.has_raised(&name) {
-                continue;
-            }
-            if in_question {
-                change.pairs.values_mut().for_each(Pair::settle);
-            }
             for (key, level) in self.levels(&name, number) {
                 let draft = || draft(&self.config, &self.changes[number], &key);
                 told.extend(self.book.step(&key, level, at, draft));
@@ -66,14 +58,11 @@ impl Engine {
         let change = &self.changes[number];
         let (tests, total) = weigh(change, Look::Decide);
         let (line, low_line) = (self.config.line(), self.config.low_line());
-        let keys: Vec<Key> =
-            tests.iter().map(|test| (Arc::clone(name), test.ring, test.signal)).collect();
         let largest = tests.iter().map(|test| test.log_e).fold(f64::NEG_INFINITY, f64::max);
         // Of equals the first: two signals can rise in step, and one name is enough.
         let leader = tests.iter().position(|test| test.log_e >= largest);
-        let named = tests.iter().any(|test| test.log_e >= line)
-            || keys.iter().any(|key| self.book.is_raised(key));
-        let level = |(at, (test, key)): (usize, (&Weighted, &Key))| {
+        let named = tests.iter().any(|test| test.log_e >= line) || self.book.has_raised(name);
+        let level = |(at, test): (usize, &Weighted), key: &Key| {
             let leads = total >= line && leader == Some(at);
             let crosses = test.log_e >= line || (leads && !named);
             if !change.is_watched() {
@@ -88,8 +77,12 @@ impl Engine {
                 Level::Below
             }
         };
-        let levels: Vec<Level> = tests.iter().zip(&keys).enumerate().map(level).collect();
-        keys.into_iter().zip(levels).collect()
+        let keyed = tests.iter().enumerate().map(|(at, test)| {
+            let key = (Arc::clone(name), test.ring, test.signal);
+            let level = level((at, test), &key);
+            (key, level)
+        });
+        keyed.collect()
     }
 
     /// Whether a test that crosses its line must not be named yet. What has been told stays told.
@@ -126,21 +119,6 @@ impl Engine {
         }
         rows
     }
-}
-
-/// Whether any test of a change, or all together, may stand at or above `low_line`: by bounds
-/// that cost nothing, as most windows change nothing.
-fn may_exceed(change: &Change, low_line: f64) -> bool {
-    let mut most = 0.0_f64;
-    for pair in change.pairs.values() {
-        for signal in tested() {
-            let rare = pair.has_rare_harm(signal);
-            let log_e = if rare { f64::INFINITY } else { pair.log_e_most(signal) };
-            most = most.max(if pair.weight(signal) > 0.0 { log_e } else { 0.0 });
-        }
-    }
-    // A weighted mean of e-values is at most the largest of them.
-    most >= low_line
 }
 
 /// ln(w E) of every test of a change that has a weight, and ln E of the change.
