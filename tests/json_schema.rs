@@ -259,6 +259,7 @@ fn alert() -> Alert {
             windows: 213,
             first_affected_at: Some(moment),
             baseline_ratio: None,
+            comparison_weight: None,
         },
         cohort: Some(Cohort { key: "driver".to_owned(), value: "nv".to_owned(), share: 0.93 }),
         action: Action { what: "roll back".to_owned(), owner: Owner::Service },

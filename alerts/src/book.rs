@@ -212,6 +212,7 @@ mod tests {
             windows: 1,
             first_affected_at: None,
             baseline_ratio: None,
+            comparison_weight: None,
         };
         Draft {
             change_type: ChangeType::Quality,

@@ -13,8 +13,10 @@ pub mod config;
 pub mod delivery;
 pub mod detector;
 pub mod engine;
+pub mod explain;
 pub mod lifecycle;
 pub mod metrics;
+pub mod plan;
 pub mod policy;
 
 pub use config::{ConfigError, DetectionConfig};

@@ -98,8 +98,12 @@ pub struct Evidence {
     /// Windows with exposure in both arms that the evidence comes from.
     pub windows: u64,
     pub first_affected_at: Option<Timestamp>,
-    /// The ring's own ratio to its control before the change.
+    /// The ring's own ratio to its control before the change; `None` where the control is of the
+    /// same ring.
     pub baseline_ratio: Option<f64>,
+    /// The e-value is a mean over several comparisons; the weight of the one that is shown.
+    #[serde(default)]
+    pub comparison_weight: Option<f64>,
 }
 
 /// One arm's share of the evidence.

@@ -222,6 +222,7 @@ fn evidence() -> Value {
         "windows": count(),
         "first_affected_at": {"type": ["string", "null"], "format": "date-time"},
         "baseline_ratio": optional_number,
+        "comparison_weight": optional_number,
     }))
 }
 

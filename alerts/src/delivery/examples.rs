@@ -36,6 +36,7 @@ pub(crate) fn firing(change: &str) -> Alert {
             windows: 213,
             first_affected_at: None,
             baseline_ratio: None,
+            comparison_weight: None,
         },
         cohort: None,
         action: Action { what: format!("roll back {change}"), owner: Owner::Service },

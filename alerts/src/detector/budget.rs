@@ -30,7 +30,7 @@ pub fn signal_share(signal: Signal) -> f64 {
 
 /// The weight of the ring that stands `at` in a plan of `count` rings: 1/10, 4/10, then each half
 /// of what is left, the last two alike; equal for fewer than three.
-fn ring_weight(at: usize, count: usize) -> f64 {
+pub fn ring_weight(at: usize, count: usize) -> f64 {
     match (at, count) {
         (_, ..3) => 1.0 / count as f64,
         (0, _) => 0.1,

@@ -24,7 +24,7 @@ impl Pair {
         let rare = self.has_rare_harm(signal);
         let (treated, control) = if rare { self.rare_arms() } else { self.arms(signal) };
         let (kind, r0, windows, first_affected_at, baseline_ratio) = match &facts {
-            Facts::Rate { process, seen, test, baseline_ratio } => {
+            Facts::Rate { process, seen, test, baseline_ratio, .. } => {
                 let trials = signal == Signal::NoReturn;
                 let kind = match () {
                     () if rare => EvidenceKind::Rare,
@@ -56,6 +56,10 @@ impl Pair {
             windows,
             first_affected_at,
             baseline_ratio: baseline_ratio.map(rounded),
+            comparison_weight: match &facts {
+                Facts::Rate { weight, .. } => Some(rounded(*weight)),
+                Facts::Attempt => None,
+            },
         }
     }
 
@@ -118,12 +122,15 @@ impl Pair {
         let tests = self.rate_tests(signal).iter();
         let best = tests.reduce(|best, test| if stronger(best, test) { test } else { best });
         let Some(test) = best else { return Facts::Attempt };
+        let (within, forms) = (self.within_weight(), self.rate_tests(signal).len() as f64);
         if test.later.log_e() > test.within.log_e() || sides.within.windows == 0 {
             let baseline_ratio = Some(test.baseline_ratio);
-            Facts::Rate { process: &test.later, seen: &sides.later, test, baseline_ratio }
+            let (process, seen) = (&test.later, &sides.later);
+            Facts::Rate { process, seen, test, baseline_ratio, weight: (1.0 - within) / forms }
         } else {
             let process = &test.within;
-            Facts::Rate { process, seen: &sides.within, test, baseline_ratio: None }
+            let (seen, weight) = (&sides.within, within / forms);
+            Facts::Rate { process, seen, test, baseline_ratio: None, weight }
         }
     }
 }
@@ -138,6 +145,8 @@ enum Facts<'a> {
         seen: &'a Seen,
         test: &'a RateTest,
         baseline_ratio: Option<f64>,
+        /// Of all comparisons.
+        weight: f64,
     },
     Attempt,
 }

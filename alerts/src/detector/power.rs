@@ -34,13 +34,18 @@ fn growth(gain: f64, variance: f64, line: f64) -> f64 {
 pub fn rate_growth(r0: f64, exposure: Arms, control_onsets: i64, line: f64) -> Option<f64> {
     // One standard error below the estimate: a lucky first onset must not pass for knowledge.
     let control = control_onsets as f64 - sqrt(control_onsets as f64);
-    if exposure.treated <= 0 || exposure.control <= 0 || control <= 0.0 {
+    rate_growth_at(RATIO, r0, exposure, control, line)
+}
+
+/// The same for any ratio and a known number of control onsets, whole or not.
+pub fn rate_growth_at(ratio: f64, r0: f64, exposure: Arms, control: f64, line: f64) -> Option<f64> {
+    if exposure.treated <= 0 || exposure.control <= 0 || control <= 0.0 || ratio <= r0 {
         return None;
     }
     let odds = exposure.treated as f64 / exposure.control as f64;
-    let treated = RATIO * odds * control;
-    let per_control = -log((RATIO * odds + 1.0) / (r0 * odds + 1.0));
-    let per_treated = log(RATIO / r0) + per_control;
+    let treated = ratio * odds * control;
+    let per_control = -log((ratio * odds + 1.0) / (r0 * odds + 1.0));
+    let per_treated = log(ratio / r0) + per_control;
     let gain = treated * per_treated + control * per_control;
     let variance = treated * per_treated * per_treated + control * per_control * per_control;
     (gain > 0.0).then(|| growth(gain, variance, line + MIXTURE_COST))

@@ -82,51 +82,78 @@ impl Exposure {
     }
 }
 
-/// `mantissa * 2^(500 exponent)`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-struct Scaled {
-    mantissa: f64,
-    exponent: i32,
+/// Likelihood ratios, each `mantissa * 2^(500 exponent)`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Likelihoods {
+    mantissas: [f64; RATIOS],
+    exponents: [i32; RATIOS],
 }
 
-impl Scaled {
-    const ONE: Self = Self { mantissa: 1.0, exponent: 0 };
+impl Likelihoods {
+    const ONE: Self = Self { mantissas: [1.0; RATIOS], exponents: [0; RATIOS] };
 
-    /// Times e^ln.
-    fn times_exp(&mut self, ln: f64) {
-        let step = STEP_BITS * LN_2;
-        let steps = libm::round(ln / step);
-        self.exponent += steps as i32;
-        self.times(libm::exp(ln - steps * step));
-    }
-
-    /// Times a factor within 1e±150.
-    fn times(&mut self, factor: f64) {
-        self.mantissa *= factor;
-        if self.mantissa > STEP {
-            self.mantissa *= STEP_DOWN;
-            self.exponent += 1;
-        } else if self.mantissa < STEP_DOWN {
-            self.mantissa *= STEP;
-            self.exponent -= 1;
+    /// Times factors within 1e±150.
+    fn multiply(&mut self, factors: &[f64; RATIOS]) {
+        for (mantissa, factor) in self.mantissas.iter_mut().zip(factors) {
+            *mantissa *= factor;
+        }
+        let (low, high) =
+            self.mantissas.iter().fold((STEP, STEP_DOWN), |(low, high), &mantissa| {
+                (
+                    if mantissa < low { mantissa } else { low },
+                    if mantissa > high { mantissa } else { high },
+                )
+            });
+        if low < STEP_DOWN || high > STEP {
+            self.normalise();
         }
     }
 
-    fn ln(self) -> f64 {
-        libm::log(self.mantissa) + f64::from(self.exponent) * STEP_BITS * LN_2
+    #[cold]
+    fn normalise(&mut self) {
+        for (mantissa, exponent) in self.mantissas.iter_mut().zip(&mut self.exponents) {
+            if *mantissa > STEP {
+                *mantissa *= STEP_DOWN;
+                *exponent += 1;
+            } else if *mantissa < STEP_DOWN {
+                *mantissa *= STEP;
+                *exponent -= 1;
+            }
+        }
+    }
+
+    /// Times e^ln each.
+    fn multiply_exp(&mut self, lns: &[f64; RATIOS]) {
+        let step = STEP_BITS * LN_2;
+        let steps = lns.map(|ln| libm::round(ln / step));
+        for (exponent, steps) in self.exponents.iter_mut().zip(steps) {
+            *exponent += steps as i32;
+        }
+        self.multiply(&array::from_fn(|at| libm::exp(lns[at] - steps[at] * step)));
+    }
+
+    fn ln(&self) -> [f64; RATIOS] {
+        array::from_fn(|at| ln_scaled(self.mantissas[at], self.exponents[at]))
+    }
+
+    /// ln of the sum.
+    fn ln_sum(&self) -> f64 {
+        let top = self.exponents.iter().copied().max().unwrap_or(0);
+        let mut sum = 0.0;
+        for (mantissa, exponent) in self.mantissas.iter().zip(self.exponents) {
+            // What lies two steps below the top is beyond the last bit of the sum.
+            sum += match top - exponent {
+                0 => *mantissa,
+                1 => mantissa * STEP_DOWN,
+                _ => 0.0,
+            };
+        }
+        ln_scaled(sum, top)
     }
 }
 
-/// ln of the sum.
-fn ln_sum(values: &[Scaled]) -> f64 {
-    let top = values.iter().map(|value| value.exponent).max().unwrap_or(0);
-    // What lies two steps below the top is beyond the last bit of the sum.
-    let part = |value: &Scaled| match top - value.exponent {
-        0 => value.mantissa,
-        1 => value.mantissa * STEP_DOWN,
-        _ => 0.0,
-    };
-    Scaled { mantissa: values.iter().map(part).sum(), exponent: top }.ln()
+fn ln_scaled(mantissa: f64, exponent: i32) -> f64 {
+    libm::log(mantissa) + f64::from(exponent) * STEP_BITS * LN_2
 }
 
 /// Evidence that the treated are hit more than r0 times as often as the control.
@@ -136,7 +163,7 @@ pub struct RateProcess {
     margin: f64,
     onsets: Arms,
     /// Likelihood ratios of the mixture's ratios against r0.
-    likelihoods: [Scaled; RATIOS],
+    likelihoods: Likelihoods,
     log_e: f64,
     /// ln of the likelihood of r0 over that of r0 / margin.
     watch_gain: f64,
@@ -150,7 +177,7 @@ impl RateProcess {
             r0: margin * baseline_ratio,
             margin,
             onsets: Arms::default(),
-            likelihoods: [Scaled::ONE; RATIOS],
+            likelihoods: Likelihoods::ONE,
             log_e: 0.0,
             watch_gain: 0.0,
             shape: Shape::default(),
@@ -164,16 +191,17 @@ impl RateProcess {
         }
         let (treated, all) = (onsets.treated as f64, onsets.total() as f64);
         let share = exposure.share(self.r0);
-        for (at, likelihood) in self.likelihoods.iter_mut().enumerate() {
-            if onsets.total() > MULTIPLIED_MAX {
-                let spent = all * libm::log1p(GRID.above_one[at] * share);
-                likelihood.times_exp(treated * GRID.ln[at] - spent);
-            } else {
-                let spent = power(1.0 + GRID.above_one[at] * share, onsets.total());
-                likelihood.times(power(GRID.ratio[at], onsets.treated) / spent);
-            }
+        if onsets.total() > MULTIPLIED_MAX {
+            self.likelihoods.multiply_exp(&array::from_fn(|at| {
+                treated * GRID.ln[at] - all * libm::log1p(GRID.above_one[at] * share)
+            }));
+        } else {
+            let spent = GRID.above_one.map(|above| 1.0 + above * share);
+            let spent = powers(spent, onsets.total());
+            let gained = powers(GRID.ratio, onsets.treated);
+            self.likelihoods.multiply(&array::from_fn(|at| gained[at] / spent[at]));
         }
-        self.log_e = ln_sum(&self.likelihoods) - LN_RATIOS;
+        self.log_e = self.likelihoods.ln_sum() - LN_RATIOS;
         let gained = libm::log1p((1.0 / self.margin - 1.0) * share);
         self.watch_gain += treated * libm::log(self.margin) + all * gained;
         self.onsets.treated += onsets.treated;
@@ -196,7 +224,7 @@ impl RateProcess {
     /// Each ratio of the mixture, with ln of its likelihood ratio against r0.
     pub fn log_likelihoods(&self) -> impl Iterator<Item = (f64, f64)> {
         let ratios = GRID.ratio.iter().map(|ratio| self.r0 * ratio);
-        ratios.zip(self.likelihoods.iter().map(|likelihood| likelihood.ln()))
+        ratios.zip(self.likelihoods.ln())
     }
 
     /// ln of the e-value without the margin: the same mixture against the baseline's ratio alone.
@@ -224,17 +252,21 @@ impl RateProcess {
     }
 }
 
-/// `base` to the `exponent`, by squaring: the same on every machine.
-fn power(base: f64, exponent: i64) -> f64 {
-    let (mut result, mut square, mut left) = (1.0, base, exponent);
+/// Each base to the same exponent, by squaring: the same on every machine.
+fn powers(bases: [f64; RATIOS], exponent: i64) -> [f64; RATIOS] {
+    let (mut results, mut squares, mut left) = ([1.0; RATIOS], bases, exponent);
     while left > 0 {
         if left & 1 == 1 {
-            result *= square;
+            for (result, square) in results.iter_mut().zip(&squares) {
+                *result *= square;
+            }
         }
-        square *= square;
         left >>= 1;
+        if left > 0 {
+            squares = squares.map(|square| square * square);
+        }
     }
-    result
+    results
 }
 
 #[cfg(test)]

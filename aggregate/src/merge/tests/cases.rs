@@ -356,6 +356,7 @@ fn an_alert_is_a_row_with_its_objects_as_json() {
         windows: 213,
         first_affected_at: None,
         baseline_ratio: None,
+        comparison_weight: None,
     };
     let alert = Alert {
         v: 1,
