@@ -90,6 +90,17 @@ pub enum Verb {
     #[command(after_help = "Examples:\n  ringwatch alerts list --data ./data\n  \
         ringwatch alerts list --data ./data --all --json | jq '.[].summary'")]
     Alerts(AlertsArgs),
+    /// Recompute an alert's evidence from the tables, and print the arithmetic
+    #[command(after_help = "Examples:\n  ringwatch explain rw-5k2n8 --data ./data\n  \
+        ringwatch explain rw-5k2n8 --data ./data --json | jq .terms\n\n\
+        The beginning of an id is enough if no other begins with it.")]
+    Explain(ExplainArgs),
+    /// Say what each ring can see by when, and which ring sizes a goal needs
+    #[command(after_help = "Examples:\n  ringwatch plan --devices 100,500,1400,3000,5000 \
+        --rate os_crash=0.5%\n  ringwatch plan --devices 100,500,1400,3000,5000 \
+        --rate os_crash=0.5% --rate app_crash=2% --ratio 5 --within 24h --json\n\n\
+        Rings, alpha and margin are those of the configuration.")]
+    Plan(PlanArgs),
     /// Print the JSON Schema of an input or output, the data dictionary, or a script of views
     #[command(after_help = "Examples:\n  ringwatch schema\n  \
             ringwatch schema telemetry > telemetry.schema.json\n  \
@@ -203,6 +214,32 @@ pub struct AlertsListArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// Id of the alert, or its beginning
+    #[arg(value_name = "ALERT")]
+    pub alert: String,
+    /// Data folder; the configured one without it
+    #[arg(long, value_name = "DIR|URL")]
+    pub data: Option<DataLocation>,
+}
+
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// Devices of each ring, in rollout order
+    #[arg(long, value_name = "N,N,…", value_delimiter = ',', required = true)]
+    pub devices: Vec<u64>,
+    /// Share of devices that a signal newly hits in a day; repeat for more
+    #[arg(long, value_name = "SIGNAL=PERCENT%", required = true)]
+    pub rate: Vec<verbs::plan::Rate>,
+    /// How many times as often the treated are hit
+    #[arg(long, value_name = "N,N,…", value_delimiter = ',', default_value = "3,5,10,30")]
+    pub ratio: Vec<f64>,
+    /// The goal: seen within this time
+    #[arg(long, default_value = "24h", value_name = "TIME")]
+    pub within: Duration,
+}
+
+#[derive(Debug, Args)]
 pub struct SchemaArgs {
     /// Which one; without it a list
     #[arg(value_name = "NAME")]
@@ -250,6 +287,8 @@ pub fn run(cli: &Cli) -> Result<Outcome, Failure> {
         Verb::Check(args) => verbs::check::run(common, args),
         Verb::Verify(args) => verbs::verify::run(common, args),
         Verb::Alerts(args) => verbs::alerts::run(common, args),
+        Verb::Explain(args) => verbs::explain::run(common, args),
+        Verb::Plan(args) => verbs::plan::run(common, args),
         Verb::Schema(args) => verbs::schema::run(common, args),
         Verb::Completions(args) => verbs::completions::run(args),
     }

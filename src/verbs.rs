@@ -4,6 +4,8 @@ pub mod alerts;
 pub mod check;
 pub mod completions;
 pub mod demo;
+pub mod explain;
+pub mod plan;
 pub mod replay;
 pub mod run;
 pub mod schema;

@@ -64,9 +64,19 @@ fn an_unwritable_folder_is_named() {
 
 #[test]
 fn every_verb_has_help_with_an_example() {
-    for verb in
-        ["run", "demo", "replay", "simulate", "check", "verify", "alerts", "schema", "completions"]
-    {
+    for verb in [
+        "run",
+        "demo",
+        "replay",
+        "simulate",
+        "check",
+        "verify",
+        "alerts",
+        "explain",
+        "plan",
+        "schema",
+        "completions",
+    ] {
         let help = ringwatch().run([verb, "--help"]).with_code(0).stdout;
         assert!(
             help.contains("Examples:") && help.contains(&format!("ringwatch {verb}")),
@@ -101,4 +111,29 @@ fn a_configuration_that_is_right_is_said_to_be() {
 fn verifying_what_is_not_there_fails() {
     let finished = ringwatch().run(["verify", "--data", "/nonexistent/data"]).with_code(1);
     assert!(finished.stderr.contains("/nonexistent/data"), "{finished}");
+}
+
+#[test]
+fn a_plan_says_what_each_ring_sees_by_when() {
+    let asked = ["plan", "--devices", "100,500,1400,3000,5000", "--rate", "os_crash=0.5%"];
+    let text = ringwatch().run(asked).with_code(0).stdout;
+    assert!(text.contains("seen after") && text.contains("never"), "{text}");
+    let json =
+        ringwatch().run(asked.into_iter().chain(["--ratio", "10", "--json"])).with_code(0).json();
+    let first = &json[1];
+    assert_eq!((&first["ring"], &first["signal"]), (&"first".into(), &"os_crash".into()));
+    let hours = first["hours"].as_f64().expect("later rings are there");
+    assert!(hours > 5.0 && hours < 24.0, "{hours}");
+    assert!(json[4]["hours"].is_null());
+    let few = ["plan", "--devices", "100,500", "--rate", "os_crash=0.5%"];
+    let refused = ringwatch().run(few).with_code(2);
+    assert!(refused.stderr.contains("--devices has 2 numbers, and there are 5 rings"), "{refused}");
+}
+
+#[test]
+fn an_alert_that_is_not_there_cannot_be_explained() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let data = folder.path().to_string_lossy().into_owned();
+    let finished = ringwatch().run(["explain", "rw-none", "--data", &data]);
+    assert!(!finished.status.success() && finished.stderr.contains("ringwatch:"), "{finished}");
 }

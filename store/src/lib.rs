@@ -44,4 +44,4 @@ pub use journal::{EntryParts, Journal, Prepared, Snapshots, delta_checksum};
 pub use rows::{Row, read_rows};
 pub use tables::{SourceRange, Tables};
 pub use verify::{Extent, VerifyReport, verify, verify_with};
-pub use world::{TopicNames, World, WorldInput, claim_config};
+pub use world::{TopicNames, World, WorldInput, claim_config, standing_config};

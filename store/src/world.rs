@@ -109,6 +109,11 @@ pub fn claim_config(blobs: &dyn Blobs, settings: &Value) -> Result<(), StoreErro
     if what.is_empty() { Ok(()) } else { Err(StoreError::OtherSettings { what }) }
 }
 
+/// The settings that a folder was claimed with; `None` in a folder that nobody has claimed.
+pub fn standing_config(blobs: &dyn Blobs) -> Result<Option<Value>, StoreError> {
+    blobs.get(key::CONFIG)?.map(|bytes| parse(key::CONFIG, &bytes)).transpose()
+}
+
 /// Writes the object if there is none, else says what stands there.
 fn claim_json(blobs: &dyn Blobs, key: &str, value: &Value) -> Result<Option<Value>, StoreError> {
     let mut bytes = serde_json::to_vec_pretty(value)
