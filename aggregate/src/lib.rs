@@ -19,6 +19,7 @@ mod hash;
 mod intern;
 mod lag;
 mod levels;
+mod measures;
 pub mod merge;
 pub mod metrics;
 mod onset;

@@ -43,7 +43,7 @@ pub enum Applied {
 }
 
 /// Of a partition's stored state: to be raised whenever what is stored, or its order, changes.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 /// The state of one telemetry partition. A clone is cheap enough to take between two records.
 #[derive(Clone, Debug)]
@@ -248,7 +248,7 @@ impl Partition {
                 signal,
             };
             let quiet = self.fold.silence_quiet_period;
-            let affected = self.fold.onsets.affected(at, signal, time, quiet);
+            let affected = self.fold.onsets.affected(self.fold.user(at), signal, time, quiet);
             let sums = SignalSums::one(affected, 1, time);
             let names = &self.devices.get(at).names;
             self.fold.rows.signal(onset, &names[..self.fold.cohort_count], sums);
@@ -266,6 +266,8 @@ impl Partition {
 
 #[cfg(test)]
 mod harness;
+#[cfg(test)]
+mod measures;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
