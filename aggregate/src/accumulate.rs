@@ -14,6 +14,7 @@ use crate::device::{Device, Group};
 use crate::hash::{Map, NumberHash};
 use crate::intern::{NameId, Names};
 use crate::measures::Measures;
+use crate::returns::Who;
 use crate::sets::{SetId, Sets};
 use crate::state::{Reader, StateError, Writer};
 
@@ -241,8 +242,21 @@ impl Labels {
         usize::from(ring) < self.rings.len()
             && self.sets.has(set)
             && self.changes.has(device.attempt)
+            && self.changes.has(device.tried)
             && self.values.iter().zip(values).all(|(names, &id)| names.has(id))
             && unused.iter().all(|id| !id.is_some())
+    }
+
+    /// Whether the ring and the set or change of a trial have names.
+    pub(crate) fn name(&self, who: Who) -> bool {
+        match who {
+            Who::Devices(Group { ring, set }) => {
+                usize::from(ring) < self.rings.len() && self.sets.has(set)
+            }
+            Who::Attempts(ring, change) => {
+                usize::from(ring) < self.rings.len() && self.changes.has(change)
+            }
+        }
     }
 
     pub(crate) fn ring(&self, ring: u8) -> Arc<str> {

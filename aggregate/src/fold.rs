@@ -16,6 +16,7 @@ use crate::config::FoldConfig;
 use crate::device::{Device, Gap, Group, NEVER_MS, Sign, SlotNames};
 use crate::devices::Devices;
 use crate::exposure::{Exposure, reach_ms};
+use crate::gaps;
 use crate::hash::{Map, NumberHash};
 use crate::intern::{NameId, Names};
 use crate::lag::Lag;
@@ -24,9 +25,11 @@ use crate::metrics::Refused;
 use crate::onset::{Onsets, User};
 use crate::partition::Applied;
 use crate::pseudonym::Pseudonyms;
+use crate::returns::{Order, Returns, Step};
 use crate::sequence::{Seen, Sequences};
 use crate::sets::{SetId, Sets};
 use crate::state::{Reader, StateError, Writer};
+use crate::update::{Attempts, attempt};
 
 /// Three boots within this, those with reason `update` not counted, are a boot loop.
 const BOOT_LOOP_MS: i64 = Span::minutes(30).as_millis();
@@ -50,7 +53,7 @@ struct Slots {
 /// The state of a partition but its devices and its progress.
 #[derive(Clone, Debug)]
 pub(crate) struct Fold {
-    quiet_period: Span,
+    pub(crate) quiet_period: Span,
     pub(crate) silence_quiet_period: Span,
     pub(crate) cohort_count: usize,
     slots: Slots,
@@ -60,6 +63,7 @@ pub(crate) struct Fold {
     pub(crate) onsets: Onsets<Signal>,
     signatures: Onsets<Fault>,
     pub(crate) lag: Lag,
+    pub(crate) returns: Returns,
     pub(crate) rows: Rows,
     pseudonyms: Pseudonyms,
     /// Factory resets of the devices that had one.
@@ -85,6 +89,7 @@ impl Fold {
             onsets: Onsets::new(hash, limits.onsets_max),
             signatures: Onsets::new(hash, limits.signature_onsets_max),
             lag: Lag::new(rings.len()),
+            returns: Returns::new(hash, config.window_length.as_millis() / 1_000),
             rows: Rows::new(hash),
             pseudonyms: Pseudonyms::new(&config.pseudonym_key),
             resets: Map::with_hasher(hash),
@@ -107,6 +112,7 @@ impl Fold {
         self.onsets.save(out);
         self.signatures.save(out);
         self.lag.save(out);
+        self.returns.save(out);
         self.labels.save(out);
         let mut resets: Vec<_> = self.resets.iter().collect();
         resets.sort_unstable();
@@ -124,12 +130,17 @@ impl Fold {
         self.onsets.load(from)?;
         self.signatures.load(from)?;
         self.lag.load(from)?;
+        self.returns.load(from)?;
         self.labels.load(from)?;
         let resets: Vec<(u32, u32)> = from.take_all(Reader::take)?;
         self.resets.extend(resets);
         let known = |fault: Fault| self.labels.signatures.has(fault.signature);
         let faults_known = self.signatures.kinds().all(known);
-        if faults_known && devices.iter().all(|device| self.labels.name_all_of(device)) {
+        let trials_known = self.returns.known().all(|who| self.labels.name(who));
+        if faults_known
+            && trials_known
+            && devices.iter().all(|device| self.labels.name_all_of(device))
+        {
             Ok(())
         } else {
             Err(StateError::Damaged)
@@ -175,7 +186,9 @@ impl Fold {
         }
         let set = self.body((device, at), record, &names);
         let ring = if newest { record.ring } else { device.group().ring };
-        self.exposure.switch(device, Group { ring, set }, record.at_ms);
+        let after = Group { ring, set };
+        self.try_return(device, record, after, if newest { Order::Newest } else { Order::Late });
+        self.exposure.switch(device, after, record.at_ms);
         applied
     }
 
@@ -225,9 +238,33 @@ impl Fold {
         }
     }
 
+    /// What the record means to the trial of coming back that is open, and whether one begins.
+    fn try_return(&mut self, device: &mut Device, record: &Record<'_>, after: Group, order: Order) {
+        let times = (record.at_ms, self.lag.clock_ms());
+        let step = match record.event.body {
+            Body::Heartbeat { .. } | Body::Boot { .. } => Some(Step::Back(order)),
+            _ if order == Order::Late => None,
+            Body::Update { change, state, .. } => attempt(state).map(|attempts| {
+                let id = self.labels.changes.known_id(change);
+                let exposed = id.filter(|&id| self.labels.sets.contains(after.set, id));
+                Step::Attempt(exposed.filter(|_| attempts == Attempts::Begins))
+            }),
+            Body::Lifecycle(Lifecycle::Offline | Lifecycle::Retired) => Some(Step::Withdraw),
+            _ => None,
+        };
+        if after != device.group() && !matches!(step, Some(Step::Attempt(_))) {
+            self.returns.step(device, times, after, Step::Withdraw);
+        }
+        if let Some(step) = step {
+            self.returns.step(device, times, after, step);
+        }
+    }
+
     /// A factory reset: nothing that was known of the device stays, its time at risk ends.
     fn reset(&mut self, (device, at): (&mut Device, u32), record: &Record<'_>) {
         self.exposure.leave((device, at), record.at_ms);
+        let times = (record.at_ms, self.lag.clock_ms());
+        self.returns.step(device, times, device.group(), Step::Withdraw);
         *self.resets.entry(at).or_default() += 1;
         device.forget();
         device.set_from(device.from_ms, device.from_ms, Gap::Shut);
@@ -360,7 +397,13 @@ impl Fold {
     /// Forgets last events whose quiet period is over at `now`.
     pub(crate) fn prune(&mut self, now: Timestamp) {
         let (usual, silence) = (self.quiet_period, self.silence_quiet_period);
-        let quiet = |signal| if signal == Signal::Silence { silence } else { usual };
+        // Silences are counted when they are certain, and stand where they began.
+        let (short, learned) = (self.lag.value(), self.lag.learned() + gaps::SILENT_AFTER_MAX);
+        let quiet = |signal| match signal {
+            Signal::Silence => silence + short,
+            Signal::SilenceLearned => usual + learned,
+            _ => usual,
+        };
         self.onsets.prune(now, quiet);
         self.signatures.prune(now, |_| usual);
     }
@@ -383,7 +426,9 @@ impl Fold {
         let names: usize = self.labels.values.iter().map(Names::memory_bytes).sum();
         let names = names + self.labels.signatures.memory_bytes();
         let labels = names + self.labels.changes.memory_bytes() + self.labels.sets.memory_bytes();
-        let tables = self.exposure.memory_bytes() + self.sequences.memory_bytes();
+        let tables = self.exposure.memory_bytes()
+            + self.sequences.memory_bytes()
+            + self.returns.memory_bytes();
         let onsets = self.onsets.memory_bytes() + self.signatures.memory_bytes();
         labels + tables + onsets + self.rows.memory_bytes()
     }
@@ -399,12 +444,16 @@ fn slot<'a>(slots: &mut Vec<&'a str>, name: &'a str) -> usize {
 
 /// Notes a boot; true if it is the third within half an hour, which starts the count afresh.
 fn is_boot_loop(device: &mut Device, at_ms: i64) -> bool {
-    if at_ms < device.boot_ms {
+    let before_ms = device.boot_ms();
+    if at_ms < before_ms {
         return false;
     }
-    let gap_ms = at_ms - device.boot_ms;
+    let gap_ms = at_ms - before_ms;
     let third = gap_ms + i64::from(device.boot_gap_ms) <= BOOT_LOOP_MS;
-    device.boot_ms = if third { NEVER_MS } else { at_ms };
-    device.boot_gap_ms = if third { u32::MAX } else { gap_ms.min(i64::from(u32::MAX)) as u32 };
+    if third {
+        (device.boot_age_ms, device.boot_gap_ms) = (u32::MAX, u32::MAX);
+    } else {
+        device.set_boot(at_ms, gap_ms);
+    }
     third
 }

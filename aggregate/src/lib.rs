@@ -8,6 +8,7 @@
 //! Pure: time arrives in events and inputs; the same records with the same inputs give the same
 //! sums, wherever the deltas are taken in between.
 
+mod absence;
 mod accumulate;
 pub mod batches;
 mod config;
@@ -15,6 +16,7 @@ mod device;
 mod devices;
 mod exposure;
 mod fold;
+mod gaps;
 mod hash;
 mod intern;
 mod lag;
@@ -27,6 +29,7 @@ mod partition;
 mod progress;
 mod pseudonym;
 mod record_log;
+mod returns;
 mod sequence;
 mod sets;
 mod state;

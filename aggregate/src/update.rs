@@ -105,6 +105,23 @@ impl Fold {
     }
 }
 
+/// What an update record means to the attempt that is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Attempts {
+    Begins,
+    Ends,
+}
+
+/// An attempt, for coming back, is an update record from `installing` on, until a newer one.
+pub(crate) const fn attempt(state: UpdateState) -> Option<Attempts> {
+    use UpdateState as S;
+    match state {
+        S::Offered | S::Downloading | S::Downloaded => None,
+        S::Installing | S::RestartPending | S::Installed | S::Failed => Some(Attempts::Begins),
+        S::RolledBack | S::Uninstalled => Some(Attempts::Ends),
+    }
+}
+
 const fn exposes(state: UpdateState) -> bool {
     matches!(state, UpdateState::Installing | UpdateState::Installed)
 }

@@ -104,6 +104,8 @@ pub(crate) struct Sums {
     pub(crate) durations: BTreeMap<(Place, String, Scope, DurationSignal), Histogram>,
     /// Affected devices by ring, signal and signature.
     pub(crate) signatures: BTreeMap<(String, Signal, String), i64>,
+    /// Trials and failures by ring and scope.
+    pub(crate) returns: BTreeMap<(String, Scope), [i64; 2]>,
     pub(crate) pseudonyms: Vec<String>,
     pub(crate) counts: Counts,
 }
@@ -139,6 +141,12 @@ impl Sums {
             let key = (row.place, row.ring.to_string(), row.scope.clone(), row.signal);
             self.durations.entry(key).or_default().add(&row.histogram);
         }
+        for row in &delta.returns {
+            assert!(row.failed <= row.trials && row.trials > 0, "{row:?}");
+            let key = (row.ring.to_string(), row.scope.clone());
+            plus(self.returns.entry(key).or_default(), &[row.trials, row.failed]);
+        }
+        ascending(delta.returns.iter().map(|row| (row.place, &row.ring, &row.scope)));
         for row in &delta.signatures {
             let key = (row.ring.to_string(), row.signal, row.signature.to_string());
             *self.signatures.entry(key).or_default() += row.affected_devices;
