@@ -8,11 +8,13 @@ use schemas::delta::{
     Transition,
 };
 use schemas::reject::RejectedRow;
-use schemas::{Counts, Signal, Timestamp};
+use schemas::{ChangeSet, Counts, Signal, Timestamp};
 
 use crate::device::{Device, Group};
 use crate::hash::{Map, NumberHash};
 use crate::intern::{NameId, Names};
+use crate::measures::Measures;
+use crate::returns::Who;
 use crate::sets::{SetId, Sets};
 use crate::state::{Reader, StateError, Writer};
 
@@ -68,6 +70,15 @@ pub(crate) struct SignalSums {
 }
 
 impl SignalSums {
+    pub(crate) fn add(&mut self, more: Self) {
+        self.affected += more.affected;
+        self.events += more.events;
+        self.first_affected_at = match (self.first_affected_at, more.first_affected_at) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+    }
+
     /// `affected` (0 or 1) devices and `events` events at one time.
     pub(crate) fn one(affected: i64, events: i64, time: Timestamp) -> Self {
         Self { affected, events, first_affected_at: (affected > 0).then_some(time) }
@@ -80,6 +91,7 @@ pub(crate) struct Labels {
     pub(crate) rings: Vec<Arc<str>>,
     pub(crate) changes: Names,
     pub(crate) sets: Sets,
+    pub(crate) signatures: Names,
     /// Names of the cohort dimensions, and behind them the slots for `build` and `model`.
     pub(crate) slots: Vec<Arc<str>>,
     /// Known values, by slot.
@@ -92,6 +104,7 @@ pub(crate) struct Rows {
     health: Map<(Place, Group), Health>,
     changes: Map<(Place, u8, NameId), ChangeSums>,
     signals: Map<(Onset, CohortId), SignalSums>,
+    pub(crate) measures: Measures,
     pub(crate) transitions: Vec<Transition>,
     pub(crate) rejected: Vec<RejectedRow>,
     pub(crate) registry: Vec<RegistryDelta>,
@@ -105,6 +118,7 @@ impl Rows {
             health: Map::with_hasher(hash),
             changes: Map::with_hasher(hash),
             signals: Map::with_hasher(hash),
+            measures: Measures::new(hash),
             transitions: Vec::new(),
             rejected: Vec::new(),
             registry: Vec::new(),
@@ -126,13 +140,7 @@ impl Rows {
         let whole = std::iter::once(None);
         let values = (0_u8..).zip(cohorts).filter(|(_, value)| value.is_some());
         for cohort in whole.chain(values.map(|(slot, &value)| Some((slot, value)))) {
-            let row = self.signals.entry((onset, cohort)).or_default();
-            row.affected += sums.affected;
-            row.events += sums.events;
-            row.first_affected_at = match (row.first_affected_at, sums.first_affected_at) {
-                (Some(one), Some(other)) => Some(one.min(other)),
-                (one, other) => one.or(other),
-            };
+            self.signals.entry((onset, cohort)).or_default().add(sums);
         }
     }
 
@@ -146,6 +154,7 @@ impl Rows {
         self.health.len()
             + self.changes.len()
             + self.signals.len()
+            + self.measures.len()
             + self.transitions.len()
             + self.rejected.len()
             + self.registry.len()
@@ -159,7 +168,7 @@ impl Rows {
 
     /// Takes everything out, by name and in key order.
     pub(crate) fn take(&mut self, labels: &Labels) -> (Delta, Counts) {
-        let delta = Delta {
+        let mut delta = Delta {
             health: sorted(
                 &mut self.health,
                 |row| labels.health(row),
@@ -184,17 +193,19 @@ impl Rows {
             support: std::mem::take(&mut self.support),
             ..Delta::default()
         };
+        self.measures.take(labels, &mut delta);
         (delta, std::mem::take(&mut self.counts))
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
         let sums = self.health.capacity() * 90 + self.changes.capacity() * 90;
+        let sums = sums + self.measures.memory_bytes();
         sums + self.signals.capacity() * 80 + self.transitions.capacity() * 200
     }
 }
 
 /// Drains a map into rows in key order; the map keeps its room for the next stretch.
-fn sorted<K: Eq + Hash, V, R, O: Ord>(
+pub(crate) fn sorted<K: Eq + Hash, V, R, O: Ord>(
     map: &mut Map<K, V>,
     row: impl Fn((K, V)) -> R,
     order: impl Fn(&R) -> O,
@@ -209,6 +220,7 @@ impl Labels {
     pub(crate) fn save(&self, out: &mut Writer) {
         self.changes.save(out);
         self.sets.save(out);
+        self.signatures.save(out);
         out.put(&self.values.len());
         self.values.iter().for_each(|values| values.save(out));
     }
@@ -216,6 +228,7 @@ impl Labels {
     pub(crate) fn load(&mut self, from: &mut Reader<'_>) -> Result<(), StateError> {
         self.changes.load(from)?;
         self.sets.load(from, &self.changes)?;
+        self.signatures.load(from)?;
         if from.take::<usize>()? != self.values.len() {
             return Err(StateError::Settings);
         }
@@ -229,19 +242,49 @@ impl Labels {
         usize::from(ring) < self.rings.len()
             && self.sets.has(set)
             && self.changes.has(device.attempt)
+            && self.changes.has(device.tried)
             && self.values.iter().zip(values).all(|(names, &id)| names.has(id))
             && unused.iter().all(|id| !id.is_some())
     }
 
-    fn ring(&self, ring: u8) -> Arc<str> {
+    /// Whether the ring and the set or change of a trial have names.
+    pub(crate) fn name(&self, who: Who) -> bool {
+        match who {
+            Who::Devices(Group { ring, set }) => {
+                usize::from(ring) < self.rings.len() && self.sets.has(set)
+            }
+            Who::Attempts(ring, change) => {
+                usize::from(ring) < self.rings.len() && self.changes.has(change)
+            }
+        }
+    }
+
+    pub(crate) fn ring(&self, ring: u8) -> Arc<str> {
         Arc::clone(&self.rings[usize::from(ring)])
+    }
+
+    pub(crate) fn set(&self, set: SetId) -> ChangeSet {
+        Arc::clone(self.sets.names(set))
+    }
+
+    pub(crate) fn scope(&self, scope: ScopeId) -> Scope {
+        match scope {
+            ScopeId::Set(set) => Scope::Set(self.set(set)),
+            ScopeId::Change(change) => Scope::Change(Arc::clone(self.changes.text(change))),
+        }
+    }
+
+    /// Key and value of a cohort.
+    pub(crate) fn cohort(&self, (slot, value): (u8, NameId)) -> (Arc<str>, Arc<str>) {
+        let slot = usize::from(slot);
+        (Arc::clone(&self.slots[slot]), Arc::clone(self.values[slot].text(value)))
     }
 
     fn health(&self, ((place, group), sums): ((Place, Group), Health)) -> HealthDelta {
         HealthDelta {
             place,
             ring: self.ring(group.ring),
-            set: Arc::clone(self.sets.names(group.set)),
+            set: self.set(group.set),
             at_risk_ms: sums.at_risk_ms,
             devices_active: sums.devices_active,
             devices_silent: sums.devices_silent,
@@ -271,19 +314,12 @@ impl Labels {
     }
 
     fn signal(&self, ((onset, cohort), sums): ((Onset, CohortId), SignalSums)) -> SignalDelta {
-        let value = |(slot, value): (u8, NameId)| {
-            let slot = usize::from(slot);
-            (Arc::clone(&self.slots[slot]), Arc::clone(self.values[slot].text(value)))
-        };
         SignalDelta {
             place: onset.place,
             ring: self.ring(onset.ring),
-            scope: match onset.scope {
-                ScopeId::Set(set) => Scope::Set(Arc::clone(self.sets.names(set))),
-                ScopeId::Change(change) => Scope::Change(Arc::clone(self.changes.text(change))),
-            },
+            scope: self.scope(onset.scope),
             signal: onset.signal,
-            cohort: cohort.map(value),
+            cohort: cohort.map(|cohort| self.cohort(cohort)),
             affected_devices: sums.affected,
             events: sums.events,
             first_affected_at: sums.first_affected_at,

@@ -48,6 +48,7 @@ pub(crate) enum Cell<'a> {
     Text(&'a str),
     Bytes(&'a [u8]),
     Truth(bool),
+    Counts(&'a [i64]),
 }
 
 impl<'a> Cell<'a> {
@@ -150,6 +151,9 @@ impl Column {
             (Self::Text(column), Cell::Text(value)) => column.append_value(value),
             (Self::Bytes(column), Cell::Bytes(value)) => column.append_value(value),
             (Self::Truth(column), Cell::Truth(value)) => column.append_value(value),
+            (Self::Counts(column), Cell::Counts(values)) => {
+                column.append_value(values.iter().copied().map(Some));
+            }
             (Self::Count(column), Cell::Null) => column.append_null(),
             (Self::Real(column), Cell::Null) => column.append_null(),
             (Self::Time(column), Cell::Null) => column.append_null(),

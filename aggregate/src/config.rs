@@ -50,6 +50,12 @@ pub struct FoldLimits {
     pub late_windows_max: usize,
     /// Remembered last events by device and signal; 16 M take 0.5 GB.
     pub onsets_max: usize,
+    /// Distinct fault signatures: a fleet has hundreds, and each new one is a test of its own.
+    pub signatures_max: u16,
+    /// Remembered last events by device and signature; 4 M take 0.2 GB.
+    pub signature_onsets_max: usize,
+    /// Values of a cohort dimension that have rows of their own each hour, by ring and set.
+    pub cohort_values_max: u16,
 }
 
 impl Default for FoldLimits {
@@ -63,6 +69,9 @@ impl Default for FoldLimits {
             missing_ranges_max: 8,
             late_windows_max: 4_320,
             onsets_max: 16_000_000,
+            signatures_max: 8_192,
+            signature_onsets_max: 4_000_000,
+            cohort_values_max: 1_024,
         }
     }
 }

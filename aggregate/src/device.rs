@@ -6,13 +6,19 @@
 use schemas::COHORTS_MAX;
 use serde::{Deserialize, Serialize};
 
+use crate::gaps::Gaps;
 use crate::intern::NameId;
 use crate::sets::SetId;
 
 pub(crate) mod stored;
 
-/// Hash of a device's id, 128 bits under the data folder's seed.
-pub(crate) type Identity = [u64; 2];
+/// Hash of a device's id under the data folder's seed: 96 bits, so that of 50 M devices two are
+/// taken for one with a chance of 1 in 10^13.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) low: u64,
+    pub(crate) high: u32,
+}
 
 /// Names kept per device: the cohort dimensions, `build` and `model`.
 pub(crate) const SLOTS_MAX: usize = COHORTS_MAX + 2;
@@ -61,7 +67,7 @@ pub(crate) enum Gap {
 /// One device. `Copy`, so that a whole chunk is copied at once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Device {
-    pub(crate) identity: Identity,
+    identity_low: u64,
     /// Greatest `seq` seen; bit n of `seq_bits` stands for `seq - n`, bit 0 = 0: none seen yet.
     pub(crate) seq: u64,
     pub(crate) seq_bits: u64,
@@ -70,20 +76,28 @@ pub(crate) struct Device {
     /// Time at risk: `[from_ms, until_ms)`, present or last.
     pub(crate) from_ms: i64,
     pub(crate) until_ms: i64,
-    /// Newest boot that was no update, and how long before it the one before was.
-    pub(crate) boot_ms: i64,
+    identity_high: u32,
+    /// How long before `newest_ms` the newest boot was that was no update, and how long before
+    /// that the one before; at most.
+    pub(crate) boot_age_ms: u32,
     pub(crate) boot_gap_ms: u32,
     /// The time at risk before the present one ended this long before `from_ms`, at least.
     pub(crate) gap_ms: u32,
     /// The newest sign of life is this much older than `newest_ms`, at most.
     pub(crate) sign_age_ms: u32,
     pub(crate) interval_s: u32,
+    /// The deadline of the trial that is open (`Returns`), in Unix seconds; 0 = none.
+    pub(crate) due_s: u32,
     /// Number of the window whose close looks at `until_ms`; 0 = none.
     pub(crate) timer: u32,
     ring: u8,
     set: SetId,
     /// The change of the attempt that is open.
     pub(crate) attempt: NameId,
+    /// The change whose attempt the open trial is; none: the trial is a heartbeat or boot.
+    pub(crate) tried: NameId,
+    /// Longest gaps between signs of life, in these two weeks and the two before (`Gaps`).
+    pub(crate) gaps: Gaps,
     pub(crate) names: SlotNames,
     /// Lowest bits of `seq_bits` that stand before the first record of the sequence.
     pub(crate) seq_unborn: u8,
@@ -94,21 +108,25 @@ pub(crate) struct Device {
 impl Device {
     pub(crate) const fn new(identity: Identity, group: Group) -> Self {
         Self {
-            identity,
+            identity_low: identity.low,
+            identity_high: identity.high,
             seq: 0,
             seq_bits: 0,
             newest_ms: NEVER_MS,
             from_ms: NEVER_MS,
             until_ms: NEVER_MS,
-            boot_ms: NEVER_MS,
+            boot_age_ms: u32::MAX,
             boot_gap_ms: u32::MAX,
             gap_ms: u32::MAX,
             sign_age_ms: 0,
             interval_s: INTERVAL_S_DEFAULT,
+            due_s: 0,
             timer: 0,
             ring: group.ring,
             set: group.set,
             attempt: NameId::NONE,
+            tried: NameId::NONE,
+            gaps: Gaps::NONE,
             names: [NameId::NONE; SLOTS_MAX],
             seq_unborn: 0,
             life: Life::Away,
@@ -118,12 +136,19 @@ impl Device {
 
     /// Forgets what a factory reset takes away; duplicates and time at risk are kept apart.
     pub(crate) fn forget(&mut self) {
-        let fresh = Self::new(self.identity, self.group());
-        self.boot_ms = fresh.boot_ms;
+        let fresh = Self::new(self.identity(), self.group());
+        self.boot_age_ms = fresh.boot_age_ms;
         self.boot_gap_ms = fresh.boot_gap_ms;
         self.interval_s = fresh.interval_s;
         self.attempt = fresh.attempt;
+        self.tried = fresh.tried;
+        self.due_s = fresh.due_s;
+        self.gaps = fresh.gaps;
         self.names = fresh.names;
+    }
+
+    pub(crate) const fn identity(&self) -> Identity {
+        Identity { low: self.identity_low, high: self.identity_high }
     }
 
     pub(crate) const fn group(&self) -> Group {
@@ -143,12 +168,31 @@ impl Device {
 
     /// Notes a record and whether it was a sign of life; older ones change nothing.
     pub(crate) fn note(&mut self, at_ms: i64, sign: Sign) {
+        let before_ms = self.sign_ms();
         let sign_ms = match sign {
-            Sign::OfLife => self.sign_ms().max(at_ms),
-            Sign::None => self.sign_ms(),
+            Sign::OfLife => before_ms.max(at_ms),
+            Sign::None => before_ms,
         };
-        self.newest_ms = self.newest_ms.max(at_ms);
-        self.sign_age_ms = self.newest_ms.saturating_sub(sign_ms).min(i64::from(u32::MAX)) as u32;
+        self.gaps.note(before_ms, sign_ms);
+        let newest_ms = self.newest_ms.max(at_ms);
+        let passed_ms = short_ms(newest_ms - self.newest_ms);
+        self.boot_age_ms = self.boot_age_ms.saturating_add(passed_ms);
+        self.newest_ms = newest_ms;
+        self.sign_age_ms = short_ms(newest_ms.saturating_sub(sign_ms));
+    }
+
+    /// Event time of the newest boot that was no update.
+    pub(crate) const fn boot_ms(&self) -> i64 {
+        match self.boot_age_ms {
+            u32::MAX => NEVER_MS,
+            age_ms => self.newest_ms - age_ms as i64,
+        }
+    }
+
+    /// Notes a boot at `at_ms`, which is not after the newest record.
+    pub(crate) fn set_boot(&mut self, at_ms: i64, gap_ms: i64) {
+        self.boot_age_ms = short_ms(self.newest_ms - at_ms);
+        self.boot_gap_ms = short_ms(gap_ms);
     }
 
     /// End of the time at risk before the present one.
@@ -159,9 +203,14 @@ impl Device {
     /// Starts the present time at risk, or moves its start.
     pub(crate) fn set_from(&mut self, from_ms: i64, gap_start_ms: i64, gap: Gap) {
         self.from_ms = from_ms;
-        self.gap_ms = (from_ms - gap_start_ms).min(i64::from(u32::MAX)) as u32;
+        self.gap_ms = short_ms(from_ms - gap_start_ms);
         self.gap = gap;
     }
+}
+
+/// A length of time, at most 49 days.
+fn short_ms(length_ms: i64) -> u32 {
+    u32::try_from(length_ms).unwrap_or(u32::MAX)
 }
 
 /// Whether a record shows that its device is alive.
@@ -179,7 +228,7 @@ mod tests {
 
     #[test]
     fn only_newer_records_move_what_is_newest() {
-        let mut device = Device::new([0; 2], Group::default());
+        let mut device = Device::new(Identity::default(), Group::default());
         device.note(100, Sign::OfLife);
         device.note(250, Sign::None);
         device.note(90, Sign::OfLife);

@@ -56,7 +56,7 @@ impl Devices {
             self.chunks.push(Arc::new(chunk));
         }
         let chunks = &self.chunks;
-        let hash = |&at: &u32| device(chunks, at).identity[0];
+        let hash = |&at: &u32| device(chunks, at).identity().low;
         self.index.reserve(count, hash);
         for at in 0..count as u32 {
             self.index.insert_unique(hash(&at), at, hash);
@@ -74,14 +74,14 @@ impl Devices {
         let mut hasher = SipHasher13::new_with_keys(self.seed[0], self.seed[1]);
         hasher.write(device.as_bytes());
         let (low, high) = hasher.finish128().as_u64();
-        [low, high]
+        Identity { low, high: high as u32 }
     }
 
     /// The number of a device, new ones in `group`; `None` (and counted) beyond the bound.
     pub(crate) fn find_or_add(&mut self, identity: Identity, group: Group) -> Option<u32> {
         let chunks = &self.chunks;
-        let same = |&at: &u32| device(chunks, at).identity == identity;
-        if let Some(&at) = self.index.find(identity[0], same) {
+        let same = |&at: &u32| device(chunks, at).identity() == identity;
+        if let Some(&at) = self.index.find(identity.low, same) {
             return Some(at);
         }
         let at = self.index.len() as u32;
@@ -95,7 +95,7 @@ impl Devices {
         let chunk = &mut self.chunks[at as usize / CHUNK_LENGTH];
         Arc::make_mut(chunk).push(Device::new(identity, group));
         let chunks = &self.chunks;
-        self.index.insert_unique(identity[0], at, |&at| device(chunks, at).identity[0]);
+        self.index.insert_unique(identity.low, at, |&at| device(chunks, at).identity().low);
         Some(at)
     }
 
@@ -140,7 +140,7 @@ mod tests {
                 let found = devices.find_or_add(identity, Group::default());
                 assert_eq!(found, (number < bound).then_some(number), "round {round}");
                 if let Some(at) = found {
-                    assert_eq!(devices.get(at).identity, identity);
+                    assert_eq!(devices.get(at).identity(), identity);
                 }
             }
         }

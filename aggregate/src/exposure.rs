@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use schemas::delta::Place;
 use schemas::{Span, Timestamp};
 
+use crate::absence::{Absences, Waiting};
 use crate::accumulate::Rows;
 use crate::device::{Device, Gap, Group, Life, NEVER_MS, Sign};
 use crate::devices::Devices;
@@ -35,15 +36,15 @@ pub(crate) fn reach_ms(interval_s: u32) -> i64 {
     i64::from(interval_s) * 1_000 * INTERVALS_AT_RISK
 }
 
-/// Levels, timers and silences to come of one partition.
+/// Levels, timers and absences of one partition.
 #[derive(Clone, Debug)]
 pub(crate) struct Exposure {
     window_ms: i64,
     levels: Levels,
     /// Devices by the window whose close looks at their expiry; may hold outdated entries.
     timers: BTreeMap<i64, Vec<u32>>,
-    /// Expired and not heard before that, with the group then: silence once the lag is over.
-    expired: BTreeMap<(i64, u32), Group>,
+    /// Expired and not heard before that: silence once the lag is over.
+    pub(crate) absences: Absences,
     late_windows_max: usize,
     cut: u64,
 }
@@ -63,7 +64,7 @@ impl Exposure {
             window_ms,
             levels: Levels::new(window_ms),
             timers: BTreeMap::new(),
-            expired: BTreeMap::new(),
+            absences: Absences::default(),
             late_windows_max,
             cut: 0,
         }
@@ -72,7 +73,7 @@ impl Exposure {
     /// Stores all but the timers: each device knows its own.
     pub(crate) fn save(&self, out: &mut Writer) {
         self.levels.save(out);
-        out.put_all(self.expired.iter());
+        self.absences.save(out);
         out.put(&self.cut);
     }
 
@@ -82,7 +83,7 @@ impl Exposure {
         devices: &Devices,
     ) -> Result<(), StateError> {
         self.levels.load(from)?;
-        self.expired = from.take_all(Reader::take)?;
+        self.absences.load(from)?;
         self.cut = from.take()?;
         for (at, device) in (0..).zip(devices.iter()).filter(|(_, device)| device.timer != 0) {
             let window = i64::from(device.timer) * self.window_ms;
@@ -126,8 +127,9 @@ impl Exposure {
             return;
         }
         if device.life == Life::Silent && at_ms <= device.until_ms {
-            self.expired.remove(&(device.until_ms, at));
+            self.absences.take_back((device.until_ms, at));
         } else {
+            self.absences.heard((device.until_ms, at), at_ms);
             let gap = match device.life {
                 Life::Away if device.until_ms == NEVER_MS => Gap::Unknown,
                 Life::Away => Gap::Shut,
@@ -148,7 +150,15 @@ impl Exposure {
             self.levels.post(device.group(), self.closed_ms(), MISS);
             device.life = Life::Silent;
         }
-        self.expired.insert((end_ms, at), device.group());
+        self.miss(device, at, end_ms);
+    }
+
+    /// The time at risk of a device ended at `end_ms`, and nothing newer is known of it.
+    fn miss(&mut self, device: &Device, at: u32, end_ms: i64) {
+        let reach_ms = reach_ms(device.interval_s);
+        let holds_ms = device.sign_ms() + device.gaps.silent_after_ms(reach_ms);
+        self.absences.miss((end_ms, at), device.group());
+        self.absences.miss_learned((end_ms, at), device.group(), holds_ms.max(end_ms));
     }
 
     /// A sign older than the newest one adds what it covers of the gap before the present time.
@@ -173,10 +183,19 @@ impl Exposure {
             self.levels.post(device.group(), high_ms, end);
         }
         let joined_before = at_ms <= gap_start_ms;
-        let was_due = joined_before.then(|| self.expired.remove(&(gap_start_ms, at)));
+        let [short, learned] = if joined_before {
+            self.absences.take_back((gap_start_ms, at))
+        } else {
+            self.absences.heard((gap_start_ms, at), at_ms);
+            [Waiting::Yes; 2]
+        };
         if high_ms < from_ms {
-            if was_due != Some(None) {
-                self.expired.insert((high_ms, at), device.group());
+            if short == Waiting::Yes {
+                self.absences.miss((high_ms, at), device.group());
+            }
+            let holds_ms = at_ms + device.gaps.silent_after_ms(end_ms - at_ms);
+            if learned == Waiting::Yes && holds_ms <= from_ms {
+                self.absences.miss_learned((high_ms, at), device.group(), holds_ms);
             }
             // What was not silent before has no silent level to take back from: shut it.
             device.set_from(from_ms, high_ms, if silent { Gap::Silent } else { Gap::Shut });
@@ -199,7 +218,9 @@ impl Exposure {
             Life::Silent => {
                 self.levels.post(device.group(), end_ms, EXCUSE);
                 if at_ms <= device.until_ms {
-                    self.expired.remove(&(device.until_ms, at));
+                    self.absences.take_back((device.until_ms, at));
+                } else {
+                    self.absences.heard((device.until_ms, at), at_ms);
                 }
             }
             Life::Away => {}
@@ -239,7 +260,7 @@ impl Exposure {
     fn expire(&mut self, device: &mut Device, at: u32) {
         self.levels.post(device.group(), device.until_ms, EXPIRE);
         device.life = Life::Silent;
-        self.expired.insert((device.until_ms, at), device.group());
+        self.miss(device, at, device.until_ms);
     }
 
     /// Sees to it that some timer looks at the device no later than its expiry.
@@ -313,13 +334,6 @@ impl Exposure {
         self.cut += u64::from(start < until_ms);
     }
 
-    /// The next device whose silence is certain at `certain_ms`: its number, group and expiry.
-    pub(crate) fn next_silent(&mut self, certain_ms: i64) -> Option<(u32, Group, i64)> {
-        let entry = self.expired.first_entry().filter(|entry| entry.key().0 <= certain_ms)?;
-        let ((end_ms, at), group) = entry.remove_entry();
-        Some((at, group, end_ms))
-    }
-
     pub(crate) const fn closed_ms(&self) -> i64 {
         self.levels.closed_ms()
     }
@@ -331,6 +345,6 @@ impl Exposure {
 
     pub(crate) fn memory_bytes(&self) -> usize {
         let timers: usize = self.timers.values().map(|due| 64 + due.capacity() * 4).sum();
-        timers + self.expired.len() * 40 + self.levels.memory_bytes()
+        timers + self.absences.memory_bytes() + self.levels.memory_bytes()
     }
 }

@@ -9,23 +9,27 @@ use std::sync::Arc;
 
 use schemas::delta::Place;
 use schemas::event::{BootReason, Lifecycle};
-use schemas::{Body, Event, Signal, Span, Timestamp};
+use schemas::{Body, DurationSignal, Event, Signal, Span, Timestamp};
 
 use crate::accumulate::{Labels, Onset, Rows, ScopeId, SignalSums};
 use crate::config::FoldConfig;
 use crate::device::{Device, Gap, Group, NEVER_MS, Sign, SlotNames};
 use crate::devices::Devices;
 use crate::exposure::{Exposure, reach_ms};
+use crate::gaps;
 use crate::hash::{Map, NumberHash};
-use crate::intern::Names;
+use crate::intern::{NameId, Names};
 use crate::lag::Lag;
+use crate::measures::Fault;
 use crate::metrics::Refused;
-use crate::onset::Onsets;
+use crate::onset::{Onsets, User};
 use crate::partition::Applied;
 use crate::pseudonym::Pseudonyms;
+use crate::returns::{Order, Returns, Step};
 use crate::sequence::{Seen, Sequences};
 use crate::sets::{SetId, Sets};
 use crate::state::{Reader, StateError, Writer};
+use crate::update::{Attempts, attempt};
 
 /// Three boots within this, those with reason `update` not counted, are a boot loop.
 const BOOT_LOOP_MS: i64 = Span::minutes(30).as_millis();
@@ -49,15 +53,17 @@ struct Slots {
 /// The state of a partition but its devices and its progress.
 #[derive(Clone, Debug)]
 pub(crate) struct Fold {
-    quiet_period: Span,
+    pub(crate) quiet_period: Span,
     pub(crate) silence_quiet_period: Span,
     pub(crate) cohort_count: usize,
     slots: Slots,
     pub(crate) labels: Labels,
     pub(crate) exposure: Exposure,
     pub(crate) sequences: Sequences,
-    pub(crate) onsets: Onsets,
+    pub(crate) onsets: Onsets<Signal>,
+    signatures: Onsets<Fault>,
     pub(crate) lag: Lag,
+    pub(crate) returns: Returns,
     pub(crate) rows: Rows,
     pseudonyms: Pseudonyms,
     /// Factory resets of the devices that had one.
@@ -81,7 +87,9 @@ impl Fold {
             exposure: Exposure::new(config.window_length, limits.late_windows_max),
             sequences: Sequences::new(hash, limits.missing_ranges_max),
             onsets: Onsets::new(hash, limits.onsets_max),
+            signatures: Onsets::new(hash, limits.signature_onsets_max),
             lag: Lag::new(rings.len()),
+            returns: Returns::new(hash, config.window_length.as_millis() / 1_000),
             rows: Rows::new(hash),
             pseudonyms: Pseudonyms::new(&config.pseudonym_key),
             resets: Map::with_hasher(hash),
@@ -89,6 +97,7 @@ impl Fold {
                 rings,
                 changes: names(limits.changes_max),
                 sets: Sets::new(limits),
+                signatures: names(limits.signatures_max),
                 values: slots.iter().map(|_| names(limits.names_max)).collect(),
                 slots: slots.into_iter().map(Arc::from).collect(),
             },
@@ -101,7 +110,9 @@ impl Fold {
         self.exposure.save(out);
         self.sequences.save(out);
         self.onsets.save(out);
+        self.signatures.save(out);
         self.lag.save(out);
+        self.returns.save(out);
         self.labels.save(out);
         let mut resets: Vec<_> = self.resets.iter().collect();
         resets.sort_unstable();
@@ -117,11 +128,19 @@ impl Fold {
         self.exposure.load(from, devices)?;
         self.sequences.load(from)?;
         self.onsets.load(from)?;
+        self.signatures.load(from)?;
         self.lag.load(from)?;
+        self.returns.load(from)?;
         self.labels.load(from)?;
         let resets: Vec<(u32, u32)> = from.take_all(Reader::take)?;
         self.resets.extend(resets);
-        if devices.iter().all(|device| self.labels.name_all_of(device)) {
+        let known = |fault: Fault| self.labels.signatures.has(fault.signature);
+        let faults_known = self.signatures.kinds().all(known);
+        let trials_known = self.returns.known().all(|who| self.labels.name(who));
+        if faults_known
+            && trials_known
+            && devices.iter().all(|device| self.labels.name_all_of(device))
+        {
             Ok(())
         } else {
             Err(StateError::Damaged)
@@ -167,7 +186,9 @@ impl Fold {
         }
         let set = self.body((device, at), record, &names);
         let ring = if newest { record.ring } else { device.group().ring };
-        self.exposure.switch(device, Group { ring, set }, record.at_ms);
+        let after = Group { ring, set };
+        self.try_return(device, record, after, if newest { Order::Newest } else { Order::Late });
+        self.exposure.switch(device, after, record.at_ms);
         applied
     }
 
@@ -217,10 +238,33 @@ impl Fold {
         }
     }
 
+    /// What the record means to the trial of coming back that is open, and whether one begins.
+    fn try_return(&mut self, device: &mut Device, record: &Record<'_>, after: Group, order: Order) {
+        let times = (record.at_ms, self.lag.clock_ms());
+        let step = match record.event.body {
+            Body::Heartbeat { .. } | Body::Boot { .. } => Some(Step::Back(order)),
+            _ if order == Order::Late => None,
+            Body::Update { change, state, .. } => attempt(state).map(|attempts| {
+                let id = self.labels.changes.known_id(change);
+                let exposed = id.filter(|&id| self.labels.sets.contains(after.set, id));
+                Step::Attempt(exposed.filter(|_| attempts == Attempts::Begins))
+            }),
+            Body::Lifecycle(Lifecycle::Offline | Lifecycle::Retired) => Some(Step::Withdraw),
+            _ => None,
+        };
+        if after != device.group() && !matches!(step, Some(Step::Attempt(_))) {
+            self.returns.step(device, times, after, Step::Withdraw);
+        }
+        if let Some(step) = step {
+            self.returns.step(device, times, after, step);
+        }
+    }
+
     /// A factory reset: nothing that was known of the device stays, its time at risk ends.
     fn reset(&mut self, (device, at): (&mut Device, u32), record: &Record<'_>) {
         self.exposure.leave((device, at), record.at_ms);
-        self.onsets.forget(at);
+        let times = (record.at_ms, self.lag.clock_ms());
+        self.returns.step(device, times, device.group(), Step::Withdraw);
         *self.resets.entry(at).or_default() += 1;
         device.forget();
         device.set_from(device.from_ms, device.from_ms, Gap::Shut);
@@ -275,17 +319,23 @@ impl Fold {
     ) -> SetId {
         let set = device.group().set;
         match record.event.body {
-            Body::Update { change, state, .. } => {
-                return self.update((device, at), record, names, (change, state));
+            Body::Update { change, state, duration_ms, .. } => {
+                return self.update((device, at), record, names, (change, state, duration_ms));
             }
-            Body::Fault { kind, count, .. } => {
+            Body::Fault { kind, signature, count } => {
                 self.signal(at, record, set, names, (kind, i64::from(count)));
+                if let Some(signature) = signature {
+                    self.signature(at, record, set, (kind, signature));
+                }
             }
             Body::Ticket { .. } => self.signal(at, record, set, names, (Signal::SupportTicket, 1)),
-            Body::Boot { reason, .. }
-                if reason != BootReason::Update && is_boot_loop(device, record.at_ms) =>
-            {
-                self.signal(at, record, set, names, (Signal::BootLoop, 1));
+            Body::Boot { boot_ms, signin_ms, reason } => {
+                let scoped = (record.place, record.ring, ScopeId::Set(set));
+                self.rows.measures.duration(scoped, DurationSignal::Boot, boot_ms);
+                self.rows.measures.duration(scoped, DurationSignal::Signin, signin_ms);
+                if reason != BootReason::Update && is_boot_loop(device, record.at_ms) {
+                    self.signal(at, record, set, names, (Signal::BootLoop, 1));
+                }
             }
             _ => {}
         }
@@ -302,16 +352,41 @@ impl Fold {
         (signal, events): (Signal, i64),
     ) {
         let time = record.event.time;
-        let affected = self.onsets.affected(at, signal, time, self.quiet_period);
+        let affected = self.onsets.affected(self.user(at), signal, time, self.quiet_period);
         let scope = ScopeId::Set(set);
         let onset = Onset { place: record.place, ring: record.ring, scope, signal };
         let sums = SignalSums::one(affected, events, time);
         self.rows.signal(onset, &names[..self.cohort_count], sums);
     }
 
+    /// A fault with a signature: its device is affected by it after a quiet period of its own.
+    fn signature(
+        &mut self,
+        at: u32,
+        record: &Record<'_>,
+        set: SetId,
+        (signal, text): (Signal, &str),
+    ) {
+        let signature = self.labels.signatures.id(text, NameId::NONE);
+        if matches!(signature, NameId::NONE | NameId::OTHER) {
+            return;
+        }
+        let (fault, time) = (Fault { signal, signature }, record.event.time);
+        let user = self.user(at);
+        if self.signatures.affected(user, fault, time, self.quiet_period) > 0 {
+            let group = Group { ring: record.ring, set };
+            self.rows.measures.signature(record.place, group, fault, time);
+        }
+    }
+
+    /// The device as the user that it has now.
+    pub(crate) fn user(&self, at: u32) -> User {
+        (at, self.resets.get(&at).copied().unwrap_or(0))
+    }
+
     /// The device's pseudonym, which each factory reset changes.
     pub(crate) fn pseudonym(&self, device: &str, at: u32) -> String {
-        self.pseudonyms.of(device, self.resets.get(&at).copied().unwrap_or(0))
+        self.pseudonyms.of(device, self.user(at).1)
     }
 
     /// `build` and `model` among a device's names, as texts.
@@ -321,7 +396,16 @@ impl Fold {
 
     /// Forgets last events whose quiet period is over at `now`.
     pub(crate) fn prune(&mut self, now: Timestamp) {
-        self.onsets.prune(now - self.quiet_period.max(self.silence_quiet_period));
+        let (usual, silence) = (self.quiet_period, self.silence_quiet_period);
+        // Silences are counted when they are certain, and stand where they began.
+        let (short, learned) = (self.lag.value(), self.lag.learned() + gaps::SILENT_AFTER_MAX);
+        let quiet = |signal| match signal {
+            Signal::Silence => silence + short,
+            Signal::SilenceLearned => usual + learned,
+            _ => usual,
+        };
+        self.onsets.prune(now, quiet);
+        self.signatures.prune(now, |_| usual);
     }
 
     pub(crate) fn refused(&self) -> Refused {
@@ -333,14 +417,20 @@ impl Fold {
             missing_ranges: self.sequences.evicted(),
             late_windows: self.exposure.cut(),
             onsets: self.onsets.refused(),
+            signatures: self.labels.signatures.refused(),
+            signature_onsets: self.signatures.refused(),
         }
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
         let names: usize = self.labels.values.iter().map(Names::memory_bytes).sum();
+        let names = names + self.labels.signatures.memory_bytes();
         let labels = names + self.labels.changes.memory_bytes() + self.labels.sets.memory_bytes();
-        let tables = self.exposure.memory_bytes() + self.sequences.memory_bytes();
-        labels + tables + self.onsets.memory_bytes() + self.rows.memory_bytes()
+        let tables = self.exposure.memory_bytes()
+            + self.sequences.memory_bytes()
+            + self.returns.memory_bytes();
+        let onsets = self.onsets.memory_bytes() + self.signatures.memory_bytes();
+        labels + tables + onsets + self.rows.memory_bytes()
     }
 }
 
@@ -354,12 +444,16 @@ fn slot<'a>(slots: &mut Vec<&'a str>, name: &'a str) -> usize {
 
 /// Notes a boot; true if it is the third within half an hour, which starts the count afresh.
 fn is_boot_loop(device: &mut Device, at_ms: i64) -> bool {
-    if at_ms < device.boot_ms {
+    let before_ms = device.boot_ms();
+    if at_ms < before_ms {
         return false;
     }
-    let gap_ms = at_ms - device.boot_ms;
+    let gap_ms = at_ms - before_ms;
     let third = gap_ms + i64::from(device.boot_gap_ms) <= BOOT_LOOP_MS;
-    device.boot_ms = if third { NEVER_MS } else { at_ms };
-    device.boot_gap_ms = if third { u32::MAX } else { gap_ms.min(i64::from(u32::MAX)) as u32 };
+    if third {
+        (device.boot_age_ms, device.boot_gap_ms) = (u32::MAX, u32::MAX);
+    } else {
+        device.set_boot(at_ms, gap_ms);
+    }
     third
 }

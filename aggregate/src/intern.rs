@@ -73,6 +73,13 @@ impl Names {
         usize::from(id.0) < self.texts.len()
     }
 
+    /// The number of `text`, if it has one of its own.
+    pub(crate) fn known_id(&self, text: &str) -> Option<NameId> {
+        let same = |&id: &u16| *self.texts[usize::from(id)] == *text;
+        let id = NameId(*self.ids.find(text_hash(self.seed, text), same)?);
+        (id != NameId::OTHER).then_some(id)
+    }
+
     /// The number of `text`; `hint` is the number it probably has, which spares the hash.
     pub(crate) fn id(&mut self, text: &str, hint: NameId) -> NameId {
         if *self.texts[usize::from(hint.0)] == *text {

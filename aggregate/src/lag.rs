@@ -1,7 +1,8 @@
 //! How late a partition's records come: what silence waits for (detection 1).
 //!
-//! Per ring the p90 over the previous day of (the partition's clock minus the record's time), the
-//! largest of the rings, one value for all. The clock is the greatest min(event time, arrival) so
+//! Over the previous day, of (the partition's clock minus the record's time): per ring the p90, the
+//! largest of the rings, one value for all short forms; and the p99 over all records for the
+//! learned one, which can wait and must not mistake a late upload for a device that is gone. The clock is the greatest min(event time, arrival) so
 //! far, so a backlog read at full speed gives the same, and one fast device cannot move it.
 
 use schemas::Span;
@@ -10,6 +11,9 @@ use crate::state::{Reader, StateError, Writer};
 
 /// Before a first full day has passed.
 const LAG_FIRST_DAY: Span = Span::hours(2);
+
+/// What waits longer than this would be told to nobody in time; and what waits takes memory.
+const LAG_MAX: Span = Span::days(7);
 
 /// One day by the partition's clock.
 const DAY_MS: i64 = Span::days(1).as_millis();
@@ -25,17 +29,19 @@ pub(crate) struct Lag {
     /// Start of the present day; a day begins at the first record.
     day_ms: Option<i64>,
     value: Span,
+    learned: Span,
 }
 
 impl Lag {
     pub(crate) fn new(ring_count: usize) -> Self {
         let rings = vec![[0; BUCKETS]; ring_count];
-        Self { rings, clock_ms: i64::MIN, day_ms: None, value: LAG_FIRST_DAY }
+        let (value, learned) = (LAG_FIRST_DAY, LAG_FIRST_DAY);
+        Self { rings, clock_ms: i64::MIN, day_ms: None, value, learned }
     }
 
     /// Stores the buckets that hold something.
     pub(crate) fn save(&self, out: &mut Writer) {
-        out.put(&(self.clock_ms, self.day_ms, self.value));
+        out.put(&(self.clock_ms, self.day_ms, self.value, self.learned));
         out.put_all(self.rings.iter().map(|ring| {
             let counts = (0_u16..).zip(ring).filter(|&(_, &count)| count > 0);
             counts.collect::<Vec<_>>()
@@ -43,7 +49,7 @@ impl Lag {
     }
 
     pub(crate) fn load(&mut self, from: &mut Reader<'_>) -> Result<(), StateError> {
-        (self.clock_ms, self.day_ms, self.value) = from.take()?;
+        (self.clock_ms, self.day_ms, self.value, self.learned) = from.take()?;
         let rings: Vec<Vec<(u16, u32)>> = from.take_all(Reader::take)?;
         if rings.len() != self.rings.len() {
             return Err(StateError::Settings);
@@ -56,15 +62,22 @@ impl Lag {
         Ok(())
     }
 
-    /// Moves the clock; at the end of a day its p90 becomes the lag.
+    /// Moves the clock; at the end of a day its percentiles become the lags.
     pub(crate) fn tick(&mut self, at_ms: i64) {
         self.clock_ms = self.clock_ms.max(at_ms);
         let day_ms = *self.day_ms.get_or_insert(at_ms);
         let days = (self.clock_ms - day_ms) / DAY_MS;
         if days > 0 {
             self.day_ms = Some(day_ms + days * DAY_MS);
-            let largest = self.rings.iter().filter_map(p90).max();
-            self.value = largest.map_or(self.value, |lag_ms| Span(lag_ms * 1_000));
+            let largest = self.rings.iter().filter_map(|ring| percentile(ring, 90)).max();
+            self.value = largest.map_or(self.value, span);
+            let mut all = [0; BUCKETS];
+            for ring in &self.rings {
+                all.iter_mut()
+                    .zip(ring)
+                    .for_each(|(sum, &count)| *sum = count.saturating_add(*sum));
+            }
+            self.learned = percentile(&all, 99).map_or(self.learned, span);
             self.rings.iter_mut().for_each(|ring| *ring = [0; BUCKETS]);
         }
     }
@@ -75,12 +88,24 @@ impl Lag {
         *count = count.saturating_add(1);
     }
 
+    /// The greatest event time so far that was not ahead of its arrival.
+    pub(crate) const fn clock_ms(&self) -> i64 {
+        self.clock_ms
+    }
+
+    /// What the short forms wait for.
     pub(crate) const fn value(&self) -> Span {
         self.value
     }
+
+    /// What the learned form of silence waits for.
+    pub(crate) const fn learned(&self) -> Span {
+        self.learned
+    }
 }
 
-fn bucket(value: u64) -> usize {
+/// The bucket of a value, numbered from 0.
+pub(crate) fn bucket(value: u64) -> usize {
     if value < 16 {
         return value as usize;
     }
@@ -90,7 +115,7 @@ fn bucket(value: u64) -> usize {
 }
 
 /// Greatest value of a bucket.
-fn bucket_max(bucket: usize) -> i64 {
+pub(crate) fn bucket_max(bucket: usize) -> i64 {
     if bucket < 16 {
         return bucket as i64;
     }
@@ -98,16 +123,20 @@ fn bucket_max(bucket: usize) -> i64 {
     (1_i64 << power) + ((sixteenth as i64 + 1) << (power - 4)) - 1
 }
 
-/// Upper bound of the bucket that holds the 90th percentile.
-fn p90(ring: &[u32; BUCKETS]) -> Option<i64> {
+/// Upper bound of the bucket that holds a percentile.
+fn percentile(ring: &[u32; BUCKETS], percent: u64) -> Option<i64> {
     let total: u64 = ring.iter().copied().map(u64::from).sum();
-    let rank = (total * 9).div_ceil(10);
+    let rank = (total * percent).div_ceil(100);
     let mut below = 0;
     let at = ring.iter().position(|&count| {
         below += u64::from(count);
         below >= rank && total > 0
     })?;
     Some(bucket_max(at))
+}
+
+fn span(lag_ms: i64) -> Span {
+    Span(lag_ms * 1_000).min(LAG_MAX)
 }
 
 #[cfg(test)]
@@ -138,6 +167,7 @@ mod tests {
         lag.tick(DAY_MS);
         let bound = bucket_max(bucket(600_000));
         assert_eq!(lag.value().as_millis(), bound, "a sixth of ring 1 is 10 min late");
+        assert_eq!(lag.learned().as_millis(), bound, "and an eleventh of all");
         lag.tick(5 * DAY_MS);
         assert_eq!(lag.value().as_millis(), bound, "days without records change nothing");
     }

@@ -8,6 +8,7 @@
 //! Pure: time arrives in events and inputs; the same records with the same inputs give the same
 //! sums, wherever the deltas are taken in between.
 
+mod absence;
 mod accumulate;
 pub mod batches;
 mod config;
@@ -15,10 +16,12 @@ mod device;
 mod devices;
 mod exposure;
 mod fold;
+mod gaps;
 mod hash;
 mod intern;
 mod lag;
 mod levels;
+mod measures;
 pub mod merge;
 pub mod metrics;
 mod onset;
@@ -26,6 +29,7 @@ mod partition;
 mod progress;
 mod pseudonym;
 mod record_log;
+mod returns;
 mod sequence;
 mod sets;
 mod state;

@@ -14,8 +14,10 @@ use std::sync::Arc;
 use schemas::delta::{Delta, Place, Scope};
 use schemas::{Entry, Span, Stream, StreamKind, Timestamp, UNMANAGED};
 
+mod cells;
 mod changes;
 mod evaluation;
+mod measures;
 mod names;
 mod records;
 mod stored;
@@ -32,6 +34,7 @@ pub use evaluation::Evaluable;
 use crate::batches::Tables;
 use crate::batches::rows::health;
 use crate::state::{Reader, StateError, Writer};
+use cells::HealthCells;
 use changes::Changes;
 use evaluation::{Evaluation, Timing};
 use names::Names;
@@ -81,7 +84,7 @@ impl MergeRefused {
 }
 
 /// Of a merge's stored state: to be raised whenever what is stored, or its order, changes.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 /// See the module.
 #[derive(Debug)]
@@ -153,6 +156,7 @@ impl Merge {
         self.add_health(delta);
         self.add_changes(delta);
         self.add_signals(delta);
+        self.add_measures(delta);
         self.add_records(header.stream, delta);
         if let Some(start) = self.changes.take_lowered() {
             self.windows.touch_from(start);
@@ -179,7 +183,7 @@ impl Merge {
                 cells[health::BOOTS] = row.boots;
                 cells[health::RECORDS] = row.records;
                 cells[health::DUPLICATES] = row.duplicates;
-                sheet.add(ring, Scope::Set(set), (), &cells);
+                sheet.add(ring, Scope::Set(set), (), &HealthCells::of_counts(cells));
             }
         }
     }
@@ -201,7 +205,7 @@ impl Merge {
                 cells[health::INSTALLS_SUCCEEDED] = row.installs_succeeded;
                 cells[health::INSTALLS_FAILED] = row.installs_failed;
                 cells[health::ROLLBACKS] = row.rollbacks;
-                sheet.add(ring, Scope::Change(change), (), &cells);
+                sheet.add(ring, Scope::Change(change), (), &HealthCells::of_counts(cells));
             }
         }
     }
@@ -213,12 +217,7 @@ impl Merge {
             let sheet = &mut self.windows.touch(rows[0].place.window).signals;
             for row in rows {
                 let (ring, scope) = (self.names.name(&row.ring), self.names.scope(&row.scope));
-                match &scope {
-                    Scope::Change(change) => self.changes.seen(change, evaluated),
-                    Scope::Set(set) => {
-                        set.iter().for_each(|change| self.changes.seen(change, evaluated));
-                    }
-                }
+                self.changes.seen_in(&scope, evaluated);
                 if self.rings.contains(&ring) {
                     evaluation::add_signal(totals, timing, (ring.clone(), scope.clone()), row);
                 }

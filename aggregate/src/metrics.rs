@@ -19,11 +19,15 @@ pub struct Refused {
     pub late_windows: u64,
     /// First events of a device and signal beyond `onsets_max`: they affect no device.
     pub onsets: u64,
+    /// Faults with a signature beyond `signatures_max`: they count for their kind alone.
+    pub signatures: u64,
+    /// First events of a device and signature beyond `signature_onsets_max`: as above.
+    pub signature_onsets: u64,
 }
 
 impl Refused {
     /// Name of the bound and what it refused.
-    fn by_bound(&self) -> [(&'static str, u64); 7] {
+    fn by_bound(&self) -> [(&'static str, u64); 9] {
         [
             ("devices_max", self.devices),
             ("names_max", self.names),
@@ -32,6 +36,8 @@ impl Refused {
             ("missing_ranges_max", self.missing_ranges),
             ("late_windows_max", self.late_windows),
             ("onsets_max", self.onsets),
+            ("signatures_max", self.signatures),
+            ("signature_onsets_max", self.signature_onsets),
         ]
     }
 

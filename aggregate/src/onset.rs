@@ -1,48 +1,54 @@
 //! The quiet period: an event affects its device only if the device had none of the same signal
 //! for a while before it, whatever its arm (detection 1).
 
-use schemas::{Signal, Span, Timestamp};
+use std::hash::Hash;
+
+use schemas::{Span, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use crate::hash::{Map, NumberHash};
 use crate::state::{Reader, StateError, Writer};
 
-/// Last event by device and signal, of those that had one lately.
+/// A device, and how often it was reset: what was known of it before says nothing of it now.
+pub(crate) type User = (u32, u32);
+
+/// Last event by device and kind of harm, of those that had one lately.
 #[derive(Clone, Debug)]
-pub(crate) struct Onsets {
-    last: Map<(u32, Signal), Timestamp>,
+pub(crate) struct Onsets<K> {
+    last: Map<(User, K), Timestamp>,
     count_max: usize,
     refused: u64,
 }
 
-impl Onsets {
+impl<K: Copy + Ord + Hash> Onsets<K> {
     pub(crate) fn new(hash: NumberHash, count_max: usize) -> Self {
         Self { last: Map::with_hasher(hash), count_max, refused: 0 }
     }
 
-    /// Stores the last events by device and signal.
-    pub(crate) fn save(&self, out: &mut Writer) {
+    /// Stores the last events by device and kind.
+    pub(crate) fn save(&self, out: &mut Writer)
+    where
+        K: Serialize,
+    {
         out.put(&self.refused);
         let mut last: Vec<_> = self.last.iter().collect();
         last.sort_unstable();
         out.put_all(last.into_iter());
     }
 
-    pub(crate) fn load(&mut self, from: &mut Reader<'_>) -> Result<(), StateError> {
+    pub(crate) fn load<'a>(&mut self, from: &mut Reader<'a>) -> Result<(), StateError>
+    where
+        K: Deserialize<'a>,
+    {
         self.refused = from.take()?;
-        let last: Vec<((u32, Signal), Timestamp)> = from.take_all(Reader::take)?;
+        let last: Vec<((User, K), Timestamp)> = from.take_all(Reader::take)?;
         self.last.extend(last);
         Ok(())
     }
 
-    /// An event of `signal`: 1 if it affects the device, else 0.
-    pub(crate) fn affected(
-        &mut self,
-        at: u32,
-        signal: Signal,
-        time: Timestamp,
-        quiet: Span,
-    ) -> i64 {
-        if let Some(last) = self.last.get_mut(&(at, signal)) {
+    /// An event of a kind: 1 if it affects the device, else 0.
+    pub(crate) fn affected(&mut self, user: User, kind: K, time: Timestamp, quiet: Span) -> i64 {
+        if let Some(last) = self.last.get_mut(&(user, kind)) {
             let quiet_until = *last + quiet;
             *last = time.max(*last);
             return i64::from(time >= quiet_until);
@@ -51,20 +57,18 @@ impl Onsets {
             self.refused += 1;
             return 0;
         }
-        self.last.insert((at, signal), time);
+        self.last.insert((user, kind), time);
         1
     }
 
-    /// Forgets a device.
-    pub(crate) fn forget(&mut self, at: u32) {
-        for signal in Signal::ALL {
-            self.last.remove(&(at, signal));
-        }
+    /// Forgets events whose quiet period, by kind, is over at `now`.
+    pub(crate) fn prune(&mut self, now: Timestamp, quiet: impl Fn(K) -> Span) {
+        self.last.retain(|(_, kind), last| *last + quiet(*kind) >= now);
     }
 
-    /// Forgets events before `time`: the quiet period they began is over.
-    pub(crate) fn prune(&mut self, time: Timestamp) {
-        self.last.retain(|_, last| *last >= time);
+    /// Every kind that something is remembered of.
+    pub(crate) fn kinds(&self) -> impl Iterator<Item = K> {
+        self.last.keys().map(|(_, kind)| *kind)
     }
 
     pub(crate) const fn refused(&self) -> u64 {
@@ -72,20 +76,21 @@ impl Onsets {
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.last.capacity() * 20
+        self.last.capacity() * (size_of::<((User, K), Timestamp)>() + 1)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use schemas::Signal;
 
     #[test]
     fn an_event_affects_its_device_after_a_quiet_period_and_never_backwards() {
         let mut onsets = Onsets::new(NumberHash::new([1, 2]), 2);
-        let mut at = |device, hour: i64| {
+        let mut at = |device: u32, hour: i64| {
             let time = Timestamp::YEAR_2000 + Span::hours(hour);
-            onsets.affected(device, Signal::OsCrash, time, Span::hours(10))
+            onsets.affected((device, 0), Signal::OsCrash, time, Span::hours(10))
         };
         let seen = [100, 109, 118, 128, 60, 137, 148].map(|hour| at(1, hour));
         assert_eq!(seen, [1, 0, 0, 1, 0, 0, 1]);
@@ -94,13 +99,16 @@ mod tests {
     }
 
     #[test]
-    fn pruning_forgets_only_what_is_over() {
+    fn pruning_forgets_only_what_is_over_and_a_reset_starts_anew() {
         let mut onsets = Onsets::new(NumberHash::new([1, 2]), 10);
         let hour = |hour: i64| Timestamp::YEAR_2000 + Span::hours(hour);
-        onsets.affected(1, Signal::OsCrash, hour(0), Span::hours(10));
-        onsets.affected(2, Signal::OsCrash, hour(5), Span::hours(10));
-        onsets.prune(hour(1));
-        assert_eq!(onsets.affected(1, Signal::OsCrash, hour(11), Span::hours(10)), 1);
-        assert_eq!(onsets.affected(2, Signal::OsCrash, hour(11), Span::hours(10)), 0);
+        let at = |onsets: &mut Onsets<Signal>, user, h| {
+            onsets.affected(user, Signal::OsCrash, hour(h), Span::hours(10))
+        };
+        assert_eq!([at(&mut onsets, (1, 0), 0), at(&mut onsets, (2, 0), 5)], [1, 1]);
+        onsets.prune(hour(11), |_| Span::hours(10));
+        assert_eq!(onsets.kinds().count(), 1);
+        assert_eq!([at(&mut onsets, (1, 0), 11), at(&mut onsets, (2, 0), 11)], [1, 0]);
+        assert_eq!(at(&mut onsets, (2, 1), 11), 1);
     }
 }

@@ -12,6 +12,7 @@ use schemas::entry::EntryHeader;
 use schemas::reject::RejectedRow;
 use schemas::{Counts, Delta, Event, Input, Signal, Span, Timestamp};
 
+use crate::absence::Silent;
 use crate::accumulate::{Onset, ScopeId, SignalSums};
 use crate::config::FoldConfig;
 use crate::device::Group;
@@ -43,7 +44,7 @@ pub enum Applied {
 }
 
 /// Of a partition's stored state: to be raised whenever what is stored, or its order, changes.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 /// The state of one telemetry partition. A clone is cheap enough to take between two records.
 #[derive(Clone, Debug)]
@@ -122,7 +123,7 @@ impl Partition {
     /// Folds one valid record in.
     pub fn apply(&mut self, event: &Event<'_>, arrived: Arrived<'_>) -> Applied {
         let identity = self.devices.identity(event.device);
-        let record = identity[0] ^ event.time.0 as u64;
+        let record = identity.low ^ event.time.0 as u64;
         self.digest = (self.digest.rotate_left(5) ^ record).wrapping_mul(DIGEST_MULTIPLIER);
         self.advance(event.time, arrived.at);
         self.fold.rows.counts.received += 1;
@@ -231,28 +232,37 @@ impl Partition {
         self.fold.exposure.close_until(target, &mut self.devices, &mut self.fold.rows);
         let day = |at_ms: i64| time_of(at_ms).day();
         if day(before) != day(target) {
-            self.fold.prune(self.progress.closed_until());
+            // What follows may yet tell of silences up to now.
+            self.fold.prune(self.certain);
         }
     }
 
-    /// Counts the silences whose lag is over: in the window and group in which the time at risk
-    /// ended, evaluated now.
+    /// Counts the silences whose lag is over, and decides who has come back.
     fn fire_silences(&mut self) {
         let certain_ms = (self.certain - self.fold.lag.value()).as_millis();
-        while let Some((at, group, end_ms)) = self.fold.exposure.next_silent(certain_ms) {
-            let (signal, time) = (Signal::Silence, time_of(end_ms));
-            let onset = Onset {
-                place: self.place(time),
-                ring: group.ring,
-                scope: ScopeId::Set(group.set),
-                signal,
-            };
-            let quiet = self.fold.silence_quiet_period;
-            let affected = self.fold.onsets.affected(at, signal, time, quiet);
-            let sums = SignalSums::one(affected, 1, time);
-            let names = &self.devices.get(at).names;
-            self.fold.rows.signal(onset, &names[..self.fold.cohort_count], sums);
+        while let Some(silent) = self.fold.exposure.absences.next_short(certain_ms) {
+            self.count_silence(silent, Signal::Silence, self.fold.silence_quiet_period);
         }
+        let learned_ms = (self.certain - self.fold.lag.learned()).as_millis();
+        while let Some(silent) = self.fold.exposure.absences.next_learned(learned_ms) {
+            self.count_silence(silent, Signal::SilenceLearned, self.fold.quiet_period);
+        }
+        let closed_until = self.progress.closed_until();
+        self.fold.returns.decide(certain_ms, &mut self.fold.rows, |window_ms| {
+            let window = time_of(window_ms);
+            Place { window, evaluated: window.max(closed_until) }
+        });
+    }
+
+    /// A silence counts in the window and group in which the time at risk ended, evaluated now.
+    fn count_silence(&mut self, silent: Silent, signal: Signal, quiet: Span) {
+        let Silent { at, group, end_ms } = silent;
+        let time = time_of(end_ms);
+        let (place, scope) = (self.place(time), ScopeId::Set(group.set));
+        let affected = self.fold.onsets.affected(self.fold.user(at), signal, time, quiet);
+        let names = &self.devices.get(at).names[..self.fold.cohort_count];
+        let onset = Onset { place, ring: group.ring, scope, signal };
+        self.fold.rows.signal(onset, names, SignalSums::one(affected, 1, time));
     }
 
     /// The window of a time, and where it is evaluated.
@@ -267,8 +277,14 @@ impl Partition {
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod measures;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod restart;
+#[cfg(test)]
+mod returns;
+#[cfg(test)]
+mod silence;
 #[cfg(test)]
 mod tests;

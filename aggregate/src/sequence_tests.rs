@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
-use crate::device::{Group, Sign};
+use crate::device::{Group, Identity, Sign};
 
 const RANGES_MAX: usize = 3;
 
@@ -80,7 +80,7 @@ impl Model {
 fn check(offers: &[(u64, i64)]) {
     let mut model = Model { newest_ms: i64::MIN, ..Model::default() };
     let mut sequences = Sequences::new(NumberHash::new([1, 2]), RANGES_MAX);
-    let mut device = Device::new([0; 2], Group::default());
+    let mut device = Device::new(Identity::default(), Group::default());
     for (step, &(seq, at_ms)) in offers.iter().enumerate() {
         let seen = sequences.offer(&mut device, 7, seq, at_ms);
         device.note(at_ms, Sign::None);
@@ -104,7 +104,7 @@ fn every_short_history_agrees_with_the_model() {
 #[test]
 fn the_end_of_the_range_of_seq_is_no_special_case() {
     let mut sequences = Sequences::new(NumberHash::new([1, 2]), RANGES_MAX);
-    let mut device = Device::new([0; 2], Group::default());
+    let mut device = Device::new(Identity::default(), Group::default());
     for (seq, expected) in [
         (u64::MAX - 200, Seen::New),
         (u64::MAX, Seen::New),

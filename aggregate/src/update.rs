@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 
-use schemas::Signal;
 use schemas::delta::Transition;
 use schemas::event::{Body, UpdateState};
+use schemas::{DurationSignal, Signal};
 
 use crate::accumulate::{Onset, ScopeId, SignalSums};
 use crate::device::{Device, SlotNames};
@@ -30,7 +30,7 @@ impl Fold {
         (device, at): (&mut Device, u32),
         record: &Record<'_>,
         names: &SlotNames,
-        (text, state): (&str, UpdateState),
+        (text, state, duration_ms): (&str, UpdateState, Option<u64>),
     ) -> SetId {
         let change = self.labels.changes.id(text, NameId::NONE);
         self.transition((at, change), record, names);
@@ -49,6 +49,11 @@ impl Fold {
             UpdateState::RolledBack => sums.rollbacks += 1,
             _ => {}
         }
+        if let (UpdateState::Installed, Some(duration_ms)) = (state, duration_ms) {
+            let scoped = (record.place, record.ring, ScopeId::Change(change));
+            self.rows.measures.duration(scoped, DurationSignal::Install, duration_ms);
+        }
+        let sums = self.rows.change(record.place, record.ring, change);
         match ended {
             Some(Attempt::Succeeded) => sums.attempts_succeeded += 1,
             Some(Attempt::Failed) => {
@@ -97,6 +102,23 @@ impl Fold {
             build,
             model,
         });
+    }
+}
+
+/// What an update record means to the attempt that is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Attempts {
+    Begins,
+    Ends,
+}
+
+/// An attempt, for coming back, is an update record from `installing` on, until a newer one.
+pub(crate) const fn attempt(state: UpdateState) -> Option<Attempts> {
+    use UpdateState as S;
+    match state {
+        S::Offered | S::Downloading | S::Downloaded => None,
+        S::Installing | S::RestartPending | S::Installed | S::Failed => Some(Attempts::Begins),
+        S::RolledBack | S::Uninstalled => Some(Attempts::Ends),
     }
 }
 

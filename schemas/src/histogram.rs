@@ -24,6 +24,8 @@ pub struct Histogram {
 }
 
 impl Histogram {
+    pub const EMPTY: Self = Self { le: Vec::new(), n: Vec::new() };
+
     /// The histogram with these buckets; `None` unless each is one, in order, and holds something.
     pub fn new(le: &[i64], n: &[i64]) -> Option<Self> {
         let is_bucket = |&le: &i64| (0..1 << 62).contains(&le) && bucket_le(le as u64) == le;
@@ -41,6 +43,17 @@ impl Histogram {
     pub fn add(&mut self, other: &Self) {
         self.le.reserve(other.le.len());
         other.buckets().for_each(|(le, n)| self.add_bucket(le, n));
+    }
+
+    /// What was counted here beyond what `old` has; `None` if `old` has what this has not.
+    pub fn less(&self, old: &Self) -> Option<Self> {
+        let mut rest = self.clone();
+        for (le, n) in old.buckets() {
+            let at = rest.le.binary_search(&le).ok()?;
+            rest.n[at] = rest.n[at].checked_sub(n).filter(|&left| left >= 0)?;
+        }
+        let (le, n) = rest.buckets().filter(|&(_, n)| n > 0).unzip();
+        Some(Self { le, n })
     }
 
     fn add_bucket(&mut self, le: i64, n: i64) {
@@ -107,6 +120,9 @@ mod tests {
         sum.add(&of(&[1, 901, 80_000]));
         assert_eq!(sum, of(&[1, 5, 5, 900, 901, 70_000, 80_000]));
         assert_eq!((sum.count(), sum.le()[0], sum.n()[1]), (7, 1, 2));
+        let rest = sum.less(&of(&[5, 80_000])).unwrap();
+        assert_eq!(rest, of(&[1, 5, 900, 901, 70_000]));
+        assert_eq!((rest.less(&of(&[80_000])), sum.less(&sum)), (None, Some(Histogram::EMPTY)));
         assert_eq!(Histogram::new(sum.le(), sum.n()), Some(sum));
     }
 

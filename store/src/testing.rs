@@ -14,11 +14,14 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use schemas::delta::{
-    ChangeDelta, HealthDelta, Place, RegistryDelta, Scope, SignalDelta, SupportDelta, Transition,
+    ChangeDelta, CohortDelta, DurationDelta, HealthDelta, Place, RegistryDelta, ReturnDelta, Scope,
+    SignalDelta, SignatureDelta, SketchDelta, SupportDelta, Transition,
 };
 use schemas::event::UpdateState;
 use schemas::reject::{RejectedRow, Stage};
-use schemas::{ChangeSet, Counts, Dataset, Delta, Input, Signal, Timestamp};
+use schemas::{
+    ChangeSet, Counts, Dataset, Delta, DurationSignal, Histogram, Input, Signal, Timestamp,
+};
 
 use crate::journal::EntryParts;
 
@@ -172,20 +175,98 @@ fn support() -> impl Strategy<Value = SupportDelta> {
     })
 }
 
+fn scope() -> impl Strategy<Value = Scope> {
+    prop_oneof![set().prop_map(Scope::Set), name().prop_map(Scope::Change)]
+}
+
+fn duration() -> impl Strategy<Value = DurationDelta> {
+    let signal = (0..DurationSignal::ALL.len()).prop_map(|number| DurationSignal::ALL[number]);
+    let values = vec(0_u64..1 << 41, 0..5);
+    (place(), name(), scope(), signal, values).prop_map(|(place, ring, scope, signal, values)| {
+        let mut histogram = Histogram::default();
+        values.into_iter().for_each(|value| histogram.record(value));
+        DurationDelta { place, ring, scope, signal, histogram }
+    })
+}
+
+fn returns() -> impl Strategy<Value = ReturnDelta> {
+    (place(), name(), scope(), any::<[i64; 2]>()).prop_map(
+        |(place, ring, scope, [trials, failed])| ReturnDelta { place, ring, scope, trials, failed },
+    )
+}
+
+fn signature() -> impl Strategy<Value = SignatureDelta> {
+    let signal = (0..Signal::ALL.len()).prop_map(|number| Signal::ALL[number]);
+    (place(), (name(), name()), set(), signal, any::<i64>(), option::of(time())).prop_map(
+        |(place, (ring, signature), set, signal, affected_devices, first_affected_at)| {
+            SignatureDelta {
+                place,
+                ring,
+                set,
+                signal,
+                signature,
+                affected_devices,
+                first_affected_at,
+            }
+        },
+    )
+}
+
+fn cohort() -> impl Strategy<Value = CohortDelta> {
+    (place(), name(), set(), option::of((name(), name())), any::<[i64; 2]>()).prop_map(
+        |(place, ring, set, cohort, [devices_active, at_risk_ms])| CohortDelta {
+            hour: place.window,
+            evaluated: place.evaluated,
+            ring,
+            set,
+            cohort,
+            devices_active,
+            at_risk_ms,
+        },
+    )
+}
+
+fn sketch() -> impl Strategy<Value = SketchDelta> {
+    (time(), name(), set(), vec(any::<u32>(), 0..5))
+        .prop_map(|(hour, ring, set, coupons)| SketchDelta { hour, ring, set, coupons })
+}
+
 /// Rows of every kind, most kinds sometimes absent.
 pub(crate) fn delta() -> impl Strategy<Value = Delta> {
-    (
-        vec(health(), 0..4),
-        vec(change(), 0..4),
-        vec(signal(), 0..4),
+    let counts = (vec(health(), 0..4), vec(change(), 0..4), vec(signal(), 0..4));
+    let records = (
         vec(transition(), 0..4),
         vec(rejected(), 0..4),
         vec(registry(), 0..3),
         vec(support(), 0..3),
+    );
+    let measures = (
+        vec(duration(), 0..3),
+        vec(returns(), 0..3),
+        vec(signature(), 0..3),
+        vec(cohort(), 0..3),
+        vec(sketch(), 0..3),
+    );
+    (counts, records, measures).prop_map(
+        |(
+            (health, changes, signals),
+            (transitions, rejected, registry, support),
+            (durations, returns, signatures, cohorts, sketches),
+        )| Delta {
+            health,
+            changes,
+            signals,
+            durations,
+            returns,
+            signatures,
+            cohorts,
+            sketches,
+            transitions,
+            rejected,
+            registry,
+            support,
+        },
     )
-        .prop_map(|(health, changes, signals, transitions, rejected, registry, support)| {
-            Delta { health, changes, signals, transitions, rejected, registry, support }
-        })
 }
 
 /// Rows of the dataset `rejected`, one per offset.

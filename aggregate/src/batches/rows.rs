@@ -1,10 +1,8 @@
-//! One row of each dataset that is written so far, as cells in column order.
-//!
-//! Not yet: `ring_devices`, and the histogram columns of `ring_health`, which stay NULL.
+//! One row of each dataset, as cells in column order.
 
 use schemas::delta::Transition;
 use schemas::reject::RejectedRow;
-use schemas::{Alert, Dataset, Stream, Timestamp};
+use schemas::{Alert, Dataset, DurationSignal, Histogram, Stream, Timestamp};
 use serde::Serialize;
 
 use super::{Cell, Tables};
@@ -26,9 +24,6 @@ pub(crate) mod health {
     pub(crate) const RECORDS: usize = 10;
     pub(crate) const DUPLICATES: usize = 11;
 }
-
-/// `install_ms`, `boot_ms`, `signin_ms`: two lists each.
-const HISTOGRAM_COLUMNS: usize = 6;
 
 /// One row of a dataset of windows: its key but for the signal, and its `N` counts.
 #[derive(Clone, Copy, Debug)]
@@ -60,10 +55,20 @@ impl<'a, const N: usize> WindowRow<'a, N> {
     }
 }
 
-pub(crate) fn health_row(tables: &mut Tables, row: &WindowRow<'_, { health::CELLS }>) {
-    let cells = row.key().into_iter().chain(row.counts()).chain([Cell::Null; HISTOGRAM_COLUMNS]);
-    let cells = cells.chain([Cell::Count(row.revision)]);
-    tables.push(Dataset::RingHealth, row.span.0, cells);
+/// `durations` in the order of the columns: `install_ms`, `boot_ms`, `signin_ms`.
+pub(crate) fn health_row(
+    tables: &mut Tables,
+    row: &WindowRow<'_, { health::CELLS }>,
+    durations: &[Histogram; DurationSignal::ALL.len()],
+) {
+    let lists = durations.iter().flat_map(|histogram| {
+        [histogram.le(), histogram.n()].map(|list| match list {
+            [] => Cell::Null,
+            list => Cell::Counts(list),
+        })
+    });
+    let cells = row.key().into_iter().chain(row.counts()).chain(lists);
+    tables.push(Dataset::RingHealth, row.span.0, cells.chain([Cell::Count(row.revision)]));
 }
 
 pub(crate) fn signal_row(

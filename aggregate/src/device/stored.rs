@@ -3,7 +3,8 @@
 //! Millions of devices are stored and loaded at a time; a general format takes several times as
 //! long, and saves little: identities are random, and most numbers large.
 
-use super::{Device, Gap, Group, Life, SLOTS_MAX};
+use super::{Device, Gap, Group, Identity, Life, SLOTS_MAX};
+use crate::gaps::Gaps;
 use crate::intern::NameId;
 use crate::sets::SetId;
 
@@ -20,20 +21,24 @@ pub(crate) fn bytes(device: &Device) -> [u8; BYTES] {
         rest = after;
     };
     let Group { ring, set } = device.group();
-    let [low, high] = device.identity;
-    for number in [low, high, device.seq, device.seq_bits] {
+    let Identity { low, high } = device.identity();
+    for number in [low, device.seq, device.seq_bits] {
         put(&number.to_le_bytes());
     }
-    for time_ms in [device.newest_ms, device.from_ms, device.until_ms, device.boot_ms] {
+    for time_ms in [device.newest_ms, device.from_ms, device.until_ms] {
         put(&time_ms.to_le_bytes());
     }
-    let lengths = [device.boot_gap_ms, device.gap_ms, device.sign_age_ms, device.interval_s];
-    for number in lengths.into_iter().chain([device.timer]) {
+    let lengths = [device.boot_age_ms, device.boot_gap_ms, device.gap_ms, device.sign_age_ms];
+    let others = [device.interval_s, device.due_s, device.timer];
+    for number in [high].into_iter().chain(lengths).chain(others) {
         put(&number.to_le_bytes());
     }
-    for id in [set.0, device.attempt.0].into_iter().chain(device.names.map(|name| name.0)) {
+    for id in
+        [set.0, device.attempt.0, device.tried.0].into_iter().chain(device.names.map(|name| name.0))
+    {
         put(&id.to_le_bytes());
     }
+    put(&device.gaps.0);
     put(&[ring, device.seq_unborn, device.life as u8, device.gap as u8]);
     bytes
 }
@@ -41,23 +46,26 @@ pub(crate) fn bytes(device: &Device) -> [u8; BYTES] {
 /// The device that the bytes stand for; `None` if they stand for none.
 pub(crate) fn device(mut bytes: &[u8]) -> Option<Device> {
     let rest = &mut bytes;
-    let identity = [u64::from_le_bytes(take(rest)?), u64::from_le_bytes(take(rest)?)];
-    let mut device = Device::new(identity, Group::default());
-    for number in [&mut device.seq, &mut device.seq_bits] {
-        *number = u64::from_le_bytes(take(rest)?);
-    }
-    let times = [&mut device.newest_ms, &mut device.from_ms];
-    for time_ms in times.into_iter().chain([&mut device.until_ms, &mut device.boot_ms]) {
+    let low = u64::from_le_bytes(take(rest)?);
+    let [seq, seq_bits] = [u64::from_le_bytes(take(rest)?), u64::from_le_bytes(take(rest)?)];
+    let mut times_ms = [0; 3];
+    for time_ms in &mut times_ms {
         *time_ms = i64::from_le_bytes(take(rest)?);
     }
-    let lengths = [&mut device.boot_gap_ms, &mut device.gap_ms, &mut device.sign_age_ms];
-    for number in lengths.into_iter().chain([&mut device.interval_s, &mut device.timer]) {
+    let high = u32::from_le_bytes(take(rest)?);
+    let mut device = Device::new(Identity { low, high }, Group::default());
+    (device.seq, device.seq_bits) = (seq, seq_bits);
+    [device.newest_ms, device.from_ms, device.until_ms] = times_ms;
+    let lengths = [&mut device.boot_age_ms, &mut device.boot_gap_ms, &mut device.gap_ms];
+    let others = [&mut device.interval_s, &mut device.due_s, &mut device.timer];
+    for number in lengths.into_iter().chain([&mut device.sign_age_ms]).chain(others) {
         *number = u32::from_le_bytes(take(rest)?);
     }
     let set = SetId(u16::from_le_bytes(take(rest)?));
-    for id in [&mut device.attempt].into_iter().chain(&mut device.names) {
+    for id in [&mut device.attempt, &mut device.tried].into_iter().chain(&mut device.names) {
         *id = NameId(u16::from_le_bytes(take(rest)?));
     }
+    device.gaps = Gaps(take(rest)?);
     let [ring, seq_unborn, life, gap] = take(rest)?;
     device.set_group(Group { ring, set });
     device.seq_unborn = seq_unborn;

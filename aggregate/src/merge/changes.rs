@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use schemas::delta::RegistryDelta;
+use schemas::delta::{RegistryDelta, Scope};
 use schemas::{ChangeRecord, ChangeStatus, ChangeType, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -54,6 +54,14 @@ impl Changes {
         if known.tracked_from.is_none_or(|from| window < from) {
             known.tracked_from = Some(window);
             self.lowered = Some(self.lowered.map_or(window, |lowered| lowered.min(window)));
+        }
+    }
+
+    /// The same for every change that a row's scope names.
+    pub(super) fn seen_in(&mut self, scope: &Scope, window: Timestamp) {
+        match scope {
+            Scope::Change(change) => self.seen(change, window),
+            Scope::Set(set) => set.iter().for_each(|change| self.seen(change, window)),
         }
     }
 

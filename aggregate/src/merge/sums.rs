@@ -16,6 +16,7 @@ use std::sync::Arc;
 use schemas::delta::Scope;
 use serde::{Deserialize, Serialize};
 
+use super::cells::Cells;
 use super::stored::{self, Known};
 use crate::state::{Reader, StateError, Writer};
 
@@ -35,15 +36,6 @@ impl Arm {
     }
 }
 
-/// What the cells of a dataset mean to the expansion.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Rules {
-    /// Cells that stand in rows without a change only.
-    pub whole_only: &'static [usize],
-    /// The cell summed in milliseconds and written in whole seconds.
-    pub millis: Option<usize>,
-}
-
 /// Key of a row within its window, in the order of the file: change NULL first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct RowKey<'a, D> {
@@ -53,20 +45,20 @@ pub(super) struct RowKey<'a, D> {
     pub detail: &'a D,
 }
 
-type Rows<'a, D, const N: usize> = BTreeMap<RowKey<'a, D>, [i64; N]>;
+type Rows<'a, D, C> = BTreeMap<RowKey<'a, D>, C>;
 
 /// Ring, scope and what else the dataset is keyed by.
 pub(super) type Key<D> = (Arc<str>, Scope, D);
 
 /// Sums by key.
 #[derive(Debug)]
-struct Sums<D, const N: usize>(BTreeMap<Key<D>, [i64; N]>);
+struct Sums<D, C>(BTreeMap<Key<D>, C>);
 
 /// One window in one dataset: what is in the files, and what has come since.
 #[derive(Debug)]
-pub(super) struct Sheet<D, const N: usize> {
-    written: Sums<D, N>,
-    fresh: Sums<D, N>,
+pub(super) struct Sheet<D, C> {
+    written: Sums<D, C>,
+    fresh: Sums<D, C>,
     revision: i64,
 }
 
@@ -79,41 +71,13 @@ pub(super) struct View<'a> {
     pub tracked_before: &'a [Arc<str>],
 }
 
-impl Rules {
-    fn of_change<const N: usize>(self, cells: &[i64; N]) -> [i64; N] {
-        let mut part = *cells;
-        self.whole_only.iter().for_each(|&cell| part[cell] = 0);
-        part
-    }
-
-    fn in_table<const N: usize>(self, cells: &[i64; N]) -> [i64; N] {
-        let mut table = *cells;
-        self.millis.iter().for_each(|&cell| table[cell] = cells[cell].div_euclid(1_000));
-        table
-    }
-
-    /// What of a finished window still matters to rows that arrive late: the time at risk, because
-    /// it is rounded.
-    fn settled<const N: usize>(self, cells: &[i64; N]) -> [i64; N] {
-        let mut rest = [0; N];
-        self.millis.iter().for_each(|&cell| rest[cell] = cells[cell]);
-        rest
-    }
-}
-
-fn add_cells<const N: usize>(sum: &mut [i64; N], cells: &[i64; N]) {
-    for (sum, cell) in sum.iter_mut().zip(cells) {
-        *sum += cell;
-    }
-}
-
-impl<D: Ord, const N: usize> Sums<D, N> {
+impl<D: Ord, C: Cells> Sums<D, C> {
     const fn new() -> Self {
         Self(BTreeMap::new())
     }
 
-    fn add(&mut self, key: Key<D>, cells: &[i64; N]) {
-        add_cells(self.0.entry(key).or_insert([0; N]), cells);
+    fn add(&mut self, key: Key<D>, cells: &C) {
+        self.0.entry(key).or_default().add(cells);
     }
 
     fn save<'a>(&'a self, known: &mut Known<'a, Key<D>>, out: &mut Writer)
@@ -123,7 +87,7 @@ impl<D: Ord, const N: usize> Sums<D, N> {
         out.put(&self.0.len());
         for (key, cells) in &self.0 {
             known.save(key, out);
-            stored::save_cells(cells, out);
+            cells.save(out);
         }
     }
 
@@ -131,27 +95,27 @@ impl<D: Ord, const N: usize> Sums<D, N> {
     where
         D: Clone + Deserialize<'b>,
     {
-        let row =
-            |from: &mut Reader<'b>| Ok((stored::load_key(known, from)?, stored::load_cells(from)?));
+        let row = |from: &mut Reader<'b>| Ok((stored::load_key(known, from)?, C::load(from)?));
         from.take_all(row).map(Self)
     }
 
     fn expand<'a>(
         &'a self,
-        rows: &mut Rows<'a, D, N>,
-        rules: Rules,
+        rows: &mut Rows<'a, D, C>,
         rings: &BTreeSet<Arc<str>>,
         tracked: &'a [Arc<str>],
     ) {
         for ((ring, scope, detail), cells) in &self.0 {
-            let mut add = |change: Option<&'a Arc<str>>, arm, cells: &[i64; N]| {
+            let mut add = |change: Option<&'a Arc<str>>, arm, cells: &C| {
                 let change = change.map(AsRef::as_ref);
-                let row = rows.entry(RowKey { change, ring, arm, detail }).or_insert([0; N]);
-                add_cells(row, cells);
+                rows.entry(RowKey { change, ring, arm, detail }).or_default().add(cells);
             };
             add(None, None, cells);
-            let part = rules.of_change(cells);
-            if part == [0; N] || !rings.contains(ring) {
+            if !rings.contains(ring) {
+                continue;
+            }
+            let part = cells.of_change();
+            if part == C::default() {
                 continue;
             }
             match scope {
@@ -167,7 +131,7 @@ impl<D: Ord, const N: usize> Sums<D, N> {
     }
 }
 
-impl<D: Ord, const N: usize> Sheet<D, N> {
+impl<D: Ord, C: Cells> Sheet<D, C> {
     /// A window whose first rows will carry `revision`.
     pub(super) const fn new(revision: i64) -> Self {
         Self { written: Sums::new(), fresh: Sums::new(), revision }
@@ -193,7 +157,7 @@ impl<D: Ord, const N: usize> Sheet<D, N> {
         Ok(Self { written: Sums::load(known, from)?, fresh: Sums::load(known, from)?, revision })
     }
 
-    pub(super) fn add(&mut self, ring: Arc<str>, scope: Scope, detail: D, cells: &[i64; N]) {
+    pub(super) fn add(&mut self, ring: Arc<str>, scope: Scope, detail: D, cells: &C) {
         self.fresh.add((ring, scope, detail), cells);
     }
 
@@ -203,26 +167,20 @@ impl<D: Ord, const N: usize> Sheet<D, N> {
     }
 
     /// Hands out the rows that make the files right again, in key order.
-    pub(super) fn cut(
-        &mut self,
-        rules: Rules,
-        view: View<'_>,
-        mut row: impl FnMut(&RowKey<'_, D>, i64, [i64; N]),
-    ) {
+    pub(super) fn cut(&mut self, view: View<'_>, mut row: impl FnMut(&RowKey<'_, D>, i64, C)) {
         let (mut now, mut before) = (Rows::new(), Rows::new());
-        self.written.expand(&mut before, rules, view.rings, view.tracked_before);
-        self.written.expand(&mut now, rules, view.rings, view.tracked);
-        self.fresh.expand(&mut now, rules, view.rings, view.tracked);
+        self.written.expand(&mut before, view.rings, view.tracked_before);
+        self.written.expand(&mut now, view.rings, view.tracked);
+        self.fresh.expand(&mut now, view.rings, view.tracked);
         let mut rows = 0;
         for (key, cells) in &now {
-            let mut cells = rules.in_table(cells);
-            let old = before.get(key).map(|old| rules.in_table(old));
-            for (cell, old) in cells.iter_mut().zip(old.unwrap_or([0; N])) {
-                *cell -= old;
-                assert!(*cell >= 0, "a sum of the tables never decreases");
-            }
+            let old = before.get(key).map(C::in_table);
+            let cells = match &old {
+                Some(old) => cells.in_table().since(old),
+                None => cells.in_table(),
+            };
             // A row of zeros is news where its devices were at risk for less than a second.
-            if old.is_none() || cells != [0; N] {
+            if old.is_none() || cells != C::default() {
                 row(key, self.revision, cells);
                 rows += 1;
             }
@@ -234,10 +192,10 @@ impl<D: Ord, const N: usize> Sheet<D, N> {
     }
 
     /// Forgets of a finished window what no later row depends on.
-    pub(super) fn settle(&mut self, rules: Rules) {
+    pub(super) fn settle(&mut self) {
         self.written.0.retain(|_, cells| {
-            *cells = rules.settled(cells);
-            *cells != [0; N]
+            *cells = cells.settled();
+            *cells != C::default()
         });
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use schemas::Dataset;
+use schemas::{Dataset, Histogram};
 
 use super::*;
 
@@ -34,6 +34,14 @@ proptest! {
         let run = collect(&world, &scheme, WINDOWS_MAX);
         prop_assert_eq!(&run.health, &model::health(&world));
         prop_assert_eq!(&run.signals, &model::signals(&world));
+        prop_assert_eq!(&run.durations, &model::durations(&world));
+        if !run.windows.is_empty() {
+            let signatures = run.windows.iter().flat_map(|(totals, ..)| totals.signatures.values());
+            let affected: i64 = signatures.map(|onsets| onsets.affected).sum();
+            prop_assert_eq!(affected, model::signatures(&world));
+            let durations = run.windows.iter().flat_map(|(totals, ..)| totals.durations.values());
+            prop_assert_eq!(durations.map(Histogram::count).sum::<i64>(), model::reported(&world));
+        }
     }
 
     #[test]

@@ -13,16 +13,13 @@ use schemas::delta::ChangeSet;
 use schemas::{Signal, Span, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::cells::{HealthCells, SignalCells};
 use super::changes::Changes;
 use super::stored::{self, Known};
-use super::sums::{Arm, RowKey, Rules, Sheet, View};
+use super::sums::{Arm, RowKey, Sheet, View};
 use crate::batches::Tables;
-use crate::batches::rows::{WindowRow, health, health_row, signal_row};
+use crate::batches::rows::{WindowRow, health_row, signal_row};
 use crate::state::{Reader, StateError, Writer};
-
-const HEALTH: Rules =
-    Rules { whole_only: &[health::RECORDS, health::DUPLICATES], millis: Some(health::AT_RISK_MS) };
-const SIGNALS: Rules = Rules { whole_only: &[], millis: None };
 
 /// A signal, and key and value of a cohort.
 pub(super) type Detail = (ByName, Option<(Arc<str>, Arc<str>)>);
@@ -58,8 +55,8 @@ pub(super) struct Windows {
 
 #[derive(Debug)]
 pub(super) struct Window {
-    pub(super) health: Sheet<(), { health::CELLS }>,
-    pub(super) signals: Sheet<Detail, 2>,
+    pub(super) health: Sheet<(), HealthCells>,
+    pub(super) signals: Sheet<Detail, SignalCells>,
     /// Changes with arms in it at its last cut.
     tracked: ChangeSet,
 }
@@ -141,8 +138,8 @@ impl Windows {
             self.open.pop_first();
             changes.finish(end);
             if let Some(window) = self.by_start.get_mut(&start) {
-                window.health.settle(HEALTH);
-                window.signals.settle(SIGNALS);
+                window.health.settle();
+                window.signals.settle();
             }
         }
         self.forget();
@@ -186,10 +183,10 @@ impl Window {
     ) {
         let tracked = changes.tracked(span.0);
         let view = View { rings, tracked: &tracked, tracked_before: &self.tracked };
-        self.health.cut(HEALTH, view, |key, revision, cells| {
-            health_row(tables, &window_row(span, key, changes, revision, cells));
+        self.health.cut(view, |key, revision, HealthCells { counts, durations }| {
+            health_row(tables, &window_row(span, key, changes, revision, counts), &durations);
         });
-        self.signals.cut(SIGNALS, view, |key, revision, cells| {
+        self.signals.cut(view, |key, revision, cells| {
             let (ByName(signal), cohort) = key.detail;
             let cohort = cohort.as_ref().map(|(key, value)| (key.as_ref(), value.as_ref()));
             signal_row(

@@ -5,7 +5,9 @@ use std::fmt::Debug;
 
 use schemas::delta::{Place, Scope};
 use schemas::event::{BootReason, Lifecycle, UpdateState};
-use schemas::{Body, COHORTS_MAX, Counts, Delta, Event, Signal, Span, Timestamp};
+use schemas::{
+    Body, COHORTS_MAX, Counts, Delta, DurationSignal, Event, Histogram, Signal, Span, Timestamp,
+};
 
 use super::{Applied, Arrived, Partition};
 use crate::config::{FoldConfig, tests::config};
@@ -99,6 +101,11 @@ pub(crate) struct Sums {
     pub(crate) changes: BTreeMap<(Place, String, String), [i64; 7]>,
     /// affected, events, seconds from [`START`] to the first affected (`i64::MAX`: none).
     pub(crate) signals: BTreeMap<SignalKey, [i64; 3]>,
+    pub(crate) durations: BTreeMap<(Place, String, Scope, DurationSignal), Histogram>,
+    /// Affected devices by ring, signal and signature.
+    pub(crate) signatures: BTreeMap<(String, Signal, String), i64>,
+    /// Trials and failures by ring and scope.
+    pub(crate) returns: BTreeMap<(String, Scope), [i64; 2]>,
     pub(crate) pseudonyms: Vec<String>,
     pub(crate) counts: Counts,
 }
@@ -130,6 +137,27 @@ impl Sums {
             let first_s = row.first_affected_at.map(|at| (at - START).0 / 1_000_000);
             sums[2] = sums[2].min(first_s.unwrap_or(i64::MAX));
         }
+        for row in &delta.durations {
+            let key = (row.place, row.ring.to_string(), row.scope.clone(), row.signal);
+            self.durations.entry(key).or_default().add(&row.histogram);
+        }
+        for row in &delta.returns {
+            assert!(row.failed <= row.trials && row.trials > 0, "{row:?}");
+            let key = (row.ring.to_string(), row.scope.clone());
+            plus(self.returns.entry(key).or_default(), &[row.trials, row.failed]);
+        }
+        ascending(delta.returns.iter().map(|row| (row.place, &row.ring, &row.scope)));
+        for row in &delta.signatures {
+            let key = (row.ring.to_string(), row.signal, row.signature.to_string());
+            *self.signatures.entry(key).or_default() += row.affected_devices;
+        }
+        ascending(delta.durations.iter().map(|row| (row.place, &row.ring, &row.scope, row.signal)));
+        ascending(
+            delta
+                .signatures
+                .iter()
+                .map(|row| (row.place, &row.ring, &row.set, row.signal, &row.signature)),
+        );
         self.pseudonyms.extend(delta.transitions.iter().map(|row| row.device.clone()));
         ascending(delta.health.iter().map(|row| (row.place, &row.ring, &row.set)));
         ascending(delta.changes.iter().map(|row| (row.place, &row.ring, &row.change)));

@@ -35,6 +35,8 @@ fn tight_config() -> FoldConfig {
         missing_ranges_max: 2,
         late_windows_max: 5,
         onsets_max: 6,
+        signatures_max: 2,
+        signature_onsets_max: 3,
         ..FoldLimits::default()
     };
     FoldConfig { limits, ..config() }
@@ -61,7 +63,7 @@ fn body<'a>(step: &Step) -> Body<'a> {
         0..=2 => heartbeat(60 + 200 * step.name as u32),
         3 => boot(BootReason::Crash),
         4 => fault(Signal::OsCrash, 2),
-        5 => fault(Signal::AppHang, 1),
+        5 => Body::Fault { kind: Signal::AppHang, signature: Some(change), count: 1 },
         6 | 7 => update(change, UpdateState::Installing),
         8 => update(change, UpdateState::Installed),
         9 => update(change, UpdateState::RolledBack),

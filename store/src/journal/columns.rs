@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, Int64Array, ListArray, ListBuilder, RecordBatch,
-    StringArray, StringBuilder,
+    Array, ArrayRef, AsArray, BinaryArray, Int64Array, Int64Builder, ListArray, ListBuilder,
+    RecordBatch, StringArray, StringBuilder,
 };
 use arrow::datatypes::{DataType, Int64Type};
 use schemas::ChangeSet;
@@ -72,6 +72,16 @@ impl Columns {
         self.with(name, builder.finish())
     }
 
+    pub(super) fn int_lists<'a>(
+        self,
+        name: &'static str,
+        values: impl Iterator<Item = &'a [i64]>,
+    ) -> Self {
+        let mut builder = ListBuilder::new(Int64Builder::new());
+        values.for_each(|list| builder.append_value(list.iter().copied().map(Some)));
+        self.with(name, builder.finish())
+    }
+
     fn with(mut self, name: &'static str, array: impl Array + 'static) -> Self {
         self.0.push((name, Arc::new(array)));
         self
@@ -125,12 +135,25 @@ impl<'a> Table<'a> {
         self.full(name)
     }
 
+    pub(super) fn lists(&self, name: &str) -> Result<&'a ListArray, Fault> {
+        self.full(name)
+    }
+
     pub(super) fn optional_sets(&self, name: &str) -> Result<&'a ListArray, Fault> {
         let lists: &ListArray = self.typed(name)?;
         match lists.values().as_string_opt::<i32>() {
             Some(names) if names.null_count() == 0 => Ok(lists),
             _ => Err(format!("column {name} has another type")),
         }
+    }
+}
+
+/// The numbers of one list of a column of lists.
+pub(super) fn ints_at(lists: &ListArray, row: usize) -> Result<Int64Array, Fault> {
+    let items = lists.value(row);
+    match items.as_primitive_opt::<Int64Type>() {
+        Some(ints) if ints.null_count() == 0 && lists.is_valid(row) => Ok(ints.clone()),
+        _ => Err(format!("row {row} has another list than one of numbers")),
     }
 }
 

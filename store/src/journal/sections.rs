@@ -15,6 +15,8 @@ use schemas::{ChangeSet, Delta, Signal, Timestamp};
 
 use super::columns::{Columns, Fault, Names, Table, int_at, text_at};
 
+mod measures;
+
 const HEALTH: u8 = 1;
 const CHANGES: u8 = 2;
 const SIGNALS: u8 = 3;
@@ -22,6 +24,11 @@ const TRANSITIONS: u8 = 4;
 const REJECTED: u8 = 5;
 const REGISTRY: u8 = 6;
 const SUPPORT: u8 = 7;
+const DURATIONS: u8 = 8;
+const RETURNS: u8 = 9;
+const SIGNATURES: u8 = 10;
+const COHORTS: u8 = 11;
+const SKETCHES: u8 = 12;
 
 /// The sections of a delta, in the order of their tags.
 pub(super) fn batches(delta: &Delta) -> Vec<(u8, RecordBatch)> {
@@ -33,6 +40,11 @@ pub(super) fn batches(delta: &Delta) -> Vec<(u8, RecordBatch)> {
         (REJECTED, rejected_batch(&delta.rejected)),
         (REGISTRY, registry_batch(&delta.registry)),
         (SUPPORT, support_batch(&delta.support)),
+        (DURATIONS, measures::durations_batch(&delta.durations)),
+        (RETURNS, measures::returns_batch(&delta.returns)),
+        (SIGNATURES, measures::signatures_batch(&delta.signatures)),
+        (COHORTS, measures::cohorts_batch(&delta.cohorts)),
+        (SKETCHES, measures::sketches_batch(&delta.sketches)),
     ];
     sections.retain(|(_, batch)| batch.num_rows() > 0);
     sections
@@ -54,6 +66,11 @@ pub(super) fn read(
         REJECTED => delta.rejected = rejected_rows(&table)?,
         REGISTRY => delta.registry = registry_rows(&table)?,
         SUPPORT => delta.support = support_rows(&table)?,
+        DURATIONS => delta.durations = measures::durations_rows(&table, names)?,
+        RETURNS => delta.returns = measures::returns_rows(&table, names)?,
+        SIGNATURES => delta.signatures = measures::signatures_rows(&table, names)?,
+        COHORTS => delta.cohorts = measures::cohorts_rows(&table, names)?,
+        SKETCHES => delta.sketches = measures::sketches_rows(&table, names)?,
         other => return Err(format!("section {other} is unknown to this version")),
     }
     Ok(())
@@ -74,7 +91,7 @@ fn placed(places: impl Iterator<Item = Place> + Clone) -> Columns {
 
 fn places(table: &Table<'_>) -> Result<impl Fn(usize) -> Place, Fault> {
     let (windows, evaluated) = (table.ints("window_us")?, table.ints("evaluated_us")?);
-    Ok(|row| Place { window: Timestamp(windows[row]), evaluated: Timestamp(evaluated[row]) })
+    Ok(|row: usize| Place { window: Timestamp(windows[row]), evaluated: Timestamp(evaluated[row]) })
 }
 
 fn rows<T>(table: &Table<'_>, row: impl FnMut(usize) -> Result<T, Fault>) -> Result<Vec<T>, Fault> {
@@ -193,19 +210,27 @@ fn change_of(scope: &Scope) -> Option<&str> {
     }
 }
 
+/// The scope of a row, from the columns `set` and `change`.
+fn scopes<'a>(
+    table: &Table<'a>,
+) -> Result<impl Fn(&mut Names, usize) -> Result<Scope, Fault> + use<'a>, Fault> {
+    let (sets, changes) = (table.optional_sets("set")?, table.optional_texts("change")?);
+    Ok(move |names: &mut Names, row| match text_at(changes, row) {
+        Some(change) => Ok(Scope::Change(names.name(change))),
+        None if sets.is_valid(row) => Ok(Scope::Set(names.set(sets.value(row).as_string()))),
+        None => Err(format!("row {row} has no scope")),
+    })
+}
+
 fn signals_rows(table: &Table<'_>, names: &mut Names) -> Result<Vec<SignalDelta>, Fault> {
     let (place, rings, signals) = (places(table)?, table.texts("ring")?, table.texts("signal")?);
-    let (sets, changes) = (table.optional_sets("set")?, table.optional_texts("change")?);
+    let scope = scopes(table)?;
     let keys = table.optional_texts("cohort_key")?;
     let values = table.optional_texts("cohort_value")?;
     let (affected, events) = (table.ints("affected_devices")?, table.ints("events")?);
     let first_affected = table.optional_ints("first_affected_us")?;
     rows(table, |row| {
-        let scope = match text_at(changes, row) {
-            Some(change) => Scope::Change(names.name(change)),
-            None if sets.is_valid(row) => Scope::Set(names.set(sets.value(row).as_string())),
-            None => return Err(format!("row {row} of the signals has no scope")),
-        };
+        let scope = scope(names, row)?;
         let cohort = text_at(keys, row).zip(text_at(values, row));
         Ok(SignalDelta {
             place: place(row),

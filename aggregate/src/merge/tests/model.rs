@@ -1,6 +1,6 @@
 //! The truth by brute force: every row of the tables from all deltas at once, by definition.
 
-use super::run::{Key, SignalKey};
+use super::run::{DurationKey, Key, SignalKey};
 use super::world::{CHANGES, LENGTH, RINGS, World};
 use super::*;
 
@@ -15,6 +15,9 @@ fn tracked_from(world: &World, change: &str) -> Option<Timestamp> {
             windows.extend((*row.change == *change).then_some(row.place.evaluated));
         }
         for row in &delta.signals {
+            windows.extend(holds(&row.scope, change).then_some(row.place.evaluated));
+        }
+        for row in &delta.durations {
             windows.extend(holds(&row.scope, change).then_some(row.place.evaluated));
         }
         for row in delta.registry.iter().filter(|row| row.change == change) {
@@ -83,6 +86,32 @@ pub(super) fn health(world: &World) -> BTreeMap<Key, [i64; health::CELLS]> {
         *sum != [0; health::CELLS]
     });
     sums
+}
+
+pub(super) fn durations(world: &World) -> BTreeMap<DurationKey, i64> {
+    let mut sums = BTreeMap::new();
+    for row in world.deltas().flat_map(|delta| &delta.durations) {
+        spread(world, row.place.window, &row.ring, &row.scope, |key| {
+            for (le, n) in row.histogram.buckets() {
+                *sums.entry((key.clone(), row.signal, le)).or_default() += n;
+            }
+        });
+    }
+    sums
+}
+
+/// Durations reported in configured rings.
+pub(super) fn reported(world: &World) -> i64 {
+    let rows = world.deltas().flat_map(|delta| &delta.durations);
+    let managed = rows.filter(|row| RINGS.contains(&&*row.ring));
+    managed.map(|row| row.histogram.count()).sum()
+}
+
+/// Affected devices over all signatures.
+pub(super) fn signatures(world: &World) -> i64 {
+    let rows = world.deltas().flat_map(|delta| &delta.signatures);
+    let managed = rows.filter(|row| RINGS.contains(&&*row.ring));
+    managed.map(|row| row.affected_devices).sum()
 }
 
 pub(super) fn signals(world: &World) -> BTreeMap<SignalKey, [i64; 2]> {

@@ -2,6 +2,7 @@
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
+use schemas::DurationSignal;
 use schemas::tables::Adds;
 
 use super::world::{LENGTH, STREAMS, World, config, stream};
@@ -16,10 +17,14 @@ pub(super) type Key = (Timestamp, Option<String>, String, Option<String>);
 /// The same, signal, cohort key and value.
 pub(super) type SignalKey = (Key, String, Option<String>, Option<String>);
 
+/// The same, kind, upper bound of a bucket.
+pub(super) type DurationKey = (Key, DurationSignal, i64);
+
 /// What came out: sums over all cuts without rows of zeros, and all windows.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Run {
     pub health: BTreeMap<Key, [i64; health::CELLS]>,
+    pub durations: BTreeMap<DurationKey, i64>,
     pub signals: BTreeMap<SignalKey, [i64; 2]>,
     pub row_counts: BTreeMap<Key, i64>,
     pub revisions: BTreeMap<(Dataset, Timestamp), Vec<i64>>,
@@ -97,6 +102,12 @@ impl Run {
         if set == Dataset::RingHealth {
             *self.row_counts.entry(key.clone()).or_default() += 1;
             add(self.health.entry(key.clone()).or_insert([0; health::CELLS]), &cells);
+            for &signal in DurationSignal::ALL {
+                let [le, n] = ["le", "n"].map(|list| list_at(batch, signal, list, row));
+                for (le, n) in le.into_iter().zip(n) {
+                    *self.durations.entry((key.clone(), signal, le)).or_default() += n;
+                }
+            }
             return (key, String::new(), None, None);
         }
         let key =
@@ -104,6 +115,15 @@ impl Run {
         add(self.signals.entry(key.clone()).or_insert([0; 2]), &cells);
         key
     }
+}
+
+/// One list of a histogram; NULL is empty.
+fn list_at(batch: &RecordBatch, signal: DurationSignal, list: &str, row: usize) -> Vec<i64> {
+    let column = batch.column_by_name(&format!("{}_{list}", signal.name())).unwrap();
+    if column.is_null(row) {
+        return Vec::new();
+    }
+    column.as_list::<i32>().value(row).as_primitive::<Int64Type>().values().to_vec()
 }
 
 fn add(sum: &mut [i64], cells: &[i64]) {

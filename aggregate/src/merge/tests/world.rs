@@ -1,8 +1,10 @@
 //! Random worlds that keep the promises of the journal.
 
-use schemas::delta::{ChangeDelta, ChangeSet, HealthDelta, RegistryDelta, SignalDelta};
+use schemas::delta::{
+    ChangeDelta, ChangeSet, DurationDelta, HealthDelta, RegistryDelta, SignalDelta, SignatureDelta,
+};
 use schemas::entry::{Counts, EntryHeader};
-use schemas::{Signal, StreamKind};
+use schemas::{DurationSignal, Histogram, Signal, StreamKind};
 
 use super::*;
 
@@ -47,11 +49,13 @@ impl World {
             let [kind, index, ..] = draw;
             let index = usize::from(index) % STREAMS;
             let mut delta = Delta::default();
-            match (kind % 8, index) {
+            match (kind % 11, index) {
                 (0 | 1, _) => closed[index] += i64::from(draw[2] % 3) + 1,
                 (_, 3) => delta.registry.push(registry(draw, offset as i64, closed[index])),
                 (2..=4, _) => delta.health.push(health(draw, closed[index])),
                 (5, _) => delta.changes.push(change(draw, closed[index])),
+                (8 | 9, _) => delta.durations.push(duration(draw, closed[index])),
+                (10, _) => delta.signatures.push(signature(draw, closed[index])),
                 _ => delta.signals.push(signal(draw, closed[index])),
             }
             streams[index].push(Step { delta, closed_until: minute(closed[index]) });
@@ -79,6 +83,8 @@ impl World {
                 last.delta.health.extend(step.delta.health.iter().cloned());
                 last.delta.changes.extend(step.delta.changes.iter().cloned());
                 last.delta.signals.extend(step.delta.signals.iter().cloned());
+                last.delta.durations.extend(step.delta.durations.iter().cloned());
+                last.delta.signatures.extend(step.delta.signatures.iter().cloned());
                 last.delta.registry.extend(step.delta.registry.iter().cloned());
             }
             let mut end = entry(stream(index), entries.len() as u64);
@@ -152,6 +158,35 @@ fn signal(draw: [u8; 6], closed: i64) -> SignalDelta {
         affected_devices,
         events,
         first_affected_at,
+    }
+}
+
+fn scope(b: u8, c: u8) -> Scope {
+    match c % 3 {
+        0 => Scope::Change(Arc::from(CHANGES[usize::from(c / 3 % 3)])),
+        _ => Scope::Set(set_of((b >> 2) % 8)),
+    }
+}
+
+fn duration(draw: [u8; 6], closed: i64) -> DurationDelta {
+    let [_, _, a, b, c, d] = draw;
+    let mut histogram = Histogram::default();
+    (0..=d % 3).for_each(|n| histogram.record(u64::from(d) * u64::from(n) * 7));
+    let signal = DurationSignal::ALL[usize::from(d % 3)];
+    DurationDelta { place: place(a, closed), ring: ring(b), scope: scope(b, c), signal, histogram }
+}
+
+fn signature(draw: [u8; 6], closed: i64) -> SignatureDelta {
+    let [_, _, a, b, c, d] = draw;
+    let place = place(a, closed);
+    SignatureDelta {
+        place,
+        ring: ring(b),
+        set: set_of((b >> 2) % 8),
+        signal: Signal::AppCrash,
+        signature: Arc::from(["a.exe", "b.exe"][usize::from(c % 2)]),
+        affected_devices: i64::from(d % 3) + 1,
+        first_affected_at: Some(Timestamp(place.window.0 + i64::from(d))),
     }
 }
 

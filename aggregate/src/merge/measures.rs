@@ -1,0 +1,64 @@
+//! What is measured beside counts: on its way to the detector, and durations into the tables.
+
+use std::sync::Arc;
+
+use schemas::Signal;
+use schemas::delta::{Delta, DurationDelta, ReturnDelta, Scope, SignatureDelta};
+
+use super::Merge;
+use super::cells::HealthCells;
+use super::windows::ByName;
+
+impl Merge {
+    pub(super) fn add_measures(&mut self, delta: &Delta) {
+        delta.durations.iter().for_each(|row| self.add_duration(row));
+        delta.returns.iter().for_each(|row| self.add_return(row));
+        delta.signatures.iter().for_each(|row| self.add_signature(row));
+    }
+
+    fn add_duration(&mut self, row: &DurationDelta) {
+        let (evaluated, _) = self.evaluation_of(row.place);
+        let (ring, scope) = (self.names.name(&row.ring), self.names.scope(&row.scope));
+        self.changes.seen_in(&scope, evaluated);
+        let totals = self.evaluation.window(evaluated);
+        if self.rings.contains(&ring) {
+            let key = (Arc::clone(&ring), scope.clone(), row.signal);
+            totals.durations.entry(key).or_default().add(&row.histogram);
+        }
+        let sheet = &mut self.windows.touch(row.place.window).health;
+        sheet.add(ring, scope, (), &HealthCells::of_duration(row.signal, &row.histogram));
+    }
+
+    /// Trials of every arm go to the detector; attempts that came to nothing are harm of their
+    /// change, and so in the tables.
+    fn add_return(&mut self, row: &ReturnDelta) {
+        let (evaluated, _) = self.evaluation_of(row.place);
+        let (ring, scope) = (self.names.name(&row.ring), self.names.scope(&row.scope));
+        self.changes.seen_in(&scope, evaluated);
+        let totals = self.evaluation.window(evaluated);
+        if self.rings.contains(&ring) {
+            let returns = totals.returns.entry((Arc::clone(&ring), scope.clone())).or_default();
+            returns.trials += row.trials;
+            returns.failed += row.failed;
+            let failed_at = (row.failed > 0).then_some(row.place.window);
+            let first = [returns.first_failed_at, failed_at].into_iter().flatten().min();
+            returns.first_failed_at = first;
+        }
+        if matches!(scope, Scope::Change(_)) {
+            let sheet = &mut self.windows.touch(row.place.window).signals;
+            sheet.add(ring, scope, (ByName(Signal::NoReturn), None), &[row.failed, row.trials]);
+        }
+    }
+
+    /// Signatures are for the detector alone: no table names them.
+    fn add_signature(&mut self, row: &SignatureDelta) {
+        let (evaluated, _) = self.evaluation_of(row.place);
+        let (ring, set) = (self.names.name(&row.ring), self.names.set(&row.set));
+        let totals = self.evaluation.window(evaluated);
+        if self.rings.contains(&ring) {
+            let key = (row.signal, Arc::clone(&row.signature), ring, set);
+            let onsets = totals.signatures.entry(key).or_default();
+            onsets.add(row.affected_devices, row.first_affected_at);
+        }
+    }
+}

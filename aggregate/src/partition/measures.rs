@@ -1,0 +1,77 @@
+//! What is measured beside counts, one scenario each.
+
+use schemas::delta::Scope;
+use schemas::event::{BootReason, Lifecycle, UpdateState};
+use schemas::{Body, ChangeSet, DurationSignal, Event, Histogram, Signal};
+
+use super::harness::*;
+
+const DAY: i64 = 24 * 3_600;
+
+fn signed(kind: Signal, signature: &str) -> Body<'_> {
+    Body::Fault { kind, signature: Some(signature), count: 1 }
+}
+
+#[test]
+fn boots_and_sign_ins_count_for_the_set_of_the_device_and_installs_for_their_change() {
+    let mut rig = Rig::new();
+    let boot = Body::Boot { boot_ms: 18_230, signin_ms: 7, reason: BootReason::Update };
+    rig.send("d-1", 0, boot);
+    rig.send("d-1", 5, update("kb1", UpdateState::Installing));
+    let installed = |duration_ms| Body::Update {
+        change: "kb1",
+        state: UpdateState::Installed,
+        code: None,
+        duration_ms,
+    };
+    rig.send("d-1", 6, installed(Some(1_000)));
+    rig.send("d-2", 7, installed(None));
+    rig.send("d-1", 8, boot);
+    let sums = rig.take();
+    let row = |((_, _, scope, signal), histogram): (&(_, _, Scope, _), &Histogram)| {
+        (scope.clone(), *signal, histogram.buckets().collect::<Vec<_>>())
+    };
+    let found: Vec<_> = sums.durations.iter().map(row).collect();
+    let (none, kb1) = (Scope::Set(ChangeSet::from([])), Scope::Set(["kb1".into()].into()));
+    let boots = |scope: &Scope| {
+        [
+            (scope.clone(), DurationSignal::Boot, vec![(18_431, 1)]),
+            (scope.clone(), DurationSignal::Signin, vec![(7, 1)]),
+        ]
+    };
+    let install = (Scope::Change("kb1".into()), DurationSignal::Install, vec![(1_023, 1)]);
+    assert_eq!(found, [&boots(&none)[..], &boots(&kb1), &[install]].concat());
+}
+
+#[test]
+fn a_signature_has_a_quiet_period_of_its_own_by_device() {
+    let mut rig = Rig::new();
+    for (device, at_s, signature) in [
+        ("d-1", 0, "a.exe"),
+        ("d-1", DAY, "a.exe"),
+        ("d-1", DAY, "b.exe"),
+        ("d-2", DAY, "b.exe"),
+        ("d-1", 8 * DAY, "a.exe"),
+    ] {
+        rig.send(device, at_s, signed(Signal::AppCrash, signature));
+    }
+    rig.send("d-1", 8 * DAY, signed(Signal::AppHang, "a.exe"));
+    rig.send("d-1", 8 * DAY + 1, lifecycle(Lifecycle::Reset));
+    rig.send("d-1", 8 * DAY + 2, signed(Signal::AppHang, "a.exe"));
+    let sums = rig.take();
+    let count = |signal, signature: &str| {
+        sums.signatures.get(&("first".to_owned(), signal, signature.to_owned())).copied()
+    };
+    assert_eq!(count(Signal::AppCrash, "a.exe"), Some(2));
+    assert_eq!(count(Signal::AppCrash, "b.exe"), Some(2));
+    assert_eq!(count(Signal::AppHang, "a.exe"), Some(2), "another user after the reset");
+}
+
+#[test]
+fn a_fault_without_signature_or_with_an_empty_one_has_no_row() {
+    let mut rig = Rig::new();
+    rig.send("d-1", 0, fault(Signal::OsCrash, 1));
+    rig.offer(&Event { ring: "fast", ..event("d-2", second(1), signed(Signal::OsCrash, "")) });
+    let sums = rig.take();
+    assert_eq!((sums.signal(Signal::OsCrash), sums.signatures.len()), ((2, 2), 0));
+}

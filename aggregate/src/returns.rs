@@ -1,0 +1,194 @@
+//! Whether devices come back (`no_return`, detection 1): trials by deadline, in counts alone.
+//!
+//! ```text
+//!  heartbeat   heartbeat    installing      installed        (silence)
+//! ─────┼───────────┼─────────────┼───────────────┼──────────────────────┤ deadline + lag
+//!   trial ─ back ► trial ─ withdrawn: attempt ─ withdrawn: attempt ───► failed
+//! ```
+//! A trial is posted to the window of its deadline when it begins, its outcome when it is known, and
+//! what did not come back by then has failed. So a trial costs two counts and no timer, and all
+//! trials of a window, of every arm, are decided at once when the lag is over.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::accumulate::{Rows, ScopeId};
+use crate::device::{Device, Group};
+use crate::hash::{Map, NumberHash};
+use crate::intern::NameId;
+use crate::measures::ReturnSums;
+use crate::state::{Reader, StateError, Writer};
+
+/// No device has to be back sooner, however short its interval: a restart with an update in it
+/// takes its time.
+const RETURN_S_MIN: i64 = 3_600;
+
+/// Quarters of its interval within which a device is back.
+const RETURN_QUARTERS: i64 = 5;
+
+/// Whose trials: attempts of a change in a ring, or heartbeats and boots of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(crate) enum Who {
+    Devices(Group),
+    Attempts(u8, NameId),
+}
+
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct Trials {
+    begun: i64,
+    back: i64,
+}
+
+/// What a record means to the trial that is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// A heartbeat or boot: the device is back, and a trial begins. One that came after a newer
+    /// record does so unless it is older than the trial that is open.
+    Back(Order),
+    /// An update record from `installing` on; of that change where the device is exposed to it.
+    Attempt(Option<NameId>),
+    /// The device changed group, or is not expected: a trial still open counts for nothing.
+    Withdraw,
+}
+
+/// Whether a record is the newest of its device, or came after a newer one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    Newest,
+    Late,
+}
+
+/// Trials of one partition that are not decided yet.
+#[derive(Clone, Debug)]
+pub(crate) struct Returns {
+    window_s: i64,
+    /// By number of the window of the deadline.
+    trials: Map<(i64, Who), Trials>,
+    due: BTreeMap<i64, Vec<Who>>,
+    /// Windows before this are decided.
+    decided: i64,
+}
+
+impl Returns {
+    pub(crate) fn new(hash: NumberHash, window_s: i64) -> Self {
+        Self { window_s, trials: Map::with_hasher(hash), due: BTreeMap::new(), decided: 0 }
+    }
+
+    /// Stores the trials; what is due when follows from them.
+    pub(crate) fn save(&self, out: &mut Writer) {
+        out.put(&self.decided);
+        let mut trials: Vec<_> = self.trials.iter().collect();
+        trials.sort_unstable_by_key(|(key, _)| **key);
+        out.put_all(trials.into_iter());
+    }
+
+    pub(crate) fn load(&mut self, from: &mut Reader<'_>) -> Result<(), StateError> {
+        self.decided = from.take()?;
+        let trials: Vec<((i64, Who), Trials)> = from.take_all(Reader::take)?;
+        for ((window, who), sums) in trials {
+            self.due.entry(window).or_default().push(who);
+            self.trials.insert((window, who), sums);
+        }
+        Ok(())
+    }
+
+    /// Everybody whose trials are open.
+    pub(crate) fn known(&self) -> impl Iterator<Item = Who> {
+        self.trials.keys().map(|(_, who)| *who)
+    }
+
+    /// Takes up what a record at `at_ms` means for a device that is in the group `after` from then
+    /// on, and still stands in the one before; `clock_ms` is the partition's clock.
+    pub(crate) fn step(
+        &mut self,
+        device: &mut Device,
+        (at_ms, clock_ms): (i64, i64),
+        after: Group,
+        step: Step,
+    ) {
+        let who = match device.tried {
+            NameId::NONE => Who::Devices(device.group()),
+            change => Who::Attempts(device.group().ring, change),
+        };
+        let in_time = at_ms <= i64::from(device.due_s) * 1_000;
+        let due_s = due_s(at_ms, device.interval_s);
+        match step {
+            Step::Back(Order::Late) if due_s <= device.due_s => return,
+            Step::Back(_) if in_time => self.count(device.due_s, who, |trials| trials.back += 1),
+            // An attempt lasts until a newer one, which shows that the device lives.
+            Step::Attempt(_) if in_time || device.tried.is_some() => {
+                self.count(device.due_s, who, |trials| trials.begun -= 1);
+            }
+            Step::Withdraw if in_time => {
+                self.count(device.due_s, who, |trials| trials.begun -= 1);
+            }
+            // Too late: what was open has failed.
+            _ => {}
+        }
+        (device.due_s, device.tried) = (0, NameId::NONE);
+        let who = match step {
+            Step::Withdraw | Step::Attempt(None) => return,
+            Step::Attempt(Some(change)) => Who::Attempts(after.ring, change),
+            Step::Back(_) => Who::Devices(after),
+        };
+        // A record that comes after its own deadline is itself the proof that the device was back.
+        if i64::from(due_s) * 1_000 < clock_ms {
+            return;
+        }
+        if let Who::Attempts(_, change) = who {
+            device.tried = change;
+        }
+        device.due_s = due_s;
+        self.count(due_s, who, |trials| trials.begun += 1);
+    }
+
+    fn count(&mut self, due_s: u32, who: Who, change: impl FnOnce(&mut Trials)) {
+        let window = i64::from(due_s) / self.window_s;
+        if due_s == 0 || window < self.decided {
+            return;
+        }
+        change(self.trials.entry((window, who)).or_insert_with(|| {
+            self.due.entry(window).or_default().push(who);
+            Trials::default()
+        }));
+    }
+
+    /// Decides the trials of every window that has ended at `certain_ms`.
+    pub(crate) fn decide(
+        &mut self,
+        certain_ms: i64,
+        rows: &mut Rows,
+        mut place: impl FnMut(i64) -> schemas::delta::Place,
+    ) {
+        let until = certain_ms.div_euclid(self.window_s * 1_000);
+        self.decided = self.decided.max(until);
+        while let Some(entry) = self.due.first_entry().filter(|entry| *entry.key() < until) {
+            let (window, who) = entry.remove_entry();
+            let place = place(window * self.window_s * 1_000);
+            for who in who {
+                let Trials { begun, back } = self.trials.remove(&(window, who)).unwrap_or_default();
+                let (ring, scope) = match who {
+                    Who::Devices(Group { ring, set }) => (ring, ScopeId::Set(set)),
+                    Who::Attempts(ring, change) => (ring, ScopeId::Change(change)),
+                };
+                assert!((0..=begun).contains(&back), "who comes back was expected");
+                if begun > 0 {
+                    let sums = ReturnSums { trials: begun, failed: begun - back };
+                    rows.measures.returns((place, ring, scope), sums);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let due: usize = self.due.values().map(|who| 64 + who.capacity() * 6).sum();
+        due + self.trials.capacity() * 41
+    }
+}
+
+/// The deadline of a trial that begins at `at_ms`, in Unix seconds rounded up; 0 beyond 2106.
+fn due_s(at_ms: i64, interval_s: u32) -> u32 {
+    let within_s = (i64::from(interval_s) * RETURN_QUARTERS / 4).max(RETURN_S_MIN);
+    u32::try_from((at_ms + within_s * 1_000 + 999).div_euclid(1_000)).unwrap_or(0)
+}
