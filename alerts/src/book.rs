@@ -70,6 +70,12 @@ impl AlertBook {
         Self { pages, ..self }
     }
 
+    /// The book, for as long as an empty one stands in its place.
+    pub fn lend(&mut self) -> Self {
+        let empty = Self::new(self.patience);
+        std::mem::replace(self, empty)
+    }
+
     /// Takes in the level of a test; returns the transition that follows, if one does. The draft
     /// is asked for only then.
     pub fn step(

@@ -23,6 +23,7 @@ pub mod past;
 pub mod power;
 pub mod rate;
 pub mod shape;
+pub mod signature;
 pub mod strata;
 pub mod tally;
 pub mod verdict;

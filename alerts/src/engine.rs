@@ -24,6 +24,7 @@ use crate::detector::baseline::Baseline;
 use crate::detector::cohort::Spread;
 use crate::detector::pair::{Pair, Terms};
 use crate::detector::past::{Found, Group, PastWindows};
+use crate::detector::signature::KnownSignatures;
 use crate::detector::strata::GroupHours;
 use crate::detector::tally::{ChangeNumber, RingArms, Sum, Tally};
 use crate::lifecycle::Patience;
@@ -35,6 +36,7 @@ mod clearance;
 mod cohorts;
 mod judge;
 mod returns;
+mod signatures;
 mod stored;
 
 use change::{Change, Status};
@@ -56,6 +58,7 @@ pub struct Engine {
     group_hours: GroupHours,
     /// How the devices of each ring were spread over cohorts in the last whole hour.
     spreads: Vec<Spread>,
+    known: KnownSignatures,
     book: AlertBook,
     partial: bool,
 }
@@ -74,6 +77,7 @@ impl Engine {
             past: PastWindows::new(config.late_max, config.sets_max),
             group_hours: GroupHours::new(config.baseline, config.rings.len()),
             spreads: vec![Spread::default(); config.rings.len()],
+            known: KnownSignatures::default(),
             book: AlertBook::new(patience),
             partial: false,
             config,
@@ -107,6 +111,7 @@ impl Engine {
         self.add_spreads(totals);
         self.start_pairs(&tally, totals);
         self.add_cohort_onsets(totals);
+        self.add_signatures(&tally, totals);
         self.add_window(&tally, &totals.changes);
         self.add_late(&totals.late);
         self.baseline.add(totals.start, tally.rings());

@@ -7,6 +7,7 @@ const CHANGES_REFUSED: &str = "ringwatch_detector_changes_refused_total";
 const GROUPS_REFUSED: &str = "ringwatch_detector_groups_refused_total";
 const STRATA_REFUSED: &str = "ringwatch_detector_strata_refused_total";
 const COHORTS_REFUSED: &str = "ringwatch_detector_cohorts_refused_total";
+const SIGNATURES_REFUSED: &str = "ringwatch_detector_signatures_refused_total";
 const LATE_ELSEWHERE: &str = "ringwatch_detector_late_elsewhere_total";
 const REGISTRY_UNREADABLE: &str = "ringwatch_detector_registry_unreadable_total";
 const UNBUDGETED: &str = "ringwatch_detector_unbudgeted_rings_total";
@@ -19,6 +20,7 @@ pub fn describe() {
     describe_counter!(GROUPS_REFUSED, "groups left out of every arm, beyond detection.sets_max");
     describe_counter!(STRATA_REFUSED, "groups left out when overlapping changes are told apart");
     describe_counter!(COHORTS_REFUSED, "cohort values beyond what one ring of a change remembers");
+    describe_counter!(SIGNATURES_REFUSED, "fault signatures not tested: too many are known or new");
     describe_counter!(LATE_ELSEWHERE, "windows of late onsets whose exposure is no longer known");
     describe_counter!(REGISTRY_UNREADABLE, "registry records that this version cannot read");
     describe_counter!(UNBUDGETED, "rings first exposed when the change's error budget was spent");
@@ -43,6 +45,10 @@ pub(crate) fn strata_refused() -> Counter {
 
 pub(crate) fn cohorts_refused() -> Counter {
     counter!(COHORTS_REFUSED)
+}
+
+pub(crate) fn signatures_refused() -> Counter {
+    counter!(SIGNATURES_REFUSED)
 }
 
 pub(crate) fn late_elsewhere() -> Counter {

@@ -2,6 +2,8 @@
 //!
 //! In: what the change is, and the evidence. Out: decision, escalation, severity, action, summary.
 
+use std::sync::Arc;
+
 use schemas::alert::{Action, Cohort, Evidence, EvidenceKind, Owner};
 use schemas::{ChangeType, Decision, Escalation, Severity, Signal};
 
@@ -160,6 +162,25 @@ pub fn summary(
             of(kind)
         ),
     }
+}
+
+/// One sentence on a fault signature that came after the change.
+pub fn signature_summary(
+    change: &str,
+    ring: &str,
+    (signal, signature): &(Signal, Arc<str>),
+    evidence: &Evidence,
+) -> String {
+    let (treated, control) = (&evidence.treated, &evidence.control);
+    format!(
+        "{change} brings {} {signature}, never seen before, most of it in ring {ring} ({} of {} \
+         devices with the change, {} of {} without)",
+        signal.name(),
+        treated.affected,
+        treated.devices,
+        control.affected,
+        control.devices
+    )
 }
 
 const fn of(kind: EvidenceKind) -> &'static str {

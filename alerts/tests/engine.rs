@@ -17,6 +17,8 @@ mod attempts;
 mod explained;
 #[path = "by_hand/overlap.rs"]
 mod overlap;
+#[path = "by_hand/signatures.rs"]
+mod signatures;
 #[path = "by_hand/verdicts.rs"]
 mod verdicts;
 #[path = "by_hand/windows.rs"]

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::book::Registered;
 use crate::detector::budget::Budget;
 use crate::detector::pair::Pair;
+use crate::detector::signature::NewSignatures;
 use crate::metrics;
 use crate::policy::Reversal;
 
@@ -27,11 +28,18 @@ pub(super) struct Change {
     budget: Budget,
     /// By ring number, from the first exposure there.
     pub(super) pairs: BTreeMap<usize, Pair>,
+    /// Fault signatures first seen after it.
+    pub(super) signatures: NewSignatures,
 }
 
 impl Change {
-    pub(super) const fn new() -> Self {
-        Self { status: Status::Unregistered, budget: Budget::whole(), pairs: BTreeMap::new() }
+    pub(super) fn new() -> Self {
+        Self {
+            status: Status::Unregistered,
+            budget: Budget::whole(),
+            pairs: BTreeMap::new(),
+            signatures: NewSignatures::default(),
+        }
     }
 
     const fn record(&self) -> Option<&ChangeRecord> {

@@ -12,14 +12,13 @@ use schemas::{Alert, Signal, Timestamp};
 use super::Engine;
 use super::change::Change;
 use crate::book::{Draft, Key};
-use crate::config::DetectionConfig;
 use crate::detector::log_sum_exp;
 use crate::detector::pair::tested;
 use crate::detector::tally::ChangeNumber;
 use crate::detector::verdict::{Standing, VerdictRow};
 use crate::lifecycle::Level;
 use crate::metrics;
-use crate::policy::{action, harm, rule, summary};
+use crate::policy::{action, harm, rule, signature_summary, summary};
 
 /// One test's part of its change's e-value.
 struct Weighted {
@@ -42,10 +41,13 @@ impl Engine {
         let mut told = Vec::new();
         let names: Vec<_> = self.numbers.iter().map(|(name, &at)| (Arc::clone(name), at)).collect();
         for (name, number) in names {
-            for (key, level) in self.levels(&name, number) {
-                let draft = || draft(&self.config, &self.changes[number], &key);
-                told.extend(self.book.step(&key, level, at, draft));
+            let levels = self.levels(&name, number);
+            let mut book = self.book.lend();
+            for (key, level) in levels {
+                let draft = || self.draft(&self.changes[number], &key);
+                told.extend(book.step(&key, level, at, draft));
             }
+            self.book = book;
         }
         for alert in &told {
             metrics::transitions(alert.state).increment(1);
@@ -69,6 +71,8 @@ impl Engine {
                 Level::Withdrawn
             } else if change.pairs[&test.ring].has_rare_harm(test.signal) {
                 Level::Above
+            } else if self.raising_signature(change, test.ring, test.signal).is_some() {
+                Level::Above
             } else if crosses && !self.is_held_back(number, key, test.log_e - line) {
                 Level::Above
             } else if test.log_e >= low_line || leads {
@@ -88,6 +92,41 @@ impl Engine {
     /// Whether a test that crosses its line must not be named yet. What has been told stays told.
     fn is_held_back(&self, number: ChangeNumber, key: &Key, surplus: f64) -> bool {
         !self.book.is_raised(key) && self.is_explained(number, key.1, key.2, surplus)
+    }
+
+    /// What an alert of this test would say now.
+    fn draft(&self, change: &Change, (name, ring, signal): &Key) -> Draft {
+        let config = &self.config;
+        let (ring_name, pair) = (&config.rings[*ring], &change.pairs[ring]);
+        let own = pair.evidence(*signal, config.alpha);
+        let alone = own.log_e >= own.line || pair.has_rare_harm(*signal);
+        let signature = self.raising_signature(change, *ring, *signal).filter(|_| !alone);
+        let (evidence, summary) = match signature {
+            Some((signature, new)) => {
+                let evidence = change.signatures.evidence(new, config.alpha);
+                let summary = signature_summary(name, ring_name, signature, &evidence);
+                (evidence, summary)
+            }
+            None => {
+                let compared_with = pair.compared_with(*signal).map(|earlier| &**earlier);
+                let summary = summary(name, ring_name, *signal, &own, compared_with);
+                (own, summary)
+            }
+        };
+        let cohort = pair.cohort_onsets.localised(*signal, &pair.spread);
+        let ruling = rule(change.change_type(), change.reversal(), harm(*signal, &evidence));
+        let ruling = if cohort.is_some() { ruling.narrowed() } else { ruling };
+        let later = change.later_rings(*ring, &config.rings);
+        Draft {
+            change_type: change.change_type(),
+            registered: change.registered(),
+            ring: ring_name.clone(),
+            ruling,
+            summary,
+            action: action(&ruling, name, ring_name, cohort.as_ref(), &later),
+            cohort,
+            evidence,
+        }
     }
 
     /// Every watched change x ring x signal as it stands: rows of the live table.
@@ -149,26 +188,4 @@ fn watched(change: &Change, line: f64) -> BTreeSet<(usize, Signal)> {
     let leader = largest.filter(|_| total >= line).into_iter();
     let crossed = tests.iter().filter(|test| test.log_e >= line);
     leader.chain(crossed).map(|test| (test.ring, test.signal)).collect()
-}
-
-/// What an alert of this test would say now.
-fn draft(config: &DetectionConfig, change: &Change, (name, ring, signal): &Key) -> Draft {
-    let ring_name = &config.rings[*ring];
-    let pair = &change.pairs[ring];
-    let evidence = pair.evidence(*signal, config.alpha);
-    let compared_with = pair.compared_with(*signal).map(|earlier| &**earlier);
-    let cohort = pair.cohort_onsets.localised(*signal, &pair.spread);
-    let ruling = rule(change.change_type(), change.reversal(), harm(*signal, &evidence));
-    let ruling = if cohort.is_some() { ruling.narrowed() } else { ruling };
-    let later = change.later_rings(*ring, &config.rings);
-    Draft {
-        change_type: change.change_type(),
-        registered: change.registered(),
-        ring: ring_name.clone(),
-        ruling,
-        summary: summary(name, ring_name, *signal, &evidence, compared_with),
-        action: action(&ruling, name, ring_name, cohort.as_ref(), &later),
-        cohort,
-        evidence,
-    }
 }

@@ -14,6 +14,7 @@ use crate::book::{Key, Page};
 use crate::detector::baseline::Hour;
 use crate::detector::cohort::Spread;
 use crate::detector::past::StoredWindows;
+use crate::detector::signature::KnownSignatures;
 use crate::detector::strata::GroupHour;
 
 /// To be raised whenever what is stored, or its order, changes.
@@ -30,14 +31,14 @@ pub enum StateError {
     Settings,
 }
 
-/// Numbers, changes, history, past windows, hours of groups, spreads, pages, whether the last window was partial.
+/// Numbers, changes, history, past windows, hours of groups, spreads and signatures, pages, whether the last window was partial.
 type State = (
     BTreeMap<Arc<str>, ChangeNumber>,
     Vec<Change>,
     VecDeque<Hour>,
     StoredWindows,
     VecDeque<GroupHour>,
-    Vec<Spread>,
+    (Vec<Spread>, KnownSignatures),
     BTreeMap<Key, Page>,
     bool,
 );
@@ -46,9 +47,9 @@ impl Engine {
     /// The state as bytes: an engine loaded from them tells the same from then on, byte by byte.
     pub fn save(&self) -> Vec<u8> {
         let (hours, past, pages) = (self.baseline.hours(), self.past.stored(), self.book.pages());
-        let (groups, spreads) = (self.group_hours.hours(), &self.spreads);
+        let (groups, seen) = (self.group_hours.hours(), (&self.spreads, &self.known));
         let (numbers, changes) = (&self.numbers, &self.changes);
-        let state = (numbers, changes, hours, past, groups, spreads, pages, self.partial);
+        let state = (numbers, changes, hours, past, groups, seen, pages, self.partial);
         #[expect(clippy::expect_used, reason = "no type here refuses, and a Vec takes any bytes")]
         postcard::to_extend(&state, vec![FORMAT]).expect("state is plain data")
     }
@@ -65,7 +66,7 @@ impl Engine {
         };
         let (state, rest) =
             postcard::take_from_bytes::<State>(state).map_err(|_| StateError::Damaged)?;
-        let (numbers, changes, hours, past, groups, spreads, pages, partial) = state;
+        let (numbers, changes, hours, past, groups, (spreads, signatures), pages, partial) = state;
         let ring_count = config.rings.len();
         let known = |&number: &ChangeNumber| number < changes.len();
         let members_known = past.0.iter().all(|(_, members)| members.iter().all(known));
@@ -85,6 +86,7 @@ impl Engine {
             changes,
             baseline: engine.baseline.with(hours).ok_or(StateError::Settings)?,
             spreads,
+            known: signatures,
             group_hours: group_hours.ok_or(StateError::Settings)?,
             past: engine.past.with(past).ok_or(StateError::Damaged)?,
             book: engine.book.with(pages),
