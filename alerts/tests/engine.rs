@@ -15,6 +15,8 @@ use windows::{Onset, engine, register, row, start, window};
 mod attempts;
 #[path = "by_hand/explained.rs"]
 mod explained;
+#[path = "by_hand/invariance.rs"]
+mod invariance;
 #[path = "by_hand/overlap.rs"]
 mod overlap;
 #[path = "by_hand/signatures.rs"]
