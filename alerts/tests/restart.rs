@@ -8,7 +8,7 @@ use alerts::{DetectionConfig, Engine, StateError};
 use proptest::prelude::*;
 use schemas::delta::{ChangeSet, RegistryDelta, Scope};
 use schemas::totals::{ChangeTotals, CohortExposure, GroupTotals, Onsets, Returns};
-use schemas::{Signal, Span, Timestamp, WindowTotals};
+use schemas::{DurationSignal, Histogram, Signal, Span, Timestamp, WindowTotals};
 
 const RINGS: [&str; 3] = ["test", "first", "last"];
 const CHANGES: [&str; 4] = ["kb1", "kb2", "kb3", "kb4"];
@@ -72,7 +72,8 @@ fn step(engine: &mut Engine, number: usize, draw: Draw) -> String {
     totals.late.insert((own, Arc::from(ring), named(set % 16), Signal::OsCrash), late);
     add_measures(&mut totals, [set % 16, onsets, signal as usize, devices], named);
     let told = engine.evaluate(&totals);
-    let rows = (told, engine.open_alerts(), engine.verdicts(), engine.clearances());
+    let rows =
+        (told, engine.open_alerts(), engine.verdicts(), engine.clearances(), engine.durations());
     serde_json::to_string(&rows).expect("JSON")
 }
 
@@ -90,6 +91,10 @@ fn add_measures(
             (bits, Scope::Set(named(bits))),
         ] {
             let failed = (onsets % 5 * usize::from(bits > 0)) as i64;
+            let mut durations = Histogram::default();
+            durations.record(100 * onsets as u64);
+            let kind = if bits == 0 { DurationSignal::Boot } else { DurationSignal::Install };
+            totals.durations.insert((Arc::clone(&ring), scope.clone(), kind), durations);
             let returns = Returns { trials: failed + 9, failed, first_failed_at: first };
             totals.returns.insert((Arc::clone(&ring), scope), returns);
             let signature = Arc::from(format!("program-{}", onsets % 3 + devices / 64));
