@@ -213,15 +213,14 @@ fn signature() -> impl Strategy<Value = SignatureDelta> {
 }
 
 fn cohort() -> impl Strategy<Value = CohortDelta> {
-    (place(), name(), set(), option::of((name(), name())), any::<[i64; 2]>()).prop_map(
-        |(place, ring, set, cohort, [devices_active, at_risk_ms])| CohortDelta {
+    (place(), name(), set(), option::of((name(), name())), any::<i64>()).prop_map(
+        |(place, ring, set, cohort, devices_active)| CohortDelta {
             hour: place.window,
             evaluated: place.evaluated,
             ring,
             set,
             cohort,
             devices_active,
-            at_risk_ms,
         },
     )
 }
