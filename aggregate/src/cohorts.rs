@@ -70,8 +70,12 @@ impl Cohorts {
     }
 
     /// So many devices like this one more, or less, are at risk from a moment on.
+    ///
+    /// Under its names the device comes and goes at its newest record at the earliest: what a late
+    /// record tells may be from before it took them on.
     pub(crate) fn post(&mut self, device: &Device, group: Group, at_ms: i64, devices: i64) {
         self.add((group, None), at_ms, devices);
+        let at_ms = at_ms.max(device.newest_ms);
         for slot in 0..self.slot_count {
             self.post_slot(group, (slot, device.names[slot]), at_ms, devices);
         }

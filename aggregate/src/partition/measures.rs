@@ -1,7 +1,8 @@
 //! What is measured beside counts, one scenario each.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use proptest::prelude::*;
 use schemas::delta::Scope;
 use schemas::event::{BootReason, Lifecycle, UpdateState};
 use schemas::{Body, ChangeSet, DurationSignal, Event, Histogram, Signal};
@@ -135,4 +136,64 @@ fn a_device_is_heard_once_an_hour_in_every_group_it_is_in() {
     };
     assert_eq!([heard(0, &[]), heard(0, &["kb1"])], [2, 1]);
     assert_eq!([heard(1, &[]), heard(1, &["kb1"])], [1, 1]);
+}
+
+/// Device, kind of record, seconds to the next, model.
+type Step = (usize, usize, i64, usize);
+
+fn steps(after_s: std::ops::Range<i64>) -> impl Strategy<Value = Vec<Step>> {
+    prop::collection::vec((0_usize..3, 0_usize..6, after_s, 0_usize..3), 1..60)
+}
+
+/// Devices at risk by second, ring and set.
+type Levels = BTreeMap<(i64, String, Vec<String>), i64>;
+
+/// At the start of each hour: the levels of its first window, of all devices, and by model.
+fn levels(steps: Vec<Step>) -> (Levels, Levels, Levels) {
+    let mut rig = Rig::new();
+    let mut at_s = 1_800;
+    for (device, kind, after_s, name) in steps {
+        at_s = (at_s + after_s).max(0);
+        let body = match kind {
+            0..3 => heartbeat(120 + 600 * name as u32),
+            3 => lifecycle([Lifecycle::Offline, Lifecycle::Reset, Lifecycle::Retired][name]),
+            4 => update("kb1", UpdateState::Installing),
+            _ => update("kb1", UpdateState::RolledBack),
+        };
+        let mut event = event(["d-0", "d-1", "d-2"][device], second(at_s), body);
+        event.cohorts[0] = Some(["m1", "m2", "m3"][name]);
+        rig.offer(&Event { ring: ["first", "fast", "broad"][device], ..event });
+    }
+    rig.pass(at_s + 3 * HOUR);
+    let mut sums = rig.take();
+    // The clock says no model.
+    sums.hours.retain(|key, _| key.1 != "unmanaged");
+    let (mut levels, mut whole, mut parts) = (Levels::new(), Levels::new(), Levels::new());
+    for ((place, ring, set), row) in sums.health {
+        let at_s = (place.window - START).0 / 1_000_000;
+        if row[1] > 0 && at_s % HOUR == 0 && ring != "unmanaged" {
+            levels.insert((at_s, ring, set), row[1]);
+        }
+    }
+    for ((at_s, ring, set, value), devices) in sums.hours {
+        assert!(devices > 0, "{value:?} in {ring} {set:?} at {at_s}: {devices}");
+        let sums = if value.is_none() { &mut whole } else { &mut parts };
+        *sums.entry((at_s, ring, set)).or_default() += devices;
+    }
+    (levels, whole, parts)
+}
+
+proptest! {
+    #[test]
+    fn in_order_an_hour_begins_with_the_levels_of_its_first_window(steps in steps(0..1_500)) {
+        let (levels, whole, parts) = levels(steps);
+        prop_assert_eq!(&whole, &levels);
+        prop_assert_eq!(parts, whole);
+    }
+
+    #[test]
+    fn out_of_order_it_does_so_for_all_devices_together(steps in steps(-900..1_500)) {
+        let (levels, whole, _) = levels(steps);
+        prop_assert_eq!(whole, levels);
+    }
 }
