@@ -52,7 +52,9 @@ impl Sketch {
     /// The sketch of these coupons.
     pub(crate) fn of(coupons: &[u32]) -> Self {
         let mut sketch = Self::default();
-        coupons.iter().for_each(|&coupon| sketch.add(coupon));
+        for &coupon in coupons {
+            sketch.add(coupon);
+        }
         sketch
     }
 
@@ -73,7 +75,9 @@ impl Sketch {
                 coupons.insert(at, coupon);
                 if coupons.len() > SET_MAX {
                     let mut slots = vec![0; SLOTS];
-                    coupons.iter().for_each(|&coupon| raise(&mut slots, coupon));
+                    for &coupon in coupons.iter() {
+                        raise(&mut slots, coupon);
+                    }
                     *self = Self::Dense(slots);
                 }
             }
@@ -84,10 +88,16 @@ impl Sketch {
     /// Takes in all devices of another.
     pub(crate) fn join(&mut self, other: &Self) {
         match (&mut *self, other) {
-            (_, Self::Sparse(coupons)) => coupons.iter().for_each(|&coupon| self.add(coupon)),
+            (_, Self::Sparse(coupons)) => {
+                for &coupon in coupons {
+                    self.add(coupon);
+                }
+            }
             (Self::Sparse(coupons), Self::Dense(_)) => {
                 let mut joined = other.clone();
-                coupons.iter().for_each(|&coupon| joined.add(coupon));
+                for &coupon in coupons.iter() {
+                    joined.add(coupon);
+                }
                 *self = joined;
             }
             (Self::Dense(slots), Self::Dense(others)) => {
@@ -150,7 +160,7 @@ fn slot_bytes(slots: &[u8]) -> Vec<u8> {
     let inverse = |&slot: &u8| f64::from_bits((1_023 - u64::from(slot)) << 52);
     let sum_of_small: f64 = slots.iter().filter(|&&slot| slot < LARGE).map(inverse).sum();
     let sum_of_large: f64 = slots.iter().filter(|&&slot| slot >= LARGE).map(inverse).sum();
-    let empty_count = slots.iter().filter(|&&slot| slot == 0).count() as u32;
+    let empty_count: u32 = slots.iter().map(|&slot| u32::from(slot == 0)).sum();
     let mut bytes = preamble(10, 0, 0, Mode::Slots).to_vec();
     // What is counted as devices come is not known of sketches that were joined.
     for number in [0.0, sum_of_small, sum_of_large] {

@@ -34,10 +34,13 @@ pub struct WindowTotals {
     pub signatures: BTreeMap<(Signal, Arc<str>, Arc<str>, ChangeSet), Onsets>,
     /// Devices at risk by ring, set, dimension and value, where this window is the first of an hour;
     /// else empty. Values beyond a bound stand as `__other__`.
-    pub cohorts: BTreeMap<(Arc<str>, ChangeSet, Arc<str>, Arc<str>), i64>,
+    pub cohorts: BTreeMap<CohortKey, i64>,
     /// Whether a partition was left out (a straggler), so that verdicts are partial.
     pub partial: bool,
 }
+
+/// Ring, set of changes, cohort dimension and value.
+pub type CohortKey = (Arc<str>, ChangeSet, Arc<str>, Arc<str>);
 
 /// One ring x set of changes in one window.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -184,7 +184,9 @@ fn duration() -> impl Strategy<Value = DurationDelta> {
     let values = vec(0_u64..1 << 41, 0..5);
     (place(), name(), scope(), signal, values).prop_map(|(place, ring, scope, signal, values)| {
         let mut histogram = Histogram::default();
-        values.into_iter().for_each(|value| histogram.record(value));
+        for value in values {
+            histogram.record(value);
+        }
         DurationDelta { place, ring, scope, signal, histogram }
     })
 }
