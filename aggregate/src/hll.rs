@@ -126,10 +126,13 @@ const fn preamble(ints: u8, lg_array: u8, count: u8, mode: Mode) -> [u8; 8] {
     const SERIAL_VERSION: u8 = 1;
     const FAMILY_HLL: u8 = 7;
     const COMPACT: u8 = 8;
-    /// Joined in any order: the estimate comes from the slots alone.
+    /// Slots that were joined: the estimate comes from them alone.
     const OUT_OF_ORDER: u8 = 16;
     const HLL_8: u8 = 2;
-    let flags = COMPACT | OUT_OF_ORDER;
+    let flags = match mode {
+        Mode::List | Mode::Set => COMPACT,
+        Mode::Slots => COMPACT | OUT_OF_ORDER,
+    };
     [ints, SERIAL_VERSION, FAMILY_HLL, LG_K, lg_array, flags, count, mode as u8 | HLL_8 << 2]
 }
 
@@ -199,6 +202,17 @@ mod tests {
             joined.join(&before);
             assert_eq!(joined, before, "nobody counts twice");
         }
+    }
+
+    #[test]
+    fn bytes_are_those_of_the_python_package_datasketches() {
+        // `hll_sketch(12, HLL_8)` after `update` of 0, 1 and 2; and the start of one of 0 to 19.
+        let three = [0x04c2_d7cb, 0x06fb_f22b, 0x0df9_2f86];
+        let list = "0201070c03080308cbd7c2042bf2fb06862ff90d";
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        assert_eq!(hex(&Sketch::of(&three).bytes().unwrap()), list);
+        let twenty = Sketch::of(&coupons(0..20)).bytes().unwrap();
+        assert_eq!(hex(&twenty[..12]), "0301070c0508000914000000");
     }
 
     #[test]
