@@ -32,8 +32,8 @@ pub struct WindowTotals {
     pub returns: BTreeMap<(Arc<str>, Scope), Returns>,
     /// Newly hit devices by fault signature, ring and set, on time and late.
     pub signatures: BTreeMap<(Signal, Arc<str>, Arc<str>, ChangeSet), Onsets>,
-    /// Devices at risk by ring, set, dimension and value, where this window is the first of an hour;
-    /// else empty. Values beyond a bound stand as `__other__`.
+    /// Devices at risk by ring, set, dimension and value, where this window is the first of an
+    /// hour; else empty. Values beyond a bound stand as `__other__`.
     pub cohorts: BTreeMap<CohortKey, i64>,
     /// Whether a partition was left out (a straggler), so that verdicts are partial.
     pub partial: bool,

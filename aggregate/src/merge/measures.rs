@@ -1,4 +1,4 @@
-//! What is measured beside counts: on its way to the detector, and durations and hours into the tables.
+//! What is measured beside counts, on its way to the detector and into the tables.
 
 use std::sync::Arc;
 
