@@ -1,4 +1,5 @@
-//! Data folders of every layout that was released, gone on with by this version.
+//! Data folders of every layout that there was: that of this version is gone on with, one before it
+//! is refused by name and left as it is.
 //!
 //! ```text
 //! tests/fixtures/layout-<n>:  seen ─┬─► Kafka, same cluster id ─► run on a copy of data
@@ -12,7 +13,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use xtask::fixture::{Program, copy, oracle};
+use store::world::LAYOUT;
+use xtask::fixture::{Finished, Program, copy, oracle};
 use xtask::kafka::Broker;
 use xtask::{produce, repository};
 
@@ -29,6 +31,42 @@ fn layouts() -> Vec<PathBuf> {
     });
     layouts.sort();
     layouts
+}
+
+/// The number in the name of a fixture's folder.
+fn number(layout: &Path) -> u32 {
+    let name = layout.file_name().and_then(|name| name.to_str()).expect("a plain name");
+    name.trim_start_matches("layout-").parse().expect("a number")
+}
+
+/// A configuration file for a broker and a data folder.
+fn configured(folder: &Path, broker: &Broker, data: &Path) -> PathBuf {
+    let config = folder.join("ringwatch.toml");
+    let text = format!(
+        "[kafka]\nbrokers = \"{}\"\n[store]\ndata = \"{}\"\n[http]\nlisten = \"\"\n",
+        broker.bootstrap(),
+        data.display()
+    );
+    fs::write(&config, text).expect("a configuration file");
+    config
+}
+
+fn run(config: &Path) -> Finished {
+    let run = ["run", "--until-end", "--json", "--config"].map(AsRef::as_ref);
+    let run = run.into_iter().chain([config.as_os_str()]);
+    Program::new(env!("CARGO_BIN_EXE_ringwatch")).spawn(run).finish(PATIENCE)
+}
+
+/// Refuses a folder of a layout before, and says which.
+fn check_refused(layout: &Path) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let data = folder.path().join("data");
+    copy(&layout.join("data"), &data);
+    let broker = Broker::start_as(CLUSTER_ID).expect("a broker");
+    broker.create_topics(4).expect("the topics");
+    let refused = run(&configured(folder.path(), &broker, &data));
+    let expected = format!("layout is {} there and {LAYOUT} here", number(layout));
+    assert!(!refused.status.success() && refused.stderr.contains(&expected), "{refused}");
 }
 
 /// Goes on with a folder: every record from its beginning to its end is in the tables once.
@@ -48,27 +86,18 @@ fn check(layout: &Path) {
         let mut whole = OpenOptions::new().append(true).open(whole).expect("it was seen in part");
         whole.write_all(&fs::read(&path).expect("a file")).expect("room for it");
     }
-    let config = folder.path().join("ringwatch.toml");
-    let text = format!(
-        "[kafka]\nbrokers = \"{}\"\n[store]\ndata = \"{}\"\n[http]\nlisten = \"\"\n",
-        broker.bootstrap(),
-        data.display()
-    );
-    fs::write(&config, text).expect("a configuration file");
-    let program = Program::new(env!("CARGO_BIN_EXE_ringwatch"));
-    let run = ["run", "--until-end", "--json", "--config"].map(AsRef::as_ref);
-    let run = run.into_iter().chain([config.as_os_str()]);
-    let summary = program.spawn(run).finish(PATIENCE).with_code(0).json();
+    let summary = run(&configured(folder.path(), &broker, &data)).with_code(0).json();
     assert_eq!(summary["records"], 800, "{}", layout.display());
     oracle("compare.py", [&data, &input]).with_code(0);
+    let program = Program::new(env!("CARGO_BIN_EXE_ringwatch"));
     program.run(["verify".as_ref(), "--data".as_ref(), data.as_os_str()]).with_code(0);
 }
 
 #[test]
-fn a_folder_of_every_released_layout_is_gone_on_with_and_its_sums_are_the_truth() {
+fn a_folder_of_this_layout_is_gone_on_with_and_one_of_a_layout_before_is_refused_by_name() {
     let layouts = layouts();
     assert!(!layouts.is_empty());
     for layout in layouts {
-        check(&layout);
+        if number(&layout) < LAYOUT { check_refused(&layout) } else { check(&layout) }
     }
 }

@@ -247,6 +247,14 @@ impl Labels {
             && unused.iter().all(|id| !id.is_some())
     }
 
+    /// Whether a group and a cohort of it have names.
+    pub(crate) fn cohort_named(&self, (group, cohort): (Group, CohortId)) -> bool {
+        let value = |(slot, value): (u8, NameId)| {
+            self.values.get(usize::from(slot)).is_some_and(|names| names.has(value))
+        };
+        self.name(Who::Devices(group)) && cohort.is_none_or(value)
+    }
+
     /// Whether the ring and the set or change of a trial have names.
     pub(crate) fn name(&self, who: Who) -> bool {
         match who {

@@ -18,9 +18,11 @@ use schemas::{Span, Timestamp};
 
 use crate::absence::{Absences, Waiting};
 use crate::accumulate::Rows;
-use crate::device::{Device, Gap, Group, Life, NEVER_MS, Sign};
+use crate::cohorts::{Cohorts, HOUR_MS};
+use crate::device::{Device, Gap, Group, Life, NEVER_MS, Sign, SlotNames};
 use crate::devices::Devices;
 use crate::levels::{Levels, Step};
+use crate::measures::HourKey;
 use crate::state::{Reader, StateError, Writer};
 
 /// Intervals without a sign of life after which a device is no longer at risk.
@@ -45,6 +47,7 @@ pub(crate) struct Exposure {
     timers: BTreeMap<i64, Vec<u32>>,
     /// Expired and not heard before that: silence once the lag is over.
     pub(crate) absences: Absences,
+    pub(crate) cohorts: Cohorts,
     late_windows_max: usize,
     cut: u64,
 }
@@ -57,7 +60,7 @@ const MISS: Step = Step { active: 0, silent: 1 };
 const EXCUSE: Step = Step { active: 0, silent: -1 };
 
 impl Exposure {
-    pub(crate) fn new(window_length: Span, late_windows_max: usize) -> Self {
+    pub(crate) fn new(window_length: Span, late_windows_max: usize, cohorts: Cohorts) -> Self {
         let window_ms = window_length.as_millis();
         assert!(window_ms >= 1_000 && window_ms % 1_000 == 0, "a window is whole seconds");
         Self {
@@ -65,6 +68,7 @@ impl Exposure {
             levels: Levels::new(window_ms),
             timers: BTreeMap::new(),
             absences: Absences::default(),
+            cohorts,
             late_windows_max,
             cut: 0,
         }
@@ -74,6 +78,7 @@ impl Exposure {
     pub(crate) fn save(&self, out: &mut Writer) {
         self.levels.save(out);
         self.absences.save(out);
+        self.cohorts.save(out);
         out.put(&self.cut);
     }
 
@@ -84,6 +89,7 @@ impl Exposure {
     ) -> Result<(), StateError> {
         self.levels.load(from)?;
         self.absences.load(from)?;
+        self.cohorts.load(from)?;
         self.cut = from.take()?;
         for (at, device) in (0..).zip(devices.iter()).filter(|(_, device)| device.timer != 0) {
             let window = i64::from(device.timer) * self.window_ms;
@@ -142,12 +148,12 @@ impl Exposure {
         let silent = device.life == Life::Silent;
         if end_ms > self.closed_ms() {
             let step = if silent { RETURN } else { JOIN };
-            self.levels.post(device.group(), from_ms.max(self.closed_ms()), step);
+            self.post(device, device.group(), from_ms.max(self.closed_ms()), step);
             device.life = Life::AtRisk;
             return;
         }
         if !silent {
-            self.levels.post(device.group(), self.closed_ms(), MISS);
+            self.post(device, device.group(), self.closed_ms(), MISS);
             device.life = Life::Silent;
         }
         self.miss(device, at, end_ms);
@@ -179,8 +185,8 @@ impl Exposure {
         self.add_late(device.group(), low_ms, high_ms, rows);
         if high_ms > self.closed_ms() {
             let (start, end) = if silent { (RETURN, EXPIRE) } else { (JOIN, LEAVE) };
-            self.levels.post(device.group(), low_ms.max(self.closed_ms()), start);
-            self.levels.post(device.group(), high_ms, end);
+            self.post(device, device.group(), low_ms.max(self.closed_ms()), start);
+            self.post(device, device.group(), high_ms, end);
         }
         let joined_before = at_ms <= gap_start_ms;
         let [short, learned] = if joined_before {
@@ -213,10 +219,10 @@ impl Exposure {
         match device.life {
             Life::AtRisk => {
                 device.until_ms = end_ms.max(device.from_ms);
-                self.levels.post(device.group(), device.until_ms, LEAVE);
+                self.post(device, device.group(), device.until_ms, LEAVE);
             }
             Life::Silent => {
-                self.levels.post(device.group(), end_ms, EXCUSE);
+                self.post(device, device.group(), end_ms, EXCUSE);
                 if at_ms <= device.until_ms {
                     self.absences.take_back((device.until_ms, at));
                 } else {
@@ -236,17 +242,33 @@ impl Exposure {
             _ if old == group => {}
             Life::AtRisk => {
                 let at_ms = at_ms.max(self.closed_ms()).max(device.from_ms).min(device.until_ms);
-                self.levels.post(old, at_ms, LEAVE);
-                self.levels.post(group, at_ms, JOIN);
+                self.post(device, old, at_ms, LEAVE);
+                self.post(device, group, at_ms, JOIN);
                 device.set_from(at_ms, at_ms, Gap::Shut);
             }
             Life::Silent => {
                 // At once: a late sign of life may yet end the silence before `at_ms`.
-                self.levels.post(old, self.closed_ms(), EXCUSE);
-                self.levels.post(group, self.closed_ms(), MISS);
+                self.post(device, old, self.closed_ms(), EXCUSE);
+                self.post(device, group, self.closed_ms(), MISS);
             }
             // The gap before was the other group's.
             Life::Away => device.set_from(device.from_ms, device.from_ms, Gap::Shut),
+        }
+    }
+
+    /// The device goes by other names from `at_ms` on.
+    pub(crate) fn rename(&mut self, device: &mut Device, names: SlotNames, at_ms: i64) {
+        if device.life == Life::AtRisk {
+            let at_ms = at_ms.max(self.closed_ms()).max(device.from_ms).min(device.until_ms);
+            self.cohorts.rename(device, &names, at_ms);
+        }
+        device.names = names;
+    }
+
+    fn post(&mut self, device: &Device, group: Group, at_ms: i64, step: Step) {
+        self.levels.post(group, at_ms, step);
+        if step.active != 0 {
+            self.cohorts.post(device, group, at_ms, step.active);
         }
     }
 
@@ -258,7 +280,7 @@ impl Exposure {
     }
 
     fn expire(&mut self, device: &mut Device, at: u32) {
-        self.levels.post(device.group(), device.until_ms, EXPIRE);
+        self.post(device, device.group(), device.until_ms, EXPIRE);
         device.life = Life::Silent;
         self.miss(device, at, device.until_ms);
     }
@@ -289,12 +311,27 @@ impl Exposure {
             }
             self.fire_timers(window, devices);
             let place = Place { window: time_of(window), evaluated: time_of(window) };
+            self.begin_hour(place, rows);
             self.levels.close(|group, closed| {
                 let health = rows.health(place, group);
                 health.at_risk_ms += closed.at_risk_ms;
                 health.devices_active += closed.active;
                 health.devices_silent += closed.silent;
             });
+        }
+    }
+
+    /// Counts who is there where a window is the first of an hour.
+    fn begin_hour(&mut self, place: Place, rows: &mut Rows) {
+        let window = place.window.as_millis();
+        let hour_ms = window.div_euclid(HOUR_MS) * HOUR_MS;
+        if window - self.window_ms >= hour_ms {
+            return;
+        }
+        let hour = time_of(hour_ms);
+        for ((group, cohort), devices) in self.cohorts.begin(window) {
+            let key = HourKey { hour, evaluated: place.evaluated, group, cohort };
+            rows.measures.hour(key, devices);
         }
     }
 
@@ -345,6 +382,9 @@ impl Exposure {
 
     pub(crate) fn memory_bytes(&self) -> usize {
         let timers: usize = self.timers.values().map(|due| 64 + due.capacity() * 4).sum();
-        timers + self.absences.memory_bytes() + self.levels.memory_bytes()
+        timers
+            + self.absences.memory_bytes()
+            + self.cohorts.memory_bytes()
+            + self.levels.memory_bytes()
     }
 }

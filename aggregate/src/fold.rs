@@ -12,12 +12,14 @@ use schemas::event::{BootReason, Lifecycle};
 use schemas::{Body, DurationSignal, Event, Signal, Span, Timestamp};
 
 use crate::accumulate::{Labels, Onset, Rows, ScopeId, SignalSums};
+use crate::cohorts::{Cohorts, HOUR_MS};
 use crate::config::FoldConfig;
 use crate::device::{Device, Gap, Group, NEVER_MS, Sign, SlotNames};
 use crate::devices::Devices;
-use crate::exposure::{Exposure, reach_ms};
+use crate::exposure::{Exposure, reach_ms, time_of};
 use crate::gaps;
 use crate::hash::{Map, NumberHash};
+use crate::hll;
 use crate::intern::{NameId, Names};
 use crate::lag::Lag;
 use crate::measures::Fault;
@@ -78,13 +80,14 @@ impl Fold {
         let mut slots: Vec<&str> = config.cohorts.iter().map(String::as_str).collect();
         let build = slot(&mut slots, "build");
         let model = slot(&mut slots, "model");
+        let cohorts = Cohorts::new(hash, config.cohorts.len(), limits.cohort_values_max);
         let rings: Vec<_> = config.ring_names().map(Arc::from).collect();
         Self {
             quiet_period: config.quiet_period,
             silence_quiet_period: config.silence_quiet_period,
             cohort_count: config.cohorts.len(),
             slots: Slots { build, model },
-            exposure: Exposure::new(config.window_length, limits.late_windows_max),
+            exposure: Exposure::new(config.window_length, limits.late_windows_max, cohorts),
             sequences: Sequences::new(hash, limits.missing_ranges_max),
             onsets: Onsets::new(hash, limits.onsets_max),
             signatures: Onsets::new(hash, limits.signature_onsets_max),
@@ -136,9 +139,11 @@ impl Fold {
         self.resets.extend(resets);
         let known = |fault: Fault| self.labels.signatures.has(fault.signature);
         let faults_known = self.signatures.kinds().all(known);
+        let cohorts_known = self.exposure.cohorts.keys().all(|key| self.labels.cohort_named(key));
         let trials_known = self.returns.known().all(|who| self.labels.name(who));
         if faults_known
             && trials_known
+            && cohorts_known
             && devices.iter().all(|device| self.labels.name_all_of(device))
         {
             Ok(())
@@ -176,8 +181,10 @@ impl Fold {
             self.reset((device, at), record);
         }
         let names = self.names(device, record.event);
-        if newest {
-            device.names = names;
+        let order = if newest { Order::Newest } else { Order::Late };
+        self.heard_in_hour(device, record, before, order);
+        if newest && names != device.names {
+            self.exposure.rename(device, names, record.at_ms);
         }
         self.live((device, at), record);
         if newest && known && !reset && !moved && device.group().ring != record.ring {
@@ -187,7 +194,10 @@ impl Fold {
         let set = self.body((device, at), record, &names);
         let ring = if newest { record.ring } else { device.group().ring };
         let after = Group { ring, set };
-        self.try_return(device, record, after, if newest { Order::Newest } else { Order::Late });
+        if after != device.group() {
+            self.heard(device, record, after);
+        }
+        self.try_return(device, record, after, order);
         self.exposure.switch(device, after, record.at_ms);
         applied
     }
@@ -238,6 +248,20 @@ impl Fold {
         }
     }
 
+    /// A device is heard once an hour in the group that it is in, and at once in one that it
+    /// comes into; a late record may tell of any hour.
+    fn heard_in_hour(&mut self, device: &Device, record: &Record<'_>, group: Group, order: Order) {
+        let hour = |at_ms: i64| at_ms.div_euclid(HOUR_MS);
+        if order == Order::Late || hour(record.at_ms) != hour(device.newest_ms) {
+            self.heard(device, record, group);
+        }
+    }
+
+    fn heard(&mut self, device: &Device, record: &Record<'_>, group: Group) {
+        let hour = time_of(record.at_ms.div_euclid(HOUR_MS) * HOUR_MS);
+        self.rows.measures.coupon(hour, group, hll::coupon(device.identity()));
+    }
+
     /// What the record means to the trial of coming back that is open, and whether one begins.
     fn try_return(&mut self, device: &mut Device, record: &Record<'_>, after: Group, order: Order) {
         let times = (record.at_ms, self.lag.clock_ms());
@@ -269,6 +293,7 @@ impl Fold {
         device.forget();
         device.set_from(device.from_ms, device.from_ms, Gap::Shut);
         device.set_group(Group { ring: record.ring, set: SetId::EMPTY });
+        self.heard(device, record, device.group());
     }
 
     /// The device's names as of this record: its own where it has one, else the last known.
@@ -417,6 +442,7 @@ impl Fold {
             missing_ranges: self.sequences.evicted(),
             late_windows: self.exposure.cut(),
             onsets: self.onsets.refused(),
+            cohort_values: self.exposure.cohorts.refused(),
             signatures: self.labels.signatures.refused(),
             signature_onsets: self.signatures.refused(),
         }

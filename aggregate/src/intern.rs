@@ -24,6 +24,11 @@ impl NameId {
     pub(crate) fn is_some(self) -> bool {
         self != Self::NONE
     }
+
+    /// Whether it is one of the first so many names that were met.
+    pub(crate) fn is_among_first(self, count: u16) -> bool {
+        self.0 > Self::OTHER.0 && self.0 - Self::OTHER.0 <= count
+    }
 }
 
 /// The strings of one kind, each with its number; never forgets one.

@@ -2,8 +2,9 @@
 //!
 //! Over the previous day, of (the partition's clock minus the record's time): per ring the p90, the
 //! largest of the rings, one value for all short forms; and the p99 over all records for the
-//! learned one, which can wait and must not mistake a late upload for a device that is gone. The clock is the greatest min(event time, arrival) so
-//! far, so a backlog read at full speed gives the same, and one fast device cannot move it.
+//! learned one, which can wait and must not mistake a late upload for a device that is gone. The
+//! clock is the greatest min(event time, arrival) so far, so a backlog read at full speed gives the
+//! same, and one fast device cannot move it.
 
 use schemas::Span;
 

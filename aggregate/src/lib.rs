@@ -11,6 +11,7 @@
 mod absence;
 mod accumulate;
 pub mod batches;
+mod cohorts;
 mod config;
 mod device;
 mod devices;
@@ -18,6 +19,7 @@ mod exposure;
 mod fold;
 mod gaps;
 mod hash;
+mod hll;
 mod intern;
 mod lag;
 mod levels;

@@ -31,7 +31,7 @@ pub(crate) struct ReturnSums {
     pub(crate) failed: i64,
 }
 
-/// An hour that is over: where it is evaluated, and who was there.
+/// An hour that has begun: where it is evaluated, and who was there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct HourKey {
     pub(crate) hour: Timestamp,
@@ -40,20 +40,14 @@ pub(crate) struct HourKey {
     pub(crate) cohort: CohortId,
 }
 
-/// Devices of one group, or one cohort of it, in one hour.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct HourSums {
-    pub(crate) devices_active: i64,
-    pub(crate) at_risk_ms: i64,
-}
-
 /// All of it since the last take.
 #[derive(Clone, Debug)]
 pub(crate) struct Measures {
     durations: Map<(Scoped, DurationSignal), Histogram>,
     returns: Map<Scoped, ReturnSums>,
     signatures: Map<(Place, Group, Fault), SignalSums>,
-    hours: Map<HourKey, HourSums>,
+    /// Devices at risk when the hour began.
+    hours: Map<HourKey, i64>,
     coupons: Map<(Timestamp, Group), Vec<u32>>,
 }
 
@@ -84,10 +78,8 @@ impl Measures {
         row.add(SignalSums::one(1, 1, time));
     }
 
-    pub(crate) fn hour(&mut self, key: HourKey, sums: HourSums) {
-        let row = self.hours.entry(key).or_default();
-        row.devices_active += sums.devices_active;
-        row.at_risk_ms += sums.at_risk_ms;
+    pub(crate) fn hour(&mut self, key: HourKey, devices: i64) {
+        *self.hours.entry(key).or_default() += devices;
     }
 
     /// A device heard in an hour.
@@ -171,15 +163,14 @@ impl Labels {
         }
     }
 
-    fn hour(&self, (key, sums): (HourKey, HourSums)) -> CohortDelta {
+    fn hour(&self, (key, devices_active): (HourKey, i64)) -> CohortDelta {
         CohortDelta {
             hour: key.hour,
             evaluated: key.evaluated,
             ring: self.ring(key.group.ring),
             set: self.set(key.group.set),
             cohort: key.cohort.map(|cohort| self.cohort(cohort)),
-            devices_active: sums.devices_active,
-            at_risk_ms: sums.at_risk_ms,
+            devices_active,
         }
     }
 }

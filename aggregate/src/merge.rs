@@ -17,6 +17,7 @@ use schemas::{Entry, Span, Stream, StreamKind, Timestamp, UNMANAGED};
 mod cells;
 mod changes;
 mod evaluation;
+mod hours;
 mod measures;
 mod names;
 mod records;
@@ -30,6 +31,7 @@ mod tests;
 
 pub use crate::batches::{TableRows, alert_rows};
 pub use evaluation::Evaluable;
+pub use hours::SKETCHES_MAX;
 
 use crate::batches::Tables;
 use crate::batches::rows::health;
@@ -37,6 +39,7 @@ use crate::state::{Reader, StateError, Writer};
 use cells::HealthCells;
 use changes::Changes;
 use evaluation::{Evaluation, Timing};
+use hours::Hours;
 use names::Names;
 use records::Records;
 use streams::Streams;
@@ -62,6 +65,8 @@ pub struct MergeConfig {
     pub windows_max: usize,
     /// See [`CHANGES_MAX`]. A change beyond has treated rows but no control.
     pub changes_max: usize,
+    /// See [`SKETCHES_MAX`]. Devices heard in a group beyond are in no sketch.
+    pub sketches_max: usize,
 }
 
 /// What the bounds of the merge refused so far.
@@ -71,6 +76,8 @@ pub struct MergeRefused {
     pub windows_forgotten: u64,
     /// Rows and records that named a change beyond the bound.
     pub changes_untracked: u64,
+    /// Rows of sketches of a ring, set and hour beyond the bound.
+    pub sketches_refused: u64,
 }
 
 impl MergeRefused {
@@ -80,6 +87,8 @@ impl MergeRefused {
         let changes = self.changes_untracked - before.changes_untracked;
         crate::metrics::merge_refused("windows_max", windows);
         crate::metrics::merge_refused("changes_max", changes);
+        let sketches = self.sketches_refused - before.sketches_refused;
+        crate::metrics::merge_refused("sketches_max", sketches);
     }
 }
 
@@ -95,6 +104,7 @@ pub struct Merge {
     changes: Changes,
     evaluation: Evaluation,
     windows: Windows,
+    hours: Hours,
     records: Records,
     length: Span,
     windows_max: usize,
@@ -111,6 +121,7 @@ impl Merge {
             changes: Changes::new(config.changes_max),
             evaluation: Evaluation::new(config.window_length),
             windows: Windows::new(config.window_length, config.windows_max),
+            hours: Hours::new(config.window_length, config.windows_max, config.sketches_max),
             records: Records::new(config.topics),
             length: config.window_length,
             windows_max: config.windows_max,
@@ -124,6 +135,7 @@ impl Merge {
         self.changes.save(&mut out);
         self.evaluation.save(&mut out);
         self.windows.save(&mut out);
+        self.hours.save(&mut out);
         self.records.save(&mut out);
         out.finish()
     }
@@ -140,6 +152,7 @@ impl Merge {
         merge.changes.load(&mut from)?;
         merge.evaluation.load(&mut from)?;
         merge.windows.load(&mut from)?;
+        merge.hours.load(&mut from)?;
         merge.records.load(&mut from)?;
         from.end()?;
         Ok(merge)
@@ -260,7 +273,8 @@ impl Merge {
     /// About how many rows the next cut hands out; too many rather than too few.
     pub fn rows_pending(&self) -> usize {
         let rows_per_sum = 1 + self.changes.tracked(Timestamp(i64::MAX)).len();
-        let sums = self.windows.sums_pending().saturating_mul(rows_per_sum);
+        let sums = self.windows.sums_pending() + self.hours.sums_pending(self.ready_until());
+        let sums = sums.saturating_mul(rows_per_sum);
         sums.saturating_add(self.records.pending_count())
     }
 
@@ -269,6 +283,7 @@ impl Merge {
         let mut tables = Tables::default();
         let finished_until = self.ready_until();
         self.windows.cut(&self.rings, &mut self.changes, finished_until, &mut tables);
+        self.hours.cut(&self.rings, &self.changes, finished_until, &mut tables);
         self.records.cut(&mut tables);
         tables.finish()
     }
@@ -309,6 +324,7 @@ impl Merge {
         MergeRefused {
             windows_forgotten: self.windows.forgotten(),
             changes_untracked: self.changes.refused(),
+            sketches_refused: self.hours.refused(),
         }
     }
 }

@@ -19,6 +19,9 @@ pub struct Refused {
     pub late_windows: u64,
     /// First events of a device and signal beyond `onsets_max`: they affect no device.
     pub onsets: u64,
+    /// Times that a device came to be at risk with a value beyond `cohort_values_max`: in the rows
+    /// of hours it counts as `__other__`.
+    pub cohort_values: u64,
     /// Faults with a signature beyond `signatures_max`: they count for their kind alone.
     pub signatures: u64,
     /// First events of a device and signature beyond `signature_onsets_max`: as above.
@@ -27,7 +30,7 @@ pub struct Refused {
 
 impl Refused {
     /// Name of the bound and what it refused.
-    fn by_bound(&self) -> [(&'static str, u64); 9] {
+    fn by_bound(&self) -> [(&'static str, u64); 10] {
         [
             ("devices_max", self.devices),
             ("names_max", self.names),
@@ -36,6 +39,7 @@ impl Refused {
             ("missing_ranges_max", self.missing_ranges),
             ("late_windows_max", self.late_windows),
             ("onsets_max", self.onsets),
+            ("cohort_values_max", self.cohort_values),
             ("signatures_max", self.signatures),
             ("signature_onsets_max", self.signature_onsets),
         ]

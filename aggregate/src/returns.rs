@@ -5,8 +5,8 @@
 //! ─────┼───────────┼─────────────┼───────────────┼──────────────────────┤ deadline + lag
 //!   trial ─ back ► trial ─ withdrawn: attempt ─ withdrawn: attempt ───► failed
 //! ```
-//! A trial is posted to the window of its deadline when it begins, its outcome when it is known, and
-//! what did not come back by then has failed. So a trial costs two counts and no timer, and all
+//! A trial is posted to the window of its deadline when it begins, its outcome when it is known,
+//! and what did not come back by then has failed. So a trial costs two counts and no timer, and all
 //! trials of a window, of every arm, are decided at once when the lag is over.
 
 use std::collections::BTreeMap;

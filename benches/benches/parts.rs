@@ -14,7 +14,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aggregate::merge::{CHANGES_MAX, Merge, MergeConfig, WINDOWS_MAX};
+use aggregate::merge::{CHANGES_MAX, Merge, MergeConfig, SKETCHES_MAX, WINDOWS_MAX};
 use aggregate::{Arrived, FoldConfig, FoldLimits, Partition};
 use alerts::{DetectionConfig, Engine};
 use benches::canonical::{Canonical, CanonicalConfig, RINGS};
@@ -132,6 +132,7 @@ fn merge() -> Merge {
         topics: BTreeMap::new(),
         windows_max: WINDOWS_MAX,
         changes_max: CHANGES_MAX,
+        sketches_max: SKETCHES_MAX,
     };
     Merge::new(config, &[STREAM])
 }

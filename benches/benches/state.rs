@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aggregate::merge::{CHANGES_MAX, Merge, MergeConfig, WINDOWS_MAX};
+use aggregate::merge::{CHANGES_MAX, Merge, MergeConfig, SKETCHES_MAX, WINDOWS_MAX};
 use aggregate::{Arrived, FoldConfig, FoldLimits, Partition};
 use benches::canonical::RINGS;
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -94,6 +94,7 @@ fn merge_config() -> MergeConfig {
         topics: BTreeMap::new(),
         windows_max: WINDOWS_MAX,
         changes_max: CHANGES_MAX,
+        sketches_max: SKETCHES_MAX,
     }
 }
 

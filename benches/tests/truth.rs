@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use aggregate::merge::{CHANGES_MAX, Merge, MergeConfig, TableRows, WINDOWS_MAX};
+use aggregate::merge::{CHANGES_MAX, Merge, MergeConfig, SKETCHES_MAX, TableRows, WINDOWS_MAX};
 use aggregate::{Arrived, FoldConfig, FoldLimits, Partition};
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
@@ -115,6 +115,7 @@ fn run(canonical: &mut Canonical) -> Vec<TableRows> {
         topics: BTreeMap::new(),
         windows_max: WINDOWS_MAX,
         changes_max: CHANGES_MAX,
+        sketches_max: SKETCHES_MAX,
     };
     let (mut merge, mut rows) = (Merge::new(config, &streams), Vec::new());
     while let Some(message) = canonical.next_message() {

@@ -152,22 +152,20 @@ pub struct SignatureDelta {
     pub first_affected_at: Option<Timestamp>,
 }
 
-/// Devices of one ring and set in one hour: all of them, or those with one value of a cohort
+/// Devices of one ring and set when an hour began: all of them, or those with one value of a cohort
 /// dimension.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CohortDelta {
     /// Start of the hour.
     pub hour: Timestamp,
-    /// Start of the window in which it is evaluated: the hour is over then.
+    /// Start of the window in which it is evaluated, the first of the hour.
     pub evaluated: Timestamp,
     pub ring: Arc<str>,
     pub set: ChangeSet,
     /// Key and value of the cohort; `None` for all devices together.
     pub cohort: Option<(Arc<str>, Arc<str>)>,
-    /// Devices at risk at the hour's start: a level.
+    /// Devices at risk at the start of that window: a level.
     pub devices_active: i64,
-    /// Device-milliseconds at risk in the hour, without what late records add.
-    pub at_risk_ms: i64,
 }
 
 /// Devices heard in one hour, as what a sketch keeps of each.

@@ -11,7 +11,7 @@ const BUCKETS_LOG2: u32 = 4;
 
 /// The greatest value of the bucket that holds `value`, for values up to 2^62.
 pub const fn bucket_le(value: u64) -> i64 {
-    let power = 63 - (value | 1).leading_zeros();
+    let power = (value | 1).ilog2();
     let width = 1_u64 << power.saturating_sub(BUCKETS_LOG2);
     (value | (width - 1)) as i64
 }
@@ -113,7 +113,9 @@ mod tests {
     fn sums_of_histograms_are_the_histogram_of_all() {
         let of = |values: &[u64]| {
             let mut histogram = Histogram::default();
-            values.iter().for_each(|&value| histogram.record(value));
+            for &value in values {
+                histogram.record(value);
+            }
             histogram
         };
         let mut sum = of(&[5, 900, 70_000, 5]);

@@ -83,7 +83,9 @@ impl Dataset {
                 "window x change x ring x arm x signal x cohort (NULL = all), where something \
                  happened"
             }
-            Self::RingDevices => "hour x change x ring x arm x cohort (NULL = all)",
+            Self::RingDevices => {
+                "hour x change x ring x arm x cohort (NULL = all), written when the hour is over"
+            }
             Self::DeviceUpdates => "one device x change transition",
             Self::Alerts => "one alert transition",
             Self::Rejected => "one rejected record",

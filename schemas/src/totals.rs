@@ -32,12 +32,15 @@ pub struct WindowTotals {
     pub returns: BTreeMap<(Arc<str>, Scope), Returns>,
     /// Newly hit devices by fault signature, ring and set, on time and late.
     pub signatures: BTreeMap<(Signal, Arc<str>, Arc<str>, ChangeSet), Onsets>,
-    /// Exposure by cohort of the hours that ended by this window: ring, set, dimension, value.
-    /// Hours end once an hour, so most windows have none; add them up for shares.
-    pub cohorts: BTreeMap<(Arc<str>, ChangeSet, Arc<str>, Arc<str>), CohortExposure>,
+    /// Devices at risk by ring, set, dimension and value, where this window is the first of an
+    /// hour; else empty. Values beyond a bound stand as `__other__`.
+    pub cohorts: BTreeMap<CohortKey, i64>,
     /// Whether a partition was left out (a straggler), so that verdicts are partial.
     pub partial: bool,
 }
+
+/// Ring, set of changes, cohort dimension and value.
+pub type CohortKey = (Arc<str>, ChangeSet, Arc<str>, Arc<str>);
 
 /// One ring x set of changes in one window.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,15 +82,6 @@ pub struct Returns {
     pub failed: i64,
     /// Start of the window of the first deadline that was missed.
     pub first_failed_at: Option<Timestamp>,
-}
-
-/// Devices of one cohort within a ring and set, in one hour or several.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CohortExposure {
-    /// At risk at the start of the hour; over several hours, device-hours.
-    pub devices_active: i64,
-    /// Device-milliseconds at risk.
-    pub at_risk_ms: i64,
 }
 
 /// One change in one ring in one window.

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aggregate::merge::{Merge, MergeConfig, MergeRefused};
+use aggregate::merge::{Merge, MergeConfig, MergeRefused, SKETCHES_MAX};
 use alerts::{DetectionConfig, Engine};
 use schemas::commit::{Commit, FileRecord};
 use schemas::{Alert, Counts, Entry, Named, SCHEMA_VERSION, Stream, StreamKind, Timestamp};
@@ -58,6 +58,7 @@ impl Setting {
             topics: names.collect(),
             windows_max: config.windows_max,
             changes_max: usize::from(config.fold.limits.changes_max),
+            sketches_max: SKETCHES_MAX,
         };
         Self {
             store: Arc::clone(&parts.store),

@@ -184,7 +184,9 @@ fn duration() -> impl Strategy<Value = DurationDelta> {
     let values = vec(0_u64..1 << 41, 0..5);
     (place(), name(), scope(), signal, values).prop_map(|(place, ring, scope, signal, values)| {
         let mut histogram = Histogram::default();
-        values.into_iter().for_each(|value| histogram.record(value));
+        for value in values {
+            histogram.record(value);
+        }
         DurationDelta { place, ring, scope, signal, histogram }
     })
 }
@@ -213,15 +215,14 @@ fn signature() -> impl Strategy<Value = SignatureDelta> {
 }
 
 fn cohort() -> impl Strategy<Value = CohortDelta> {
-    (place(), name(), set(), option::of((name(), name())), any::<[i64; 2]>()).prop_map(
-        |(place, ring, set, cohort, [devices_active, at_risk_ms])| CohortDelta {
+    (place(), name(), set(), option::of((name(), name())), any::<i64>()).prop_map(
+        |(place, ring, set, cohort, devices_active)| CohortDelta {
             hour: place.window,
             evaluated: place.evaluated,
             ring,
             set,
             cohort,
             devices_active,
-            at_risk_ms,
         },
     )
 }

@@ -12,7 +12,10 @@ use crate::error::StoreError;
 use crate::key;
 
 /// The layout of `system/` that this version reads and writes.
-pub const LAYOUT: u32 = 1;
+///
+/// 2: entries hold durations, returns, signatures and hours. What is counted follows from records
+/// that may be gone, so a folder of layout 1 is refused by name and not gone on with.
+pub const LAYOUT: u32 = 2;
 
 /// What must be the same each time a data folder is opened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,10 +1,11 @@
 """The sums that the tables must show for a folder of NDJSON, straight from contracts.md 3.
 
 In: `telemetry*.ndjson` (each one partition, in name order; the order of lines is the order of
-arrival) and `changes.ndjson`. Out: `Model.health` and `Model.signals`, sums by key. An
-independent statement of the rules, one record at a time, that shares nothing with the product.
+arrival) and `changes.ndjson`. Out: `Model.health`, `Model.durations` and `Model.signals`, sums by
+key, and `Model.heard`, devices by key. An independent statement of the rules, one record at a time,
+that shares nothing with the product.
 
-Left out: `silence` (it waits for a lag that only the product knows) and levels.
+Left out: what waits for a lag that only the product knows (`NOT_MODELLED`), and levels.
 """
 
 import json
@@ -23,7 +24,8 @@ LATENESS_US = 10_000_000
 BOOT_LOOP_US = 30 * 60_000_000
 INTERVAL_S = 3_600
 RISK_INTERVALS = 3
-NOT_MODELLED = ("silence",)
+NOT_MODELLED = ("silence", "silence_learned", "no_return")
+HOUR_US = 3_600_000_000
 
 COUNTS = (
     "heartbeats", "boots", "records", "duplicates", "devices_exposed",
@@ -75,6 +77,8 @@ class Model:
         self.by_set = defaultdict(lambda: [0] * 9)  # (window, ring, changes)
         self.by_change = defaultdict(lambda: [0] * 9)  # (window, ring, change)
         self.hits = defaultdict(lambda: [0, 0])  # (window, ring, scope, signal, cohort)
+        self.lasted = defaultdict(int)  # (window, ring, scope, kind, bucket) -> records
+        self.present = defaultdict(set)  # (hour, ring, changes) -> devices
         self.risk = defaultdict(int)  # (window, ring, changes) -> device-microseconds
         self.rejects = defaultdict(int)  # (stage, field)
         self.closed_until = 0  # of the partition being read
@@ -84,6 +88,8 @@ class Model:
             self.partition(path)
         self.health = self.expand_health()
         self.signals = self.expand_signals()
+        self.durations = self.expand_durations()
+        self.heard = self.expand_heard()
 
     def registry(self, path):
         """Window from which each announced change has a control arm."""
@@ -139,11 +145,14 @@ class Model:
                 return
             device.seen.add(seq)
         counts[RECORDS] += 1
+        hour = time // HOUR_US
+        self.present[hour, ring, device.changes].add(name)
         if kind == "lifecycle" and record["state"] == "reset":
             self.end_risk(device, time)
             past.append(device.marks)
             device = devices[name] = Device()
             device.seen.add(seq)
+            self.present[hour, ring, NONE].add(name)
         is_newest, before = time >= device.newest, device.changes
         cohorts = self.cohorts_of(record, device, is_newest)
         is_move = kind == "lifecycle" and record["state"] == "moved"
@@ -157,9 +166,14 @@ class Model:
                 device.interval = record.get("interval_s", INTERVAL_S)
         elif kind == "boot":
             counts[BOOTS] += 1
+            self.lasts(window, ring, device.changes, "boot_ms", record["boot_ms"])
+            self.lasts(window, ring, device.changes, "signin_ms", record["signin_ms"])
             self.boot(device, record, time, window, ring, cohorts)
         elif kind == "update":
             self.update(device, record, window, ring, cohorts)
+            if device.changes is not before:
+                stands_in = device.ring if device.ring in self.rings else "unmanaged"
+                self.present[hour, stands_in, device.changes].add(name)
         elif kind == "fault":
             signal = record["kind"] if record["kind"] in FAULT_KINDS else "other"
             count = record.get("count", 1)
@@ -200,6 +214,11 @@ class Model:
             device.cohorts = merged
         return merged
 
+    def lasts(self, window, ring, scope, kind, value):
+        """Counts a duration: exact below 16, then 16 equal buckets per power of two."""
+        width = 1 << max(value.bit_length() - 5, 0)
+        self.lasted[window, ring, scope, kind, value // width * width + width - 1] += 1
+
     def hit(self, device, signal, time, window, ring, scope, cohorts, events):
         """Counts events, and the device as affected after a quiet period."""
         last = device.hits.get(signal)
@@ -228,6 +247,8 @@ class Model:
         counts = self.by_change[window, ring, change]
         if state in BY_STATE:
             counts[BY_STATE[state]] += 1
+        if state == "installed" and record.get("duration_ms") is not None:
+            self.lasts(window, ring, change, "install_ms", record["duration_ms"])
         if state == "installing":
             device.attempt = change
         elif state in ("installed", "failed", "rolled_back") and device.attempt == change:
@@ -298,20 +319,43 @@ class Model:
                 counts[RECORDS] = counts[DUPLICATES] = 0
         return health
 
+    def arms(self, window, ring, scope):
+        """(change, arm) of all rows that a count of one change, or of one set, belongs to."""
+        yield None, None
+        if ring not in self.rings:
+            return
+        if isinstance(scope, str):
+            yield scope, "treated"
+            return
+        for change, first in self.tracked.items():
+            if change in scope:
+                yield change, "treated"
+            elif window >= first:
+                yield change, "control"
+
+    def expand_durations(self):
+        """(window start, change, ring, arm, kind, greatest value of a bucket) -> records."""
+        durations = defaultdict(int)
+        for (window, ring, scope, kind, bucket), count in self.lasted.items():
+            for change, arm in self.arms(window, ring, scope):
+                durations[window, change, ring, arm, kind, bucket] += count
+        return durations
+
+    def expand_heard(self):
+        """(hour start, change, ring, arm) -> devices with an applied record in the hour."""
+        heard = defaultdict(set)
+        for (hour, ring, changes), devices in self.present.items():
+            last_window = ((hour + 1) * HOUR_US - 1) // self.window_us
+            for change, arm in self.arms(last_window, ring, changes):
+                heard[hour, change, ring, arm] |= devices
+        return heard
+
     def expand_signals(self):
         """(window start, change, ring, arm, signal, cohort) -> affected devices, events."""
         signals = defaultdict(lambda: [0, 0])
         for (window, ring, scope, signal, cohort), counts in self.hits.items():
-            add(signals[window, None, ring, None, signal, cohort], counts)
-            if ring not in self.rings:
-                continue
-            if isinstance(scope, str):
-                add(signals[window, scope, ring, "treated", signal, cohort], counts)
-                continue
-            for change, first in self.tracked.items():
-                arm = "treated" if change in scope else "control"
-                if arm == "treated" or window >= first:
-                    add(signals[window, change, ring, arm, signal, cohort], counts)
+            for change, arm in self.arms(window, ring, scope):
+                add(signals[window, change, ring, arm, signal, cohort], counts)
         return signals
 
 

@@ -66,6 +66,29 @@ class ModelTest(unittest.TestCase):
         self.assertEqual(signals[*key, ("driver", "x")], [1, 4])
         self.assertEqual(signals[WINDOW, None, "first", None, "other", None], [1, 1])
 
+    def test_durations_stand_in_the_bucket_that_is_named_by_its_greatest_value(self):
+        durations = model(
+            line(1, 10, "boot", boot_ms=15, signin_ms=1_000),
+            line(2, 20, "update", change="c", state="installed", duration_ms=1 << 40),
+            line(3, 30, "boot", boot_ms=16, signin_ms=35),
+        ).durations
+        whole = {key[4:]: count for key, count in durations.items() if key[1] is None}
+        self.assertEqual(whole, {
+            ("boot_ms", 15): 1, ("boot_ms", 16): 1, ("signin_ms", 1_023): 1, ("signin_ms", 35): 1,
+            ("install_ms", (1 << 40) + (1 << 36) - 1): 1,
+        })
+        treated = {key[4:] for key in durations if key[3] == "treated"}
+        self.assertNotIn(("boot_ms", 15), treated)
+
+    def test_a_device_is_heard_in_each_arm_it_is_in(self):
+        heard = model(
+            line(1, 10), line(2, 20, "update", change="c", state="installing"), line(1, 30, device="b"),
+        ).heard
+        hour = WINDOW // 60
+        self.assertEqual(heard[hour, None, "first", None], {"a", "b"})
+        self.assertEqual(heard[hour, "c", "first", "treated"], {"a"})
+        self.assertEqual(heard[hour, "c", "first", "control"], {"a", "b"})
+
     def test_a_ring_that_is_not_configured_has_no_arms(self):
         health = model(line(1, 10, "update", ring="moon", change="c", state="installing")).health
         self.assertEqual({key[1:] for key in health}, {(None, "unmanaged", None)})

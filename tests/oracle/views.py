@@ -14,6 +14,7 @@ import duckdb
 ORDER = {
     "ring_health": "window_start, change, ring, arm",
     "ring_signals": "window_start, change, ring, arm, signal",
+    "ring_devices": "hour_start, change, ring, arm, cohort_key, cohort_value",
     "device_updates": "event_time, device, change",
     "alerts": "updated_at, id, transition",
     "rejected": "topic, partition, \"offset\"",

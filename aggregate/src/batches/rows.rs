@@ -83,6 +83,34 @@ pub(crate) fn signal_row(
     tables.push(Dataset::RingSignals, row.span.0, cells.chain([Cell::Count(row.revision)]));
 }
 
+/// One row of `ring_devices` but for its sketch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HourRow<'a> {
+    pub start: Timestamp,
+    pub change: Option<&'a str>,
+    pub ring: &'a str,
+    pub arm: Option<&'a str>,
+    pub cohort: Option<(&'a str, &'a str)>,
+    pub devices_active: i64,
+    pub revision: i64,
+}
+
+pub(crate) fn hour_row(tables: &mut Tables, row: &HourRow<'_>, sketch: Option<&[u8]>) {
+    let (cohort_key, cohort_value) = row.cohort.unzip();
+    let cells = [
+        Cell::Time(row.start),
+        Cell::text(row.change),
+        Cell::Text(row.ring),
+        Cell::text(row.arm),
+        Cell::text(cohort_key),
+        Cell::text(cohort_value),
+        Cell::Count(row.devices_active),
+        sketch.map_or(Cell::Null, Cell::Bytes),
+        Cell::Count(row.revision),
+    ];
+    tables.push(Dataset::RingDevices, row.start, cells);
+}
+
 pub(crate) fn transition_row(tables: &mut Tables, row: &Transition) {
     let cells = [
         Cell::Time(row.event_time),

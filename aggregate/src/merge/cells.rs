@@ -4,6 +4,7 @@ use schemas::{DurationSignal, Histogram};
 
 use super::stored;
 use crate::batches::rows::health;
+use crate::hll::Sketch;
 use crate::state::{Reader, StateError, Writer};
 
 /// What one row counts.
@@ -122,6 +123,44 @@ impl Cells for HealthCells {
 
     fn load(from: &mut Reader<'_>) -> Result<Self, StateError> {
         Ok(Self { counts: stored::load_cells(from)?, durations: from.take()? })
+    }
+}
+
+/// A row of `ring_devices`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct HourCells {
+    pub devices_active: i64,
+    pub sketch: Sketch,
+}
+
+impl Cells for HourCells {
+    fn add(&mut self, more: &Self) {
+        self.devices_active += more.devices_active;
+        self.sketch.join(&more.sketch);
+    }
+
+    /// A sketch that has grown is written whole: joined with the old one it is itself.
+    fn since(mut self, old: &Self) -> Self {
+        self.devices_active -= old.devices_active;
+        if self.sketch == old.sketch {
+            self.sketch = Sketch::default();
+        }
+        self
+    }
+
+    /// Nothing: what comes later adds up with what is written, and joins.
+    fn settled(&self) -> Self {
+        Self::default()
+    }
+
+    fn save(&self, out: &mut Writer) {
+        out.put(&(self.devices_active, &self.sketch));
+    }
+
+    fn load(from: &mut Reader<'_>) -> Result<Self, StateError> {
+        let (devices_active, sketch): (i64, Sketch) = from.take()?;
+        let sound = sketch.is_sound();
+        sound.then_some(Self { devices_active, sketch }).ok_or(StateError::Damaged)
     }
 }
 

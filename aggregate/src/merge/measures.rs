@@ -1,9 +1,11 @@
-//! What is measured beside counts: on its way to the detector, and durations into the tables.
+//! What is measured beside counts, on its way to the detector and into the tables.
 
 use std::sync::Arc;
 
 use schemas::Signal;
-use schemas::delta::{Delta, DurationDelta, ReturnDelta, Scope, SignatureDelta};
+use schemas::delta::{
+    CohortDelta, Delta, DurationDelta, Place, ReturnDelta, Scope, SignatureDelta, SketchDelta,
+};
 
 use super::Merge;
 use super::cells::HealthCells;
@@ -14,6 +16,8 @@ impl Merge {
         delta.durations.iter().for_each(|row| self.add_duration(row));
         delta.returns.iter().for_each(|row| self.add_return(row));
         delta.signatures.iter().for_each(|row| self.add_signature(row));
+        delta.cohorts.iter().for_each(|row| self.add_cohort(row));
+        delta.sketches.iter().for_each(|row| self.add_sketch(row));
     }
 
     fn add_duration(&mut self, row: &DurationDelta) {
@@ -60,5 +64,25 @@ impl Merge {
             let onsets = totals.signatures.entry(key).or_default();
             onsets.add(row.affected_devices, row.first_affected_at);
         }
+    }
+
+    fn add_cohort(&mut self, row: &CohortDelta) {
+        let place = Place { window: row.evaluated, evaluated: row.evaluated };
+        let (evaluated, _) = self.evaluation_of(place);
+        let (ring, set) = (self.names.name(&row.ring), self.names.set(&row.set));
+        if let Some((key, value)) = &row.cohort
+            && self.rings.contains(&ring)
+        {
+            let group = (Arc::clone(&ring), Arc::clone(&set));
+            let key = (group.0, group.1, Arc::clone(key), Arc::clone(value));
+            let totals = self.evaluation.window(evaluated);
+            *totals.cohorts.entry(key).or_default() += row.devices_active;
+        }
+        self.hours.add_devices(row.hour, (ring, set), row.cohort.clone(), row.devices_active);
+    }
+
+    fn add_sketch(&mut self, row: &SketchDelta) {
+        let group = (self.names.name(&row.ring), self.names.set(&row.set));
+        self.hours.add_sketch(row.hour, group, &row.coupons);
     }
 }

@@ -161,6 +161,16 @@ impl<D: Ord, C: Cells> Sheet<D, C> {
         self.fresh.add((ring, scope, detail), cells);
     }
 
+    /// What has come to a key since the last cut.
+    pub(super) fn fresh(&self, key: &Key<D>) -> Option<&C> {
+        self.fresh.0.get(key)
+    }
+
+    /// How many keys something of a kind has come to since the last cut.
+    pub(super) fn fresh_count(&self, kind: impl Fn(&C) -> bool) -> usize {
+        self.fresh.0.values().filter(|cells| kind(cells)).count()
+    }
+
     /// Sums that the next cut looks at.
     pub(super) fn len(&self) -> usize {
         self.written.0.len() + self.fresh.0.len()

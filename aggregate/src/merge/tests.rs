@@ -35,11 +35,15 @@ proptest! {
         prop_assert_eq!(&run.health, &model::health(&world));
         prop_assert_eq!(&run.signals, &model::signals(&world));
         prop_assert_eq!(&run.durations, &model::durations(&world));
+        prop_assert_eq!(&run.hours, &model::hours(&world));
         if !run.windows.is_empty() {
             let signatures = run.windows.iter().flat_map(|(totals, ..)| totals.signatures.values());
             let affected: i64 = signatures.map(|onsets| onsets.affected).sum();
             prop_assert_eq!(affected, model::signatures(&world));
             let durations = run.windows.iter().flat_map(|(totals, ..)| totals.durations.values());
+            let returns = run.windows.iter().flat_map(|(totals, ..)| totals.returns.values());
+            let returns = returns.fold([0; 2], |[t, f], sum| [t + sum.trials, f + sum.failed]);
+            prop_assert_eq!(returns, model::returns(&world));
             prop_assert_eq!(durations.map(Histogram::count).sum::<i64>(), model::reported(&world));
         }
     }

@@ -1,6 +1,6 @@
 //! What the tests of the fold share: records in seconds, deltas as sums by key.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
 use schemas::delta::{Place, Scope};
@@ -106,6 +106,10 @@ pub(crate) struct Sums {
     pub(crate) signatures: BTreeMap<(String, Signal, String), i64>,
     /// Trials and failures by ring and scope.
     pub(crate) returns: BTreeMap<(String, Scope), [i64; 2]>,
+    /// Devices there by seconds to the hour, ring, set and cohort value.
+    pub(crate) hours: BTreeMap<(i64, String, Vec<String>, Option<String>), i64>,
+    /// Devices heard by seconds to the hour, ring and set, each once.
+    pub(crate) heard: BTreeMap<(i64, String, Vec<String>), BTreeSet<u32>>,
     pub(crate) pseudonyms: Vec<String>,
     pub(crate) counts: Counts,
 }
@@ -147,6 +151,19 @@ impl Sums {
             plus(self.returns.entry(key).or_default(), &[row.trials, row.failed]);
         }
         ascending(delta.returns.iter().map(|row| (row.place, &row.ring, &row.scope)));
+        let since_s = |at: Timestamp| (at - START).0 / 1_000_000;
+        let names = |set: &schemas::ChangeSet| set.iter().map(ToString::to_string).collect();
+        for row in &delta.cohorts {
+            let value = row.cohort.as_ref().map(|(_, value)| value.to_string());
+            let key = (since_s(row.hour), row.ring.to_string(), names(&row.set), value);
+            *self.hours.entry(key).or_default() += row.devices_active;
+        }
+        for row in &delta.sketches {
+            let key = (since_s(row.hour), row.ring.to_string(), names(&row.set));
+            self.heard.entry(key).or_default().extend(&row.coupons);
+        }
+        ascending(delta.cohorts.iter().map(|row| (row.hour, &row.ring, &row.set, &row.cohort)));
+        ascending(delta.sketches.iter().map(|row| (row.hour, &row.ring, &row.set)));
         for row in &delta.signatures {
             let key = (row.ring.to_string(), row.signal, row.signature.to_string());
             *self.signatures.entry(key).or_default() += row.affected_devices;

@@ -36,6 +36,7 @@ fn tight_config() -> FoldConfig {
         late_windows_max: 5,
         onsets_max: 6,
         signatures_max: 2,
+        cohort_values_max: 1,
         signature_onsets_max: 3,
         ..FoldLimits::default()
     };

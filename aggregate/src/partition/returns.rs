@@ -71,9 +71,9 @@ fn an_attempt_fails_unless_a_heartbeat_or_boot_follows() {
         let mut rig = Rig::new();
         rig.send("d-1", 0, heartbeat(600));
         rig.send("d-1", 60, installing());
-        next.into_iter().for_each(|body| {
+        if let Some(body) = next {
             rig.send("d-1", 120, body);
-        });
+        }
         rig.pass(DECIDED);
         let sums = rig.take();
         let of = |scope| sums.returns.get(&("first".to_owned(), scope)).copied();
@@ -114,13 +114,13 @@ fn who_goes_offline_moves_or_is_reset_by_the_deadline_is_no_trial() {
     ] {
         let mut rig = Rig::new();
         let at_first = event("d-1", second(0), heartbeat(600));
-        let ring = if state == moved { "fast" } else { "first" };
-        rig.offer(&Event { ring, ..at_first });
+        let before = if state == moved { "fast" } else { "first" };
+        rig.offer(&Event { ring: before, ..at_first });
         rig.send("d-1", at_s, lifecycle(state));
         rig.pass(DECIDED);
         let sums = rig.take();
         let of = |ring: &str| sums.returns.get(&(ring.to_owned(), none())).copied();
-        assert_eq!(of(ring).unwrap_or_default(), expected, "{state:?}");
+        assert_eq!(of(before).unwrap_or_default(), expected, "{state:?}");
         assert_eq!(if state == moved { of("first") } else { None }, None);
     }
 }

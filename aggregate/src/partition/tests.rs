@@ -321,6 +321,7 @@ fn every_bound_refuses_counts_and_loses_no_record() {
         onsets_max: 1,
         signatures_max: 1,
         signature_onsets_max: 1,
+        cohort_values_max: 1,
         ..FoldLimits::default()
     };
     let mut rig = Rig::with(&FoldConfig { limits, ..config() });
@@ -350,6 +351,7 @@ fn every_bound_refuses_counts_and_loses_no_record() {
         onsets: 1,
         signatures: 1,
         signature_onsets: 1,
+        cohort_values: 0,
     };
     assert_eq!(rig.partition.refused(), refused);
     let (delta, counts) = rig.partition.take();

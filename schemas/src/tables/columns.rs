@@ -41,9 +41,12 @@ const REVISION: Column = key(
      SUM over all revisions is the answer",
 );
 
-const HISTOGRAM_BOUNDS: &str = "upper bounds of the buckets that are not empty: exact to 16, \
-     then 16 equal buckets per power of two; pairs with the column of counts; NULL in this version";
-const HISTOGRAM_COUNTS: &str = "records in each bucket; NULL in this version";
+const INSTALL_BOUNDS: &str = "duration_ms of update records with state installed: upper bounds of \
+     the buckets that are not empty (exact to 16, then 16 equal buckets per power of two), \
+     ascending; pairs with install_ms_n; NULL where no record reports one";
+const BOOT_BOUNDS: &str = "boot_ms of applied boot records: bounds as in install_ms_le";
+const SIGNIN_BOUNDS: &str = "signin_ms of applied boot records: bounds as in install_ms_le";
+const HISTOGRAM_COUNTS: &str = "records in each bucket; a bucket's SUM over rows is right";
 
 pub(super) const RING_HEALTH: &[Column] = &[
     WINDOW_START,
@@ -64,11 +67,11 @@ pub(super) const RING_HEALTH: &[Column] = &[
     sum("boots", "records", "applied boot records"),
     sum("records", "records", "applied records of any type (change NULL only, else 0)"),
     sum("duplicates", "records", "records dropped as seen before (change NULL only, else 0)"),
-    histogram("install_ms_le", "ms", HISTOGRAM_BOUNDS),
+    histogram("install_ms_le", "ms", INSTALL_BOUNDS),
     histogram("install_ms_n", "records", HISTOGRAM_COUNTS),
-    histogram("boot_ms_le", "ms", HISTOGRAM_BOUNDS),
+    histogram("boot_ms_le", "ms", BOOT_BOUNDS),
     histogram("boot_ms_n", "records", HISTOGRAM_COUNTS),
-    histogram("signin_ms_le", "ms", HISTOGRAM_BOUNDS),
+    histogram("signin_ms_le", "ms", SIGNIN_BOUNDS),
     histogram("signin_ms_n", "records", HISTOGRAM_COUNTS),
     REVISION,
 ];
@@ -80,11 +83,24 @@ pub(super) const RING_SIGNALS: &[Column] = &[
     optional("change_type", Kind::Name, "feature, security, quality, emergency or unknown"),
     RING,
     ARM,
-    key("signal", Kind::Name, "kind of harm"),
+    key(
+        "signal",
+        Kind::Name,
+        "kind of harm; silence_learned is the second form of silence (not heard for longer than \
+         is usual for the device); a no_return stands in the window of its deadline",
+    ),
     optional("cohort_key", Kind::Name, "cohort dimension; NULL = all devices together"),
     optional("cohort_value", Kind::Name, "value of that dimension"),
-    sum("affected_devices", "devices", "devices newly hit after a quiet period"),
-    sum("events", "events", "sum of count over all records, affected or not"),
+    sum(
+        "affected_devices",
+        "devices",
+        "devices newly hit after a quiet period; no_return: attempts that nobody came back from",
+    ),
+    sum(
+        "events",
+        "events",
+        "sum of count over all records, affected or not; no_return: attempts that were decided",
+    ),
     REVISION,
 ];
 
@@ -95,11 +111,17 @@ pub(super) const RING_DEVICES: &[Column] = &[
     ARM,
     optional("cohort_key", Kind::Name, "cohort dimension; NULL = all devices together"),
     optional("cohort_value", Kind::Name, "value of that dimension"),
-    level("devices_active", "devices at risk at the hour's start"),
+    level(
+        "devices_active",
+        "devices at risk at the start of the hour's first window; values of a dimension beyond \
+         the first 1024 in a partition stand together as `__other__`",
+    ),
     optional(
         "devices_hll",
         Kind::Bytes,
-        "Apache DataSketches HLL of the devices, lgK 12; only where cohort_key is NULL",
+        "devices heard in the hour, in the arm they were in then: Apache DataSketches HLL, lgK 12, \
+         type HLL_8; join the sketches of any rows, revisions included; NULL for cohorts, and \
+         where nobody was heard",
     ),
     REVISION,
 ];

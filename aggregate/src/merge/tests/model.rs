@@ -1,6 +1,8 @@
 //! The truth by brute force: every row of the tables from all deltas at once, by definition.
 
-use super::run::{DurationKey, Key, SignalKey};
+use schemas::ChangeSet;
+
+use super::run::{DurationKey, HourKey, Key, SignalKey};
 use super::world::{CHANGES, LENGTH, RINGS, World};
 use super::*;
 
@@ -15,6 +17,9 @@ fn tracked_from(world: &World, change: &str) -> Option<Timestamp> {
             windows.extend((*row.change == *change).then_some(row.place.evaluated));
         }
         for row in &delta.signals {
+            windows.extend(holds(&row.scope, change).then_some(row.place.evaluated));
+        }
+        for row in &delta.returns {
             windows.extend(holds(&row.scope, change).then_some(row.place.evaluated));
         }
         for row in &delta.durations {
@@ -100,6 +105,39 @@ pub(super) fn durations(world: &World) -> BTreeMap<DurationKey, i64> {
     sums
 }
 
+/// Devices there and heard, by hour.
+pub(super) fn hours(world: &World) -> BTreeMap<HourKey, (i64, BTreeSet<u32>)> {
+    let mut sums: BTreeMap<HourKey, (i64, BTreeSet<u32>)> = BTreeMap::new();
+    // A change has arms in every hour in which it is tracked at the end.
+    let spread = |hour: Timestamp, ring: &str, set: &ChangeSet, add: &mut dyn FnMut(Key)| {
+        let last = Timestamp(hour.0 + Span::hours(1).0 - LENGTH.0);
+        spread(world, last, ring, &Scope::Set(set.clone()), |(_, change, ring, arm)| {
+            add((hour, change, ring, arm));
+        });
+    };
+    for delta in world.deltas() {
+        for row in &delta.cohorts {
+            let cohort = row.cohort.as_ref().map(|(k, v)| (k.to_string(), v.to_string()));
+            spread(row.hour, &row.ring, &row.set, &mut |key| {
+                sums.entry((key, cohort.clone())).or_default().0 += row.devices_active;
+            });
+        }
+        for row in &delta.sketches {
+            spread(row.hour, &row.ring, &row.set, &mut |key| {
+                sums.entry((key, None)).or_default().1.extend(&row.coupons);
+            });
+        }
+    }
+    sums
+}
+
+/// Trials and failures in configured rings.
+pub(super) fn returns(world: &World) -> [i64; 2] {
+    let rows = world.deltas().flat_map(|delta| &delta.returns);
+    let managed = rows.filter(|row| RINGS.contains(&&*row.ring));
+    managed.fold([0; 2], |[trials, failed], row| [trials + row.trials, failed + row.failed])
+}
+
 /// Durations reported in configured rings.
 pub(super) fn reported(world: &World) -> i64 {
     let rows = world.deltas().flat_map(|delta| &delta.durations);
@@ -116,6 +154,14 @@ pub(super) fn signatures(world: &World) -> i64 {
 
 pub(super) fn signals(world: &World) -> BTreeMap<SignalKey, [i64; 2]> {
     let mut sums: BTreeMap<SignalKey, [i64; 2]> = BTreeMap::new();
+    let attempts = world.deltas().flat_map(|delta| &delta.returns);
+    for row in attempts.filter(|row| matches!(row.scope, Scope::Change(_))) {
+        spread(world, row.place.window, &row.ring, &row.scope, |key| {
+            let sum = sums.entry((key, "no_return".to_owned(), None, None)).or_default();
+            sum[0] += row.failed;
+            sum[1] += row.trials;
+        });
+    }
     for row in world.deltas().flat_map(|delta| &delta.signals) {
         spread(world, row.place.window, &row.ring, &row.scope, |key| {
             let cohort =

@@ -17,6 +17,8 @@ pub(super) type Key = (Timestamp, Option<String>, String, Option<String>);
 /// The same, signal, cohort key and value.
 pub(super) type SignalKey = (Key, String, Option<String>, Option<String>);
 
+/// Hour, change, ring, arm; key and value of a cohort.
+pub(super) type HourKey = (Key, Option<(String, String)>);
 /// The same, kind, upper bound of a bucket.
 pub(super) type DurationKey = (Key, DurationSignal, i64);
 
@@ -26,6 +28,7 @@ pub(super) struct Run {
     pub health: BTreeMap<Key, [i64; health::CELLS]>,
     pub durations: BTreeMap<DurationKey, i64>,
     pub signals: BTreeMap<SignalKey, [i64; 2]>,
+    pub hours: BTreeMap<HourKey, (i64, BTreeSet<u32>)>,
     pub row_counts: BTreeMap<Key, i64>,
     pub revisions: BTreeMap<(Dataset, Timestamp), Vec<i64>>,
     pub windows: Vec<Evaluable>,
@@ -76,10 +79,34 @@ impl Run {
         for TableRows { dataset, date, batch } in tables {
             let mut last = None;
             for row in 0..batch.num_rows() {
+                if dataset == Dataset::RingDevices {
+                    self.take_hour(&date, &batch, row);
+                    continue;
+                }
                 let key = self.take_row(dataset, &date, &batch, row);
                 assert!(last.as_ref() < Some(&key), "{key:?} after {last:?}");
                 last = Some(key);
             }
+        }
+    }
+
+    fn take_hour(&mut self, date: &str, batch: &RecordBatch, row: usize) {
+        let hour = Timestamp(value(batch, "hour_start", row));
+        assert_eq!((hour.date().as_str(), hour.0 % Span::hours(1).0), (date, 0));
+        let text = |name| text(batch, name, row);
+        let key = (hour, text("change"), text("ring").unwrap_or_default(), text("arm"));
+        let cohort = text("cohort_key").zip(text("cohort_value"));
+        let whole = cohort.is_none();
+        let (devices, coupons) = self.hours.entry((key, cohort)).or_default();
+        *devices += value(batch, "devices_active", row);
+        let sketches = batch.column_by_name("devices_hll").unwrap().as_binary::<i32>();
+        if sketches.is_valid(row) {
+            assert!(whole, "cohorts have no sketch");
+            let bytes = sketches.value(row);
+            let from = if bytes[0] == 2 { 8 } else { 12 };
+            let (words, rest) = bytes[from..].as_chunks::<4>();
+            assert!(rest.is_empty() && bytes[0] < 10, "few devices are a list or a set");
+            coupons.extend(words.iter().map(|word| u32::from_le_bytes(*word)));
         }
     }
 

@@ -1,7 +1,8 @@
 //! Random worlds that keep the promises of the journal.
 
 use schemas::delta::{
-    ChangeDelta, ChangeSet, DurationDelta, HealthDelta, RegistryDelta, SignalDelta, SignatureDelta,
+    ChangeDelta, ChangeSet, CohortDelta, DurationDelta, HealthDelta, RegistryDelta, ReturnDelta,
+    SignalDelta, SignatureDelta, SketchDelta,
 };
 use schemas::entry::{Counts, EntryHeader};
 use schemas::{DurationSignal, Histogram, Signal, StreamKind};
@@ -49,13 +50,17 @@ impl World {
             let [kind, index, ..] = draw;
             let index = usize::from(index) % STREAMS;
             let mut delta = Delta::default();
-            match (kind % 11, index) {
-                (0 | 1, _) => closed[index] += i64::from(draw[2] % 3) + 1,
+            match (kind % 14, index) {
+                (0, _) => closed[index] += i64::from(draw[2] % 3) + 1,
+                (1, _) => closed[index] += i64::from(draw[2] % 30) + 1,
                 (_, 3) => delta.registry.push(registry(draw, offset as i64, closed[index])),
                 (2..=4, _) => delta.health.push(health(draw, closed[index])),
                 (5, _) => delta.changes.push(change(draw, closed[index])),
                 (8 | 9, _) => delta.durations.push(duration(draw, closed[index])),
                 (10, _) => delta.signatures.push(signature(draw, closed[index])),
+                (11, _) => delta.returns.push(returns(draw, closed[index])),
+                (12, _) => delta.cohorts.push(cohort(draw, closed[index])),
+                (13, _) => delta.sketches.push(sketch(draw, closed[index])),
                 _ => delta.signals.push(signal(draw, closed[index])),
             }
             streams[index].push(Step { delta, closed_until: minute(closed[index]) });
@@ -85,6 +90,9 @@ impl World {
                 last.delta.signals.extend(step.delta.signals.iter().cloned());
                 last.delta.durations.extend(step.delta.durations.iter().cloned());
                 last.delta.signatures.extend(step.delta.signatures.iter().cloned());
+                last.delta.returns.extend(step.delta.returns.iter().cloned());
+                last.delta.cohorts.extend(step.delta.cohorts.iter().cloned());
+                last.delta.sketches.extend(step.delta.sketches.iter().cloned());
                 last.delta.registry.extend(step.delta.registry.iter().cloned());
             }
             let mut end = entry(stream(index), entries.len() as u64);
@@ -190,6 +198,47 @@ fn signature(draw: [u8; 6], closed: i64) -> SignatureDelta {
     }
 }
 
+fn returns(draw: [u8; 6], closed: i64) -> ReturnDelta {
+    let [_, _, a, b, c, d] = draw;
+    let trials = i64::from(d % 5) + 1;
+    ReturnDelta {
+        place: place(a, closed),
+        ring: ring(b),
+        scope: scope(b, c),
+        trials,
+        failed: i64::from(d) % (trials + 1),
+    }
+}
+
+/// The hour that holds a window, of which 10 is the first: so that worlds have several.
+pub(super) fn hour(window: Timestamp) -> Timestamp {
+    window.window_start(Span::hours(1))
+}
+
+fn cohort(draw: [u8; 6], closed: i64) -> CohortDelta {
+    let [_, _, a, b, c, d] = draw;
+    let evaluated = place(a, closed).evaluated;
+    CohortDelta {
+        hour: hour(evaluated),
+        evaluated,
+        ring: ring(b),
+        set: set_of((b >> 2) % 8),
+        cohort: (c & 8 == 0).then(|| (Arc::from("model"), Arc::from(["m1", "m2"][d as usize % 2]))),
+        devices_active: i64::from(d) + 1,
+    }
+}
+
+fn sketch(draw: [u8; 6], closed: i64) -> SketchDelta {
+    let [_, _, a, b, c, d] = draw;
+    let coupons = (0..=u32::from(d % 20)).map(|n| (1 << 26) + u32::from(c) * 7 + n * n);
+    SketchDelta {
+        hour: hour(place(a, closed).window),
+        ring: ring(b),
+        set: set_of((b >> 2) % 8),
+        coupons: coupons.collect(),
+    }
+}
+
 fn registry(draw: [u8; 6], offset: i64, closed: i64) -> RegistryDelta {
     let [_, _, a, b, c, _] = draw;
     let change = CHANGES[usize::from(b % 4)];
@@ -231,5 +280,6 @@ pub(super) fn config(windows_max: usize) -> MergeConfig {
         topics: BTreeMap::new(),
         windows_max,
         changes_max: CHANGES_MAX,
+        sketches_max: SKETCHES_MAX,
     }
 }

@@ -111,7 +111,6 @@ pub(super) fn cohorts_batch(rows: &[CohortDelta]) -> RecordBatch {
         .optional_texts("cohort_key", cohorts().map(|cohort| cohort.map(|(key, _)| &**key)))
         .optional_texts("cohort_value", cohorts().map(|cohort| cohort.map(|(_, value)| &**value)))
         .ints("devices_active", rows.iter().map(|row| row.devices_active))
-        .ints("at_risk_ms", rows.iter().map(|row| row.at_risk_ms))
         .batch()
 }
 
@@ -123,7 +122,7 @@ pub(super) fn cohorts_rows(
     let (rings, sets) = (table.texts("ring")?, table.optional_sets("set")?);
     let keys = table.optional_texts("cohort_key")?;
     let values = table.optional_texts("cohort_value")?;
-    let (active, at_risk_ms) = (table.ints("devices_active")?, table.ints("at_risk_ms")?);
+    let active = table.ints("devices_active")?;
     rows(table, |row| {
         let cohort = text_at(keys, row).zip(text_at(values, row));
         Ok(CohortDelta {
@@ -133,7 +132,6 @@ pub(super) fn cohorts_rows(
             set: names.set(sets.value(row).as_string()),
             cohort: cohort.map(|(key, value)| (names.name(key), names.name(value))),
             devices_active: active[row],
-            at_risk_ms: at_risk_ms[row],
         })
     })
 }
