@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ingest::Topics;
 use serde_json::json;
-use store::{Blobs, LocalStore, RemoteStore, TopicNames, World};
+use store::{Blobs, Growth, LocalStore, RemoteStore, TopicNames, World};
 
 use crate::config::{Config, DataLocation};
 use crate::failure::Failure;
@@ -45,8 +45,13 @@ pub fn probe(data: &DataLocation) -> Result<&'static str, Failure> {
 /// Claims the folder for this input and these settings, or refuses by name.
 ///
 /// The hash seed of the folder goes into `config`: whoever wrote first has chosen it.
-pub fn claim(store: &dyn Blobs, world: World, config: &mut Config) -> Result<World, Failure> {
-    let world = World::claim(store, world)?;
+pub fn claim(
+    store: &dyn Blobs,
+    world: World,
+    growth: Growth,
+    config: &mut Config,
+) -> Result<World, Failure> {
+    let world = World::claim(store, world, growth)?;
     config.fold.hash_seed = world.hash_seed;
     store::claim_config(store, &settings(config)?)?;
     Ok(world)

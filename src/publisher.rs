@@ -49,6 +49,8 @@ pub struct PublisherParts<'a> {
     pub clock: Arc<dyn Clock>,
     pub stop: Stop,
     pub streams: Vec<Stream>,
+    /// Those of them that were there when the data folder was made.
+    pub streams_begun: Vec<Stream>,
     pub topics: TopicNames,
     pub config: &'a Config,
     pub writer: String,

@@ -27,7 +27,7 @@ use crate::pipeline::{Gaps, PipelineError, Until};
 use crate::shutdown::Stop;
 use crate::snapshots::Snapshots;
 use crate::view::SharedView;
-use crate::worker::{Cut, Heard, Now, Target, Worker};
+use crate::worker::{Cut, Heard, Now, PartitionCounts, Target, Worker};
 use group::Missing;
 
 mod group;
@@ -68,6 +68,8 @@ pub struct ReaderParts<'a, S> {
     pub rejected: Option<RejectedTopic>,
     /// Every partition that the data folder knows.
     pub streams: Vec<Stream>,
+    /// Those of telemetry.
+    pub counts: PartitionCounts,
     /// Where to stop, by partition; empty = never.
     pub targets: BTreeMap<Stream, Target>,
     pub until: Until,
@@ -97,6 +99,7 @@ pub struct Reader<'a, S> {
     /// Since when a partition that this run needs is not ours.
     foreign_since: Option<Duration>,
     ticked_at: Duration,
+    growth_asked_at: Duration,
 }
 
 /// How far a reader came.
@@ -121,6 +124,7 @@ impl<'a, S: Source> Reader<'a, S> {
             told: Vec::new(),
             foreign_since: None,
             ticked_at: start,
+            growth_asked_at: start,
             parts,
         }
     }
@@ -290,6 +294,7 @@ impl<'a, S: Source> Reader<'a, S> {
             }
         }
         self.recover_lost(now)?;
+        self.notice_growth(now)?;
         if let Some((stream, named)) = self.parts.snapshots.as_mut().and_then(Snapshots::take_done)
             && let Some(worker) = self.workers.get_mut(&stream)
         {

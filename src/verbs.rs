@@ -4,6 +4,7 @@ pub mod alerts;
 pub mod check;
 pub mod completions;
 pub mod demo;
+pub mod rebuild;
 pub mod replay;
 pub mod run;
 pub mod schema;

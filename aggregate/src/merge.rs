@@ -12,7 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use schemas::delta::{Delta, Place, Scope};
-use schemas::{Entry, Span, Stream, StreamKind, Timestamp, UNMANAGED};
+use schemas::entry::EntryHeader;
+use schemas::{Entry, Input, Span, Stream, StreamKind, Timestamp, UNMANAGED};
 
 mod changes;
 mod evaluation;
@@ -81,7 +82,7 @@ impl MergeRefused {
 }
 
 /// Of a merge's stored state: to be raised whenever what is stored, or its order, changes.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 /// See the module.
 #[derive(Debug)]
@@ -98,7 +99,8 @@ pub struct Merge {
 }
 
 impl Merge {
-    /// A merge of exactly these streams, from entry 0 of each.
+    /// A merge of these streams, from entry 0 of each; more join where an entry says that the
+    /// topic has grown.
     pub fn new(config: MergeConfig, streams: &[Stream]) -> Self {
         let managed = config.rings.iter().filter(|&ring| ring != UNMANAGED);
         Self {
@@ -125,8 +127,7 @@ impl Merge {
         out.finish()
     }
 
-    /// The merge as it was when it was saved, under the same configuration. A stream may be new:
-    /// it is followed from its entry 0.
+    /// The merge as it was when it was saved, under the same configuration.
     ///
     /// The caller has checked the bytes against their SHA-256: what is not state gives an error or
     /// a merge that means nothing.
@@ -149,6 +150,7 @@ impl Merge {
     /// journal has made sure of both.
     pub fn add(&mut self, entry: &Entry) {
         let (header, delta) = (&entry.header, &entry.delta);
+        self.add_growth(header);
         self.streams.follow(header);
         self.add_health(delta);
         self.add_changes(delta);
@@ -158,6 +160,16 @@ impl Merge {
             self.windows.touch_from(start);
         }
         self.records.add(header.stream, delta);
+    }
+
+    /// Devices have moved: the new streams are waited for from now on, and open tests end.
+    fn add_growth(&mut self, header: &EntryHeader) {
+        for input in &header.inputs {
+            if let Input::Grown(grown) = input {
+                self.streams.grow(grown.partition_count);
+                self.evaluation.repartitioned = true;
+            }
+        }
     }
 
     fn add_health(&mut self, delta: &Delta) {

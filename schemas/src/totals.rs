@@ -24,6 +24,9 @@ pub struct WindowTotals {
     pub late: BTreeMap<(Timestamp, Arc<str>, ChangeSet, Signal), Onsets>,
     /// Whether a partition was left out (a straggler), so that verdicts are partial.
     pub partial: bool,
+    /// Whether devices have moved between partitions since the window before: what is known of
+    /// them, their exposure to changes too, began afresh, so that open tests cannot go on.
+    pub repartitioned: bool,
 }
 
 /// One ring x set of changes in one window.

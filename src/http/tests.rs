@@ -58,6 +58,7 @@ fn row(change: &str, ring: &str) -> VerdictRow {
         ratio: None,
         missing_device_hours: Some(12.0),
         partial: false,
+        repartitioned: false,
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the group decides: partitions are taken over, handed over, given up.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use ingest::{Source, Start};
 use schemas::Stream;
@@ -10,6 +11,10 @@ use super::{FOREIGN_MAX, LEADING_STREAM, Reader};
 use crate::metrics;
 use crate::pipeline::{Gaps, PipelineError};
 use crate::worker::{self, Cut, Now, Target, Worker, WorkerRules};
+
+/// Between two looks whether the topic has grown: it is what a process that keeps all its
+/// partitions learns of it by.
+const ASK_GROWTH_EVERY: Duration = Duration::from_secs(30);
 
 /// What the broker says of records that it no longer has.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +42,9 @@ impl<S: Source> Reader<'_, S> {
         }
         self.parts.source.start(&starts)?;
         self.tell_owned();
+        for &stream in streams {
+            self.take_up_growth(stream)?;
+        }
         if self.outage.is_some() {
             self.parts.source.pause(streams)?;
         }
@@ -48,7 +56,8 @@ impl<S: Source> Reader<'_, S> {
     pub(super) fn open(&mut self, stream: Stream) -> Result<Option<Start>, PipelineError> {
         let parts = &self.parts;
         let config = parts.config;
-        let recovered = worker::recover(&parts.store, stream, &parts.writer, &config.fold);
+        let recovered =
+            worker::recover(&parts.store, stream, &parts.writer, &config.fold, parts.counts);
         let recovered = match recovered {
             Ok(recovered) => recovered,
             Err(error) if error.is_transient() => {
@@ -71,6 +80,31 @@ impl<S: Source> Reader<'_, S> {
         tracing::info!(%stream, entries, ?snapshot, ?start, "partition taken over");
         self.workers.insert(stream, worker);
         Ok(Some(start))
+    }
+
+    /// To be called before any record is taken: the entry must hold none.
+    pub(super) fn take_up_growth(&mut self, stream: Stream) -> Result<(), PipelineError> {
+        let now = self.now();
+        let Some(worker) = self.workers.get_mut(&stream) else { return Ok(()) };
+        let cut = worker.take_up_growth(now);
+        self.take_cut(stream, cut)
+    }
+
+    /// Ends the process where another has taken up that the topic has more partitions than this one
+    /// knows of: what it knows of its devices is worth nothing.
+    pub(super) fn notice_growth(&mut self, now: Now) -> Result<(), PipelineError> {
+        if now.monotonic.saturating_sub(self.growth_asked_at) < ASK_GROWTH_EVERY {
+            return Ok(());
+        }
+        self.growth_asked_at = now.monotonic;
+        let known = self.parts.counts.now;
+        match store::grown_to(&*self.parts.store) {
+            Ok(Some(found)) if found > known => Err(PipelineError::Grown { known, found }),
+            Ok(_) => Ok(()),
+            // Asked again in a while; whatever is wrong with the store is told where it matters.
+            Err(error) if error.is_transient() => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Makes durable what was read of partitions that the group takes back, then gives them back.

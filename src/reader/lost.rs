@@ -78,6 +78,7 @@ impl<S: Source> Reader<'_, S> {
             return Ok(());
         };
         self.tell_owned();
-        Ok(self.parts.source.restart(stream, start)?)
+        self.parts.source.restart(stream, start)?;
+        self.take_up_growth(stream)
     }
 }

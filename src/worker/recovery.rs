@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use aggregate::{FoldConfig, Partition};
 use schemas::entry::EntryHeader;
-use schemas::{Gap, Input, Named, Stream, StreamKind};
+use schemas::{Input, Named, Stream, StreamKind};
 use store::states;
 use store::{Blobs, Journal, Snapshots, StoreError};
 
@@ -28,6 +28,23 @@ pub struct Recovered {
     pub position: i64,
     /// The snapshot that the state comes from.
     pub snapshot: Option<Named>,
+    /// The topic has grown to so many partitions, and the journal does not say so yet.
+    pub grown: Option<i32>,
+}
+
+/// How many partitions `telemetry` has.
+#[derive(Clone, Copy, Debug)]
+pub struct PartitionCounts {
+    /// When the data folder was made.
+    pub begun: i32,
+    pub now: i32,
+}
+
+impl PartitionCounts {
+    /// As an entry says it.
+    pub fn in_entry(self) -> Option<i32> {
+        (self.now != self.begun).then_some(self.now)
+    }
 }
 
 /// Reads what is needed to go on with a partition.
@@ -39,6 +56,7 @@ pub fn recover(
     stream: Stream,
     writer: &str,
     config: &FoldConfig,
+    counts: PartitionCounts,
 ) -> Result<Recovered, StoreError> {
     let mut choice = match stream.kind {
         StreamKind::Telemetry => Snapshots::Use,
@@ -46,11 +64,19 @@ pub fn recover(
     };
     loop {
         let journal = Journal::open_with(Arc::clone(store), stream, writer.to_owned(), choice)?;
-        let afresh = journal.headers().iter().rposition(began_afresh);
-        if let Some(gap) = afresh.filter(|_| stream.kind == StreamKind::Telemetry) {
-            let header = &journal.headers()[gap];
+        let is_telemetry = stream.kind == StreamKind::Telemetry;
+        let said = journal.headers().last().and_then(|last| last.partition_count);
+        let grown = counts.in_entry().filter(|_| is_telemetry && said != counts.in_entry());
+        let afresh = match (grown, journal.headers().len().checked_sub(1)) {
+            // Where each device is from now on, its state is not.
+            (Some(_), Some(last)) => Some(last),
+            _ => journal.headers().iter().rposition(began_afresh),
+        };
+        if let Some(at) = afresh.filter(|_| is_telemetry) {
+            let header = &journal.headers()[at];
             let (fold, position) = (Fold::after_gap(config, header), header.end);
-            return Ok(Recovered { journal, fold, first: gap + 1, position, snapshot: None });
+            let (first, snapshot) = (at + 1, None);
+            return Ok(Recovered { journal, fold, first, position, snapshot, grown });
         }
         let fold = Fold::new(stream, config, journal.headers().last());
         let first = journal.headers().first().map_or(0, |first| first.start);
@@ -58,12 +84,13 @@ pub fn recover(
         let position = if fold.needs_records() { first } else { last };
         let named = journal.snapshot().filter(|_| fold.needs_records()).cloned();
         let Some(named) = named else {
-            return Ok(Recovered { journal, fold, first: 0, position, snapshot: None });
+            return Ok(Recovered { journal, fold, first: 0, position, snapshot: None, grown });
         };
         match load(&**store, &named, config) {
             Ok(state) => {
                 let fold = Fold::with_state(state);
-                return Ok(Recovered { journal, fold, first: 0, position, snapshot: Some(named) });
+                let snapshot = Some(named);
+                return Ok(Recovered { journal, fold, first: 0, position, snapshot, grown });
             }
             Err(error @ (StoreError::Damaged { .. } | StoreError::Missing { .. })) => {
                 tracing::warn!(%stream, %error, "passing over a snapshot");
@@ -76,7 +103,13 @@ pub fn recover(
 
 /// Whether the state of a partition begins anew at an entry.
 fn began_afresh(header: &EntryHeader) -> bool {
-    let afresh = |input: &Input| matches!(input, Input::Gap(Gap { state_after: None, .. }));
+    // The first entry of a partition that is new has nothing to begin afresh from, and may hold
+    // records.
+    let afresh = |input: &Input| match input {
+        Input::Gap(gap) => gap.state_after.is_none(),
+        Input::Grown(_) => header.number > 0,
+        Input::Clock(_) | Input::Idle(_) | Input::End => false,
+    };
     header.inputs.iter().any(afresh)
 }
 

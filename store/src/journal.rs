@@ -39,6 +39,8 @@ pub struct EntryParts {
     pub watermark: Option<Timestamp>,
     pub closed_until: Timestamp,
     pub ended: bool,
+    /// See [`EntryHeader::partition_count`].
+    pub partition_count: Option<i32>,
     /// See [`EntryHeader::digest`].
     pub digest: Option<u64>,
     /// See [`EntryHeader::snapshot`].
@@ -228,7 +230,7 @@ impl Journal {
 
     fn header_of(&self, parts: EntryParts) -> EntryHeader {
         let EntryParts { start, end, counts, inputs, watermark, closed_until, .. } = parts;
-        let EntryParts { ended, digest, snapshot, .. } = parts;
+        let EntryParts { ended, partition_count, digest, snapshot, .. } = parts;
         assert!(start <= end, "A5: offsets {start} to {end}");
         assert_eq!(start, self.next_offset.unwrap_or(start), "A5: the entry leaves a gap");
         assert!(counts.balance(), "A6: {counts:?}");
@@ -243,6 +245,7 @@ impl Journal {
             watermark,
             closed_until,
             ended,
+            partition_count,
             digest,
             snapshot,
         }

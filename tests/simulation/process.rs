@@ -17,7 +17,7 @@ use ringwatch::reader::{Reader, ReaderParts};
 use ringwatch::shutdown::Stop;
 use ringwatch::snapshots::Snapshots;
 use ringwatch::view::SharedView;
-use ringwatch::worker::Target;
+use ringwatch::worker::{PartitionCounts, Target};
 use schemas::Entry;
 use store::{Blobs, TopicNames};
 
@@ -25,7 +25,7 @@ use super::clock::ProcessClock;
 use super::cluster::{Cluster, ScriptedSource};
 use super::faults::{FaultyStore, Shared};
 use super::rng::Rng;
-use super::world::streams;
+use super::world::{PARTITIONS, streams};
 
 /// Entries between reader and publisher: few, so that a full queue is met too.
 const ENTRIES_QUEUED_MAX: usize = 4;
@@ -92,6 +92,7 @@ impl<'a> Process<'a> {
             clock: Arc::new(clock.clone()),
             stop: stop.clone(),
             streams: streams(),
+            streams_begun: streams(),
             topics: TopicNames::default(),
             config,
             writer: writer.clone(),
@@ -110,6 +111,7 @@ impl<'a> Process<'a> {
             leads,
             rejected: None,
             streams: streams(),
+            counts: PartitionCounts { begun: PARTITIONS, now: PARTITIONS },
             targets,
             until,
             gaps: Gaps::Refused,

@@ -11,7 +11,9 @@ use ringwatch::config::Config;
 use ringwatch::pipeline::Until;
 use schemas::Span;
 use store::collect::{CollectRule, collect};
-use store::{Blobs, Chain, Extent, MemoryStore, TopicNames, World, WorldInput, verify_with};
+use store::{
+    Blobs, Chain, Extent, Growth, MemoryStore, TopicNames, World, WorldInput, verify_with,
+};
 
 use super::clock::Time;
 use super::cluster::Cluster;
@@ -95,10 +97,11 @@ impl<'a> Simulation<'a> {
             input: WorldInput::Kafka { cluster: "c".to_owned(), group: "g".to_owned() },
             topics: TopicNames::default(),
             partition_count: PARTITIONS,
+            partition_counts_other: Some([1, 1]),
             window_length: Span::seconds(60),
             hash_seed: [seed, 1],
         };
-        World::claim(&shared.blobs, world).expect("an empty store");
+        World::claim(&shared.blobs, world, Growth::Refused).expect("an empty store");
         let cluster = Rc::new(RefCell::new(Cluster::new()));
         Self {
             rng,

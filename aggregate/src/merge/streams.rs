@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use schemas::entry::EntryHeader;
-use schemas::{Stream, Timestamp};
+use schemas::{Stream, StreamKind, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::state::{Reader, StateError, Writer};
@@ -19,21 +19,34 @@ struct Progress {
     ended: bool,
 }
 
+impl Progress {
+    const START: Self = Self { entries: 0, end: 0, closed_until: Timestamp::MIN, ended: false };
+}
+
 impl Streams {
     pub(super) fn new(streams: &[Stream]) -> Self {
-        let start = Progress { entries: 0, end: 0, closed_until: Timestamp::MIN, ended: false };
-        Self(streams.iter().map(|stream| (*stream, start)).collect())
+        Self(streams.iter().map(|stream| (*stream, Progress::START)).collect())
+    }
+
+    /// Telemetry has so many partitions from now on; the new ones are followed from entry 0.
+    pub(super) fn grow(&mut self, partition_count: i32) {
+        for partition in 0..partition_count {
+            let stream = Stream { kind: StreamKind::Telemetry, partition };
+            self.0.entry(stream).or_insert(Progress::START);
+        }
     }
 
     pub(super) fn save(&self, out: &mut Writer) {
         out.put(&self.0);
     }
 
-    /// Restores the streams that were stored; one that is new to the merge stays at its start.
+    /// Restores the streams that were stored: those given at the start, and what has grown since.
     pub(super) fn load(&mut self, from: &mut Reader<'_>) -> Result<(), StateError> {
-        for (stream, stored) in from.take::<BTreeMap<Stream, Progress>>()? {
-            *self.0.get_mut(&stream).ok_or(StateError::Settings)? = stored;
+        let stored: BTreeMap<Stream, Progress> = from.take()?;
+        if !self.0.keys().all(|stream| stored.contains_key(stream)) {
+            return Err(StateError::Settings);
         }
+        self.0 = stored;
         Ok(())
     }
 

@@ -62,6 +62,8 @@ pub struct Pair {
     pub(super) within: Seen,
     pub(super) later: Seen,
     idle_windows: u32,
+    /// Its tests have ended: what they say stands, and nothing is added.
+    ended: bool,
 }
 
 /// What is fixed for good at a ring's first exposure.
@@ -95,7 +97,18 @@ impl Pair {
             within: Seen::default(),
             later: Seen::default(),
             idle_windows: 0,
+            ended: false,
         }
+    }
+
+    /// Ends the tests as they stand; false if they had ended before.
+    pub const fn end(&mut self) -> bool {
+        !std::mem::replace(&mut self.ended, true)
+    }
+
+    /// Whether its tests have ended.
+    pub const fn has_ended(&self) -> bool {
+        self.ended
     }
 
     /// Adds a window's exposure, and counts the windows running in which an arm had none.

@@ -50,6 +50,9 @@ pub struct VerdictRow {
     pub missing_device_hours: Option<f64>,
     /// Whether a straggling partition was left out of the last window.
     pub partial: bool,
+    /// Whether its test has ended because devices moved between partitions: it stays insufficient,
+    /// or regressed.
+    pub repartitioned: bool,
 }
 
 /// What the lifecycle has of a test: it decides between `regressed` and the rest.
@@ -73,7 +76,7 @@ impl VerdictRow {
     pub fn unexposed(change: &str, ring: &str, signal: Signal) -> Self {
         let (change, ring) = (change.to_owned(), ring.to_owned());
         let (treated, control) = (ArmEvidence::default(), ArmEvidence::default());
-        let (verdict, log_e, partial) = (Verdict::NoData, 0.0, false);
+        let (verdict, log_e, partial, repartitioned) = (Verdict::NoData, 0.0, false, false);
         let (line, ratio, missing_device_hours) = (None, None, None);
         Self {
             change,
@@ -87,6 +90,7 @@ impl VerdictRow {
             ratio,
             missing_device_hours,
             partial,
+            repartitioned,
         }
     }
 
@@ -103,6 +107,8 @@ impl VerdictRow {
         let low = log_e < limits.low_line - libm::log(weight);
         let verdict = if standing == Standing::Alerting {
             Verdict::Regressed
+        } else if pair.has_ended() {
+            Verdict::Insufficient
         } else if pair.is_idle(self.signal, limits.no_data_windows) {
             Verdict::NoData
         } else if low && growth.is_some_and(|growth| growth <= 1.0) {
@@ -118,6 +124,7 @@ impl VerdictRow {
             treated,
             control,
             ratio: pair.ratio(self.signal).map(rounded),
+            repartitioned: pair.has_ended(),
             missing_device_hours: missing.map(rounded),
             ..self
         }

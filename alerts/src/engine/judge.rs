@@ -24,6 +24,8 @@ struct Weighted {
     key: Key,
     /// ln(w E).
     log_e: f64,
+    /// It counts as it stands, but raises and resolves nothing.
+    has_ended: bool,
 }
 
 impl Engine {
@@ -78,7 +80,8 @@ fn weigh(name: &Arc<str>, change: &Change) -> (Vec<Weighted>, f64) {
     for (&ring, pair) in &change.pairs {
         for signal in tested().filter(|&signal| pair.weight(signal) > 0.0) {
             let log_e = libm::log(pair.weight(signal)) + pair.log_e(signal);
-            tests.push(Weighted { key: (Arc::clone(name), ring, signal), log_e });
+            let (key, has_ended) = ((Arc::clone(name), ring, signal), pair.has_ended());
+            tests.push(Weighted { key, log_e, has_ended });
             granted += pair.weight(signal);
         }
     }
@@ -97,14 +100,18 @@ fn levels(
     is_raised: impl Fn(&Key) -> bool,
 ) -> Vec<Level> {
     let (line, low_line) = (config.line(), config.low_line());
-    let largest = tests.iter().map(|test| test.log_e).fold(f64::NEG_INFINITY, f64::max);
+    let can_lead = |test: &&Weighted| !test.has_ended;
+    let largest =
+        tests.iter().filter(can_lead).map(|test| test.log_e).fold(f64::NEG_INFINITY, f64::max);
     let named = tests.iter().any(|test| test.log_e >= line || is_raised(&test.key));
     // Of equals the first: two signals can rise in step, and one name is enough.
-    let leader = tests.iter().position(|test| test.log_e >= largest);
+    let leader = tests.iter().position(|test| can_lead(&test) && test.log_e >= largest);
     let level = |(at, test): (usize, &Weighted)| {
         let leads = total >= line && leader == Some(at);
         if !change.is_watched() {
             Level::Withdrawn
+        } else if test.has_ended {
+            Level::Between
         } else if test.log_e >= line || (leads && !named) {
             Level::Above
         } else if test.log_e >= low_line || leads {

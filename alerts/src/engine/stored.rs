@@ -15,7 +15,7 @@ use crate::detector::baseline::Hour;
 use crate::detector::past::StoredWindows;
 
 /// To be raised whenever what is stored, or its order, changes.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 /// Why stored state cannot be gone on from.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
