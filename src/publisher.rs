@@ -20,6 +20,7 @@ mod housekeeping;
 mod leader;
 mod ranges;
 mod recovery;
+mod stragglers;
 
 use leader::Leader;
 

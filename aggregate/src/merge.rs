@@ -151,7 +151,7 @@ impl Merge {
     pub fn add(&mut self, entry: &Entry) {
         let (header, delta) = (&entry.header, &entry.delta);
         self.add_growth(header);
-        self.streams.follow(header);
+        self.streams.follow(header, self.evaluation.until);
         self.add_health(delta);
         self.add_changes(delta);
         self.add_signals(delta);
@@ -262,12 +262,32 @@ impl Merge {
     ///
     /// A window in which nothing is evaluated and nothing takes effect is passed over.
     pub fn next_window(&mut self) -> Option<Evaluable> {
-        self.evaluation.next(self.ready_until())
+        let is_partial = !self.streams.left_out().is_empty();
+        let (mut totals, registry, support) = self.evaluation.next(self.ready_until())?;
+        totals.partial = is_partial;
+        Some((totals, registry, support))
     }
 
     /// Every window that ends at or before this is closed in every stream.
     pub fn ready_until(&self) -> Timestamp {
         self.streams.ready_until()
+    }
+
+    /// From now on windows do not wait for this stream; what it brings for windows that were
+    /// evaluated without it counts as late. Once it has caught up it is waited for again.
+    pub fn leave_out(&mut self, stream: Stream) {
+        self.streams.leave_out(stream);
+    }
+
+    /// How many streams windows do not wait for.
+    pub fn left_out_count(&self) -> usize {
+        self.streams.left_out().len()
+    }
+
+    /// Streams that are waited for although more than half of the telemetry partitions beside them
+    /// are further on by more than `span`.
+    pub fn behind(&self, span: Span) -> Vec<Stream> {
+        self.streams.behind(span)
     }
 
     /// About how many rows the next cut hands out; too many rather than too few.

@@ -20,6 +20,7 @@ use store::{Blobs, Chain, Journal, SourceRange, StoreError, Tables, TopicNames};
 
 use super::housekeeping::{Chores, Housekeeping};
 use super::ranges::Merged;
+use super::stragglers::Stragglers;
 use super::{FOREIGN_COMMIT_PATIENCE, PublisherParts};
 use crate::clock::Clock;
 use crate::config::{HousekeepingRule, PublishRule};
@@ -108,6 +109,9 @@ pub(super) struct Leader {
     pub(super) last: Last,
     /// When each stream last brought an entry by the queue.
     fed: BTreeMap<Stream, Duration>,
+    pub(super) stragglers: Stragglers,
+    /// For the next commit to say.
+    pub(super) left_out: Vec<Stream>,
     pub(super) deliver_from: Duration,
     /// Commits to offer to the deliveries.
     pub(super) undelivered: Vec<(u64, Vec<Arc<Alert>>)>,
@@ -141,7 +145,7 @@ pub(super) enum Publishing {
 
 /// Whether the publisher goes on after a commit.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Leave {
+pub(super) enum Leave {
     No,
     Yes,
 }
@@ -170,6 +174,8 @@ impl Leader {
             checkpoint: None,
             last: Last { commit: now, publish: now, checkpoint: now, poll: now },
             fed: BTreeMap::new(),
+            stragglers: Stragglers::default(),
+            left_out: Vec::new(),
             deliver_from: now,
             undelivered: Vec::new(),
             house: None,
@@ -204,6 +210,7 @@ impl Leader {
                     self.read_journal(stream, ENTRIES_PER_TURN)?;
                 }
             }
+            self.leave_out_stragglers(now)?;
         }
         self.commit_if_raised()?;
         if self.is_publishing_due(now) {
@@ -294,7 +301,7 @@ impl Leader {
         Ok(count_max)
     }
 
-    /// Merges an entry and evaluates every window that all partitions have closed by it.
+    /// Merges an entry and evaluates what it makes ready.
     pub(super) fn take_in(&mut self, entry: &Entry) {
         let header = &entry.header;
         self.merge.add(entry);
@@ -303,6 +310,11 @@ impl Leader {
         if header.stream.kind == StreamKind::Telemetry {
             self.counts.add(&header.counts);
         }
+        self.evaluate_ready();
+    }
+
+    /// Evaluates every window that all partitions waited for have closed.
+    pub(super) fn evaluate_ready(&mut self) {
         // Support cases are kept in the journal; the change process will watch them from here.
         while let Some((totals, registry, _support)) = self.merge.next_window() {
             for record in &registry {
@@ -318,7 +330,11 @@ impl Leader {
     }
 
     /// Writes one commit; with tables, these become visible after it is durable.
-    fn commit(&mut self, publishing: Publishing, leave: Leave) -> Result<(), PipelineError> {
+    pub(super) fn commit(
+        &mut self,
+        publishing: Publishing,
+        leave: Leave,
+    ) -> Result<(), PipelineError> {
         let store = Arc::clone(&self.setting.store);
         for stream in std::mem::take(&mut self.foreign) {
             // What another process wrote may be seen before it is durable.
@@ -337,6 +353,7 @@ impl Leader {
             publisher: self.setting.writer.clone(),
             merged: self.uncommitted.to_vec(),
             order: self.uncommitted.order(),
+            left_out: std::mem::take(&mut self.left_out),
             evaluated_until: self.evaluated_until,
             alerts: std::mem::take(&mut self.raised),
             cut: publishing == Publishing::Tables,

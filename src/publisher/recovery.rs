@@ -144,6 +144,10 @@ impl Leader {
 
     /// Takes the steps of a commit again: the same alerts must come of it.
     fn repeat(&mut self, commit: &Commit) -> Result<(), PipelineError> {
+        for stream in &commit.left_out {
+            self.merge.leave_out(*stream);
+        }
+        self.evaluate_ready();
         let mut next: Vec<u64> = commit.merged.iter().map(|range| range.first).collect();
         let by_stream = || {
             let ranges = (0..).zip(&commit.merged);

@@ -27,6 +27,7 @@ pub fn run(common: &Common, args: &ReplayArgs) -> Result<Outcome, Failure> {
     config.publish.lease = None;
     config.publish.poll_interval = None;
     config.publish.checkpoint_interval = None;
+    config.publish.straggler_after = None;
     config.snapshot = None;
     config.housekeeping = None;
     let stop = Stop::default();

@@ -33,6 +33,7 @@ snapshot_records_min = 12
 checkpoint_interval = "20s"
 [windows]
 idle_after = "10s"
+straggler_after = "20s"
 [http]
 listen = ""
 [[ring]]

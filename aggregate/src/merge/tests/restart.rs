@@ -131,3 +131,33 @@ fn before_the_slowest_has_an_entry_the_first_rows_are_what_others_are_ahead_of()
     };
     assert_eq!([add(0, 500), add(1, 600), add(2, 601)], [false, false, true]);
 }
+
+#[test]
+fn a_straggler_is_left_out_and_waited_for_again_once_it_has_caught_up() {
+    let mut merge = closed([500, 600, 600]);
+    let behind = |merge: &Merge, minutes| merge.behind(Span::minutes(minutes));
+    assert_eq!(behind(&merge, 99), [stream(0)]);
+    assert_eq!(behind(&merge, 100), [], "not more than that");
+    let hand_out = |merge: &mut Merge| {
+        let windows = std::iter::from_fn(|| merge.next_window());
+        windows.map(|(totals, ..)| (totals.start, totals.partial)).collect::<Vec<_>>()
+    };
+    assert_eq!(hand_out(&mut merge), []);
+    merge.leave_out(stream(0));
+    assert_eq!((behind(&merge, 99), merge.left_out_count()), (vec![], 1));
+    let mut loaded = Merge::load(config(100), &streams()[..3], &merge.save()).unwrap();
+    assert_eq!(hand_out(&mut loaded), [(minute(500), true)], "stored with the rest");
+    assert_eq!(hand_out(&mut merge), [(minute(500), true)]);
+    let step = |merge: &mut Merge, index, number, until| {
+        let mut entry = entry(stream(index), number);
+        entry.header.closed_until = minute(until);
+        entry.delta = super::cases::health(until, until, "first", 0, 5);
+        merge.add(&entry);
+        merge.left_out_count()
+    };
+    assert_eq!(step(&mut merge, 0, 1, 500), 1, "501 was evaluated without it");
+    assert_eq!(step(&mut merge, 0, 2, 501), 0);
+    assert_eq!(hand_out(&mut merge), [], "waited for");
+    assert_eq!(step(&mut merge, 0, 3, 600), 0);
+    assert_eq!(hand_out(&mut merge), [(minute(501), false)]);
+}
