@@ -11,7 +11,7 @@ use aggregate::{FoldConfig, Partition};
 use schemas::entry::EntryHeader;
 use schemas::{Input, Named, Stream, StreamKind};
 use store::states;
-use store::{Blobs, Journal, Snapshots, StoreError};
+use store::{Blobs, Journal, SnapshotChoice, StoreError};
 
 use super::Fold;
 
@@ -59,8 +59,8 @@ pub fn recover(
     counts: PartitionCounts,
 ) -> Result<Recovered, StoreError> {
     let mut choice = match stream.kind {
-        StreamKind::Telemetry => Snapshots::Use,
-        StreamKind::Changes | StreamKind::Support => Snapshots::LastEntry,
+        StreamKind::Telemetry => SnapshotChoice::Use,
+        StreamKind::Changes | StreamKind::Support => SnapshotChoice::LastEntry,
     };
     loop {
         let journal = Journal::open_with(Arc::clone(store), stream, writer.to_owned(), choice)?;
@@ -94,7 +94,7 @@ pub fn recover(
             }
             Err(error @ (StoreError::Damaged { .. } | StoreError::Missing { .. })) => {
                 tracing::warn!(%stream, %error, "passing over a snapshot");
-                choice = Snapshots::Before(named.after);
+                choice = SnapshotChoice::Before(named.after);
             }
             Err(error) => return Err(error),
         }

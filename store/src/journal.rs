@@ -56,7 +56,7 @@ pub struct Prepared {
 
 /// Which snapshots an opening may build on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Snapshots {
+pub enum SnapshotChoice {
     /// The newest that is named.
     Use,
     /// The newest named that was taken before that of this number, because that is damaged.
@@ -87,7 +87,7 @@ impl Journal {
     ///
     /// `writer` names this process: 32 hexadecimal digits that no other process has.
     pub fn open(blobs: Arc<dyn Blobs>, stream: Stream, writer: String) -> Result<Self, StoreError> {
-        Self::open_with(blobs, stream, writer, Snapshots::Use)
+        Self::open_with(blobs, stream, writer, SnapshotChoice::Use)
     }
 
     /// As [`Self::open`], with another choice of snapshots.
@@ -95,7 +95,7 @@ impl Journal {
         blobs: Arc<dyn Blobs>,
         stream: Stream,
         writer: String,
-        snapshots: Snapshots,
+        snapshots: SnapshotChoice,
     ) -> Result<Self, StoreError> {
         Self::sync(&*blobs, stream)?;
         let numbers = headers::numbers(&*blobs, stream)?;
@@ -153,11 +153,6 @@ impl Journal {
     /// not among them.
     pub fn headers(&self) -> &[EntryHeader] {
         &self.found
-    }
-
-    /// One of [`Self::headers`].
-    pub fn header(&self, number: u64) -> Option<&EntryHeader> {
-        self.found.get(self.place(number)?)
     }
 
     /// What the rows of one of [`Self::headers`] hash to ([`delta_checksum`]).

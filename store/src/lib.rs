@@ -43,7 +43,7 @@ pub use blobs::{
 };
 pub use chain::{Chain, Grown};
 pub use error::StoreError;
-pub use journal::{EntryParts, Journal, Prepared, Snapshots, delta_checksum};
+pub use journal::{EntryParts, Journal, Prepared, SnapshotChoice, delta_checksum};
 pub use rows::{Row, read_rows};
 pub use tables::{SourceRange, Tables};
 pub use verify::{Extent, VerifyReport, verify, verify_with};
