@@ -46,7 +46,7 @@ impl Default for CollectRule {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Collected {
     pub entries: Deleted,
-    /// SnapshotChoice and checkpoints.
+    /// Snapshots and checkpoints.
     pub states: Deleted,
     /// Staged files that no commit will name.
     pub leftovers: u64,

@@ -4,7 +4,8 @@
 //! mark ─► tables, settled, system: each object to set-aside/<n>/<its key> ─► unmark
 //! ```
 //! Nothing is thrown away: what stood under `tables/` can still be read below `set-aside/<n>/`.
-//! While the mark stands nobody else starts, and whoever is interrupted goes on with the same number.
+//! While the mark stands nobody else starts, and whoever is interrupted goes on with the same
+//! number.
 
 use serde::{Deserialize, Serialize};
 
