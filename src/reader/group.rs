@@ -134,10 +134,10 @@ impl<S: Source> Reader<'_, S> {
     /// Drops the state of partitions that belong to others by now.
     pub(super) fn give_up(&mut self, streams: &[Stream]) -> Result<(), PipelineError> {
         for &stream in streams {
-            if self.workers.remove(&stream).is_some() {
+            let was_lost = self.lost.forget(stream);
+            if self.workers.remove(&stream).is_some() || was_lost {
                 tracing::info!(%stream, "partition given up");
             }
-            self.lost.forget(stream);
         }
         // What was heard was heard on these, too.
         self.heard = None;
