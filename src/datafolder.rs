@@ -51,10 +51,12 @@ pub fn claim(
     growth: Growth,
     config: &mut Config,
 ) -> Result<World, Failure> {
-    let world = World::claim(store, world, growth)?;
-    config.fold.hash_seed = world.hash_seed;
+    let partition_count = world.partition_count;
+    let claimed = World::claim(store, world, growth)?;
+    config.fold.hash_seed = claimed.hash_seed;
     store::claim_config(store, &settings(config)?)?;
-    Ok(world)
+    claimed.grow(store, partition_count)?;
+    Ok(claimed)
 }
 
 /// The settings that shape sums, revisions and alerts; of the secret among them a fingerprint.

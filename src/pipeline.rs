@@ -81,6 +81,8 @@ pub enum PipelineError {
          or use a new data folder"
     )]
     MorePartitions { stream: Stream },
+    #[error("{stream} is new: only `telemetry` may grow; use a new data folder")]
+    MoreOfRegistry { stream: Stream },
     #[error(
         "the topic has grown from {known} to {found} partitions, and another process has taken \
          that up; start again"

@@ -210,6 +210,7 @@ impl Publisher {
     fn leave(&mut self, role: Role) {
         self.deliveries.stop();
         metrics::publisher().set(0.0);
+        metrics::stragglers().set(0.0);
         if let Role::Leading(leader) = std::mem::replace(&mut self.role, role) {
             self.summary = leader.summary();
         }

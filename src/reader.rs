@@ -99,7 +99,7 @@ pub struct Reader<'a, S> {
     /// Since when a partition that this run needs is not ours.
     foreign_since: Option<Duration>,
     ticked_at: Duration,
-    growth_asked_at: Duration,
+    folder_seen_at: Duration,
 }
 
 /// How far a reader came.
@@ -124,7 +124,7 @@ impl<'a, S: Source> Reader<'a, S> {
             told: Vec::new(),
             foreign_since: None,
             ticked_at: start,
-            growth_asked_at: start,
+            folder_seen_at: start,
             parts,
         }
     }
@@ -282,6 +282,9 @@ impl<'a, S: Source> Reader<'a, S> {
     fn tick(&mut self) -> Result<(), PipelineError> {
         self.flush_rejected()?;
         let now = self.now();
+        self.look_at_folder(now)?;
+        let waits = self.workers.values().any(Worker::is_waiting);
+        assert!(!waits || self.outage.is_some(), "an entry waits, and nobody asks the store");
         if self.outage.is_some() {
             return self.ask_store(now);
         }
@@ -294,7 +297,6 @@ impl<'a, S: Source> Reader<'a, S> {
             }
         }
         self.recover_lost(now)?;
-        self.notice_growth(now)?;
         if let Some((stream, named)) = self.parts.snapshots.as_mut().and_then(Snapshots::take_done)
             && let Some(worker) = self.workers.get_mut(&stream)
         {

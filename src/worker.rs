@@ -145,7 +145,7 @@ impl Worker {
         target: Target,
         now: Now,
     ) -> Result<Self, PipelineError> {
-        let Recovered { journal, fold, first, position, snapshot, grown } = recovered;
+        let Recovered { journal, fold, first, position, snapshot, grown, .. } = recovered;
         let again = fold.needs_records() && first < journal.headers().len();
         let mut worker = Self {
             stream: journal.stream(),

@@ -124,8 +124,6 @@ impl Partition {
         partition.progress = Progress::after(last, config.window_length, config.lateness);
         partition.newest = last.watermark.map(|watermark| watermark + config.lateness);
         partition.close();
-        let grown = last.inputs.iter().filter(|input| matches!(input, Input::Grown(_)));
-        grown.for_each(|input| partition.input(input));
         partition
     }
 

@@ -47,6 +47,8 @@ pub(super) struct Setting {
     pub(super) rule: PublishRule,
     pub(super) housekeeping: Option<HousekeepingRule>,
     pub(super) writer: String,
+    /// Tells the folder from one made anew.
+    pub(super) hash_seed: [u64; 2],
     pub(super) view: SharedView,
 }
 
@@ -73,6 +75,7 @@ impl Setting {
             rule: config.publish,
             housekeeping: config.housekeeping,
             writer: parts.writer.clone(),
+            hash_seed: config.fold.hash_seed,
             view: parts.view.clone(),
         }
     }
@@ -340,6 +343,9 @@ impl Leader {
             // What another process wrote may be seen before it is durable.
             self.patiently("sync a journal", || Journal::sync(&*store, stream))?;
         }
+        let seed = self.setting.hash_seed;
+        // Whoever slept through a rebuild finds the next number free.
+        self.patiently("look at the data folder", || store::look(&*store, seed))?;
         let sequence = self.chain.next_sequence();
         self.alerts_unpublished.extend(self.raised.iter().cloned());
         let files = match publishing {

@@ -16,23 +16,49 @@ use super::leader::{Leader, Leave, Publishing};
 use crate::metrics;
 use crate::pipeline::PipelineError;
 
-/// Streams behind the others: how many entries of each were merged, and since when no more.
+/// Time between two looks that counts at most: while we were stopped ourselves, or the store was
+/// away, nobody could make a step.
+const LOOK_MAX: Duration = Duration::from_secs(10);
+
+/// Streams behind the others, as of the last look.
 #[derive(Debug, Default)]
-pub(super) struct Stragglers(BTreeMap<Stream, (u64, Duration)>);
+pub(super) struct Stragglers {
+    behind: BTreeMap<Stream, Still>,
+    looked_at: Duration,
+    /// Entries of all streams merged.
+    merged: u64,
+}
+
+/// How a stream behind the others stands still.
+#[derive(Clone, Copy, Debug, Default)]
+struct Still {
+    merged: u64,
+    /// For how long others have made steps and it has not.
+    time: Duration,
+}
 
 impl Leader {
     /// Goes on without what has held everybody up for too long.
     pub(super) fn leave_out_stragglers(&mut self, now: Duration) -> Result<(), PipelineError> {
         let Some(after) = self.setting.rule.straggler_after else { return Ok(()) };
         let behind = self.merge.behind(Span(after.as_micros() as i64));
-        self.stragglers.0.retain(|stream, _| behind.contains(stream));
+        let all = self.setting.streams.iter().map(|stream| self.merge.next_number(*stream)).sum();
+        let known = &mut self.stragglers;
+        let has_passed = now.saturating_sub(known.looked_at).min(LOOK_MAX);
+        // While nobody moves nobody is held up: the broker or the store is away.
+        let passed = if all > known.merged { has_passed } else { Duration::ZERO };
+        (known.looked_at, known.merged) = (now, all);
+        known.behind.retain(|stream, _| behind.contains(stream));
         let mut stuck = Vec::new();
         for stream in behind {
             let merged = self.merge.next_number(stream);
-            let (known, since) = self.stragglers.0.entry(stream).or_insert((merged, now));
-            if *known != merged {
-                (*known, *since) = (merged, now);
-            } else if now.saturating_sub(*since) >= after {
+            let still = known.behind.entry(stream).or_insert(Still { merged, ..Still::default() });
+            if still.merged == merged {
+                still.time += passed;
+            } else {
+                *still = Still { merged, ..Still::default() };
+            }
+            if still.time >= after {
                 stuck.push(stream);
             }
         }

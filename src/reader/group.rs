@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ingest::{Source, Start};
-use schemas::Stream;
+use schemas::{Stream, StreamKind};
 use store::StoreError;
 
 use super::{FOREIGN_MAX, LEADING_STREAM, Reader};
@@ -12,9 +12,9 @@ use crate::metrics;
 use crate::pipeline::{Gaps, PipelineError};
 use crate::worker::{self, Cut, Now, Target, Worker, WorkerRules};
 
-/// Between two looks whether the topic has grown: it is what a process that keeps all its
-/// partitions learns of it by.
-const ASK_GROWTH_EVERY: Duration = Duration::from_secs(30);
+/// Between two looks whether the folder is still the one we know: it is what a process that keeps
+/// all its partitions learns of a growth by, and one that slept of a folder set aside.
+const LOOK_AT_FOLDER_EVERY: Duration = Duration::from_secs(30);
 
 /// What the broker says of records that it no longer has.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +32,12 @@ impl<S: Source> Reader<'_, S> {
         let mut starts = Vec::with_capacity(streams.len());
         for &stream in streams {
             if !self.parts.streams.contains(&stream) {
-                return Err(PipelineError::MorePartitions { stream });
+                return Err(match stream.kind {
+                    StreamKind::Telemetry => PipelineError::MorePartitions { stream },
+                    StreamKind::Changes | StreamKind::Support => {
+                        PipelineError::MoreOfRegistry { stream }
+                    }
+                });
             }
             let Some(start) = self.open(stream)? else {
                 self.unopened = Some(streams.to_vec());
@@ -72,6 +77,10 @@ impl<S: Source> Reader<'_, S> {
             lateness: config.fold.lateness,
             snapshot: config.snapshot.filter(|_| parts.snapshots.is_some()),
         };
+        let (known, found) = (parts.counts.now, recovered.known);
+        if found > known {
+            return Err(PipelineError::Grown { known, found });
+        }
         let entries = recovered.journal.headers().len();
         let snapshot = recovered.snapshot.as_ref().map(|named| named.after);
         let target = parts.targets.get(&stream).copied().unwrap_or(Target::None);
@@ -90,15 +99,15 @@ impl<S: Source> Reader<'_, S> {
         self.take_cut(stream, cut)
     }
 
-    /// Ends the process where another has taken up that the topic has more partitions than this one
-    /// knows of: what it knows of its devices is worth nothing.
-    pub(super) fn notice_growth(&mut self, now: Now) -> Result<(), PipelineError> {
-        if now.monotonic.saturating_sub(self.growth_asked_at) < ASK_GROWTH_EVERY {
+    /// Ends the process where the folder is no longer the one it knows: it was set aside, or
+    /// another process has taken up that the topic has more partitions.
+    pub(super) fn look_at_folder(&mut self, now: Now) -> Result<(), PipelineError> {
+        if now.monotonic.saturating_sub(self.folder_seen_at) < LOOK_AT_FOLDER_EVERY {
             return Ok(());
         }
-        self.growth_asked_at = now.monotonic;
+        self.folder_seen_at = now.monotonic;
         let known = self.parts.counts.now;
-        match store::grown_to(&*self.parts.store) {
+        match store::look(&*self.parts.store, self.parts.config.fold.hash_seed) {
             Ok(Some(found)) if found > known => Err(PipelineError::Grown { known, found }),
             Ok(_) => Ok(()),
             // Asked again in a while; whatever is wrong with the store is told where it matters.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use store::Blobs;
-use store::rebuild::{log_length, set_aside};
+use store::rebuild::{has_folder, log_length, set_aside};
+use store::{Blobs, StoreError};
 
 use crate::cli::{Common, RebuildArgs};
 use crate::clock::{Clock, SystemClock};
@@ -15,8 +15,8 @@ use crate::failure::{Failure, Outcome};
 use crate::output::{self, Format};
 use crate::progress::Progress;
 
-/// How long the logs must not grow: whoever publishes commits every 30 s.
-const QUIET_FOR: Duration = Duration::from_secs(35);
+/// How long the logs must not grow: whoever publishes commits every 30 s, if nothing is slow.
+const QUIET_FOR: Duration = Duration::from_secs(65);
 
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -27,8 +27,10 @@ pub fn run(common: &Common, args: &RebuildArgs) -> Result<Outcome, Failure> {
         Some(data) => data.clone(),
         None => Config::load(common.config.as_deref(), std::env::vars())?.data,
     };
-    // First for reading: a folder that is not there is an error, and nothing is made.
-    datafolder::open_read_only(&data)?;
+    // First for reading: where there is nothing of ours, nothing is made or moved.
+    if !has_folder(&*datafolder::open_read_only(&data)?)? {
+        return Err(StoreError::NoFolder.into());
+    }
     let store = datafolder::open(&data)?;
     let done = Arc::new(AtomicU64::new(0));
     let progress = Progress::steps(Arc::clone(&done), common);
@@ -47,8 +49,9 @@ pub fn run(common: &Common, args: &RebuildArgs) -> Result<Outcome, Failure> {
             let (objects, folder) = (aside.objects, &aside.folder);
             output::line(&format!("{objects} objects stand in {folder} of {data} now"))?;
             output::line(
-                "the next `ringwatch run` reads everything that the topics still hold; days before \
-                 that can be read there, and alerts that it raises again keep their ids",
+                "the next start reads everything that the topics still hold; days before that can be \
+                 read there, and alerts that begin in the same window are delivered again under \
+                 the same ids",
             )?;
         }
     }

@@ -30,6 +30,8 @@ pub struct Recovered {
     pub snapshot: Option<Named>,
     /// The topic has grown to so many partitions, and the journal does not say so yet.
     pub grown: Option<i32>,
+    /// How many partitions the journal knows of.
+    pub known: i32,
 }
 
 /// How many partitions `telemetry` has.
@@ -38,13 +40,6 @@ pub struct PartitionCounts {
     /// When the data folder was made.
     pub begun: i32,
     pub now: i32,
-}
-
-impl PartitionCounts {
-    /// As an entry says it.
-    pub fn in_entry(self) -> Option<i32> {
-        (self.now != self.begun).then_some(self.now)
-    }
 }
 
 /// Reads what is needed to go on with a partition.
@@ -66,7 +61,8 @@ pub fn recover(
         let journal = Journal::open_with(Arc::clone(store), stream, writer.to_owned(), choice)?;
         let is_telemetry = stream.kind == StreamKind::Telemetry;
         let said = journal.headers().last().and_then(|last| last.partition_count);
-        let grown = counts.in_entry().filter(|_| is_telemetry && said != counts.in_entry());
+        let known = said.unwrap_or(counts.begun);
+        let grown = (is_telemetry && counts.now > known).then_some(counts.now);
         let afresh = match (grown, journal.headers().len().checked_sub(1)) {
             // Where each device is from now on, its state is not.
             (Some(_), Some(last)) => Some(last),
@@ -74,9 +70,16 @@ pub fn recover(
         };
         if let Some(at) = afresh.filter(|_| is_telemetry) {
             let header = &journal.headers()[at];
-            let (fold, position) = (Fold::after_gap(config, header), header.end);
+            let (mut fold, position) = (Fold::after_gap(config, header), header.end);
+            if grown.is_none() {
+                // What the state began with.
+                let inputs = header.inputs.iter();
+                inputs
+                    .filter(|input| matches!(input, Input::Grown(_)))
+                    .for_each(|it| fold.input(it));
+            }
             let (first, snapshot) = (at + 1, None);
-            return Ok(Recovered { journal, fold, first, position, snapshot, grown });
+            return Ok(Recovered { journal, fold, first, position, snapshot, grown, known });
         }
         let fold = Fold::new(stream, config, journal.headers().last());
         let first = journal.headers().first().map_or(0, |first| first.start);
@@ -84,13 +87,21 @@ pub fn recover(
         let position = if fold.needs_records() { first } else { last };
         let named = journal.snapshot().filter(|_| fold.needs_records()).cloned();
         let Some(named) = named else {
-            return Ok(Recovered { journal, fold, first: 0, position, snapshot: None, grown });
+            return Ok(Recovered {
+                journal,
+                fold,
+                first: 0,
+                position,
+                snapshot: None,
+                grown,
+                known,
+            });
         };
         match load(&**store, &named, config) {
             Ok(state) => {
                 let fold = Fold::with_state(state);
                 let snapshot = Some(named);
-                return Ok(Recovered { journal, fold, first: 0, position, snapshot, grown });
+                return Ok(Recovered { journal, fold, first: 0, position, snapshot, grown, known });
             }
             Err(error @ (StoreError::Damaged { .. } | StoreError::Missing { .. })) => {
                 tracing::warn!(%stream, %error, "passing over a snapshot");

@@ -90,6 +90,12 @@ pub enum StoreError {
     )]
     OtherSettings { what: String },
 
+    #[error("the data folder was set aside, and may have been made anew, since this process began")]
+    MadeAnew,
+
+    #[error("there is no data folder of ringwatch here: nothing to set aside")]
+    NoFolder,
+
     #[error(
         "setting the data folder aside was interrupted: let `ringwatch rebuild` finish it before \
          anything else"

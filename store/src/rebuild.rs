@@ -9,7 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::blobs::{Blobs, Put};
+use crate::blobs::{Blobs, Put, exists};
 use crate::error::StoreError;
 use crate::key;
 use crate::verify::Progress;
@@ -26,6 +26,19 @@ pub struct SetAside {
     /// Where everything stands now, below the data folder.
     pub folder: String,
     pub objects: u64,
+}
+
+/// Whether there is a data folder to set aside, whole or in part.
+pub fn has_folder(blobs: &dyn Blobs) -> Result<bool, StoreError> {
+    for mark in [key::IDENTITY, key::SETTING_ASIDE] {
+        if exists(blobs, mark)? {
+            return Ok(true);
+        }
+    }
+    let (journal, chain) = (blobs.list(key::JOURNAL)?, blobs.list(key::CHAIN)?);
+    let is_entry = |key: &String| key::parse_journal_entry(key).is_some();
+    let is_commit = |key: &String| key.rsplit('/').next().is_some_and(|n| key::number(n).is_some());
+    Ok(journal.iter().any(is_entry) || chain.iter().any(is_commit))
 }
 
 /// How many objects the two logs have: what grows for as long as somebody writes.

@@ -117,14 +117,20 @@ impl World {
             return Err(StoreError::OtherWorld { what });
         }
         let found = world.partition_count;
-        if found > known {
-            if growth == Growth::Refused {
-                return Err(StoreError::Grown { known, found });
-            }
-            // Whoever else puts it says the same.
-            blobs.put_if_absent(&key::growth(found), b"{}\n")?;
+        if found > known && growth == Growth::Refused {
+            return Err(StoreError::Grown { known, found });
         }
         from_value(standing)
+    }
+
+    /// Writes down how many partitions `telemetry` has grown to; once nothing else speaks against
+    /// going on.
+    pub fn grow(&self, blobs: &dyn Blobs, partition_count: i32) -> Result<(), StoreError> {
+        if partition_count > grown_to(blobs)?.unwrap_or(self.partition_count) {
+            // Whoever else puts it says the same.
+            blobs.put_if_absent(&key::growth(partition_count), b"{}\n")?;
+        }
+        Ok(())
     }
 
     /// The world of a folder; `None` where nothing has been written yet.
@@ -136,8 +142,20 @@ impl World {
     }
 }
 
+/// Whether the folder is still the one that was claimed with this hash seed: an error if it was set
+/// aside since, or made anew; else how many partitions `telemetry` has grown to.
+pub fn look(blobs: &dyn Blobs, hash_seed: [u64; 2]) -> Result<Option<i32>, StoreError> {
+    if exists(blobs, key::SETTING_ASIDE)? {
+        return Err(StoreError::SettingAside);
+    }
+    match World::read(blobs)? {
+        Some(world) if world.hash_seed == hash_seed => grown_to(blobs),
+        _ => Err(StoreError::MadeAnew),
+    }
+}
+
 /// How many partitions `telemetry` has grown to as far as the folder knows; `None`: it has not.
-pub fn grown_to(blobs: &dyn Blobs) -> Result<Option<i32>, StoreError> {
+fn grown_to(blobs: &dyn Blobs) -> Result<Option<i32>, StoreError> {
     Ok(blobs.list(key::GROWTH)?.last().and_then(|key| key::parse_growth(key)))
 }
 
@@ -259,7 +277,9 @@ pub(crate) mod tests {
         let blobs = MemoryStore::new();
         let claim = |partition_count, growth| {
             let world = World { partition_count, ..kafka("c", "g", 1) };
-            World::claim(&blobs, world, growth)
+            let claimed = World::claim(&blobs, world, growth)?;
+            claimed.grow(&blobs, partition_count)?;
+            Ok::<World, StoreError>(claimed)
         };
         let first = claim(9, Growth::Refused).unwrap();
         let refused = claim(12, Growth::Refused).unwrap_err().to_string();
@@ -275,6 +295,22 @@ pub(crate) mod tests {
         }
         assert!(claim(100, Growth::Accepted).is_ok());
         assert_eq!(grown_to(&blobs).unwrap(), Some(100));
+    }
+
+    #[test]
+    fn a_folder_that_was_set_aside_or_made_anew_is_told_from_the_one_that_was_claimed() {
+        let blobs = MemoryStore::new();
+        let claim = |seed| World::claim(&blobs, kafka("c", "g", seed), Growth::Refused).unwrap();
+        let ours = claim(1).hash_seed;
+        assert_eq!(look(&blobs, ours).unwrap(), None);
+        crate::rebuild::set_aside(&blobs, &mut |step| {
+            let met = look(&blobs, ours).unwrap_err();
+            assert!(matches!(met, StoreError::SettingAside), "{step:?}: {met}");
+        })
+        .unwrap();
+        assert!(matches!(look(&blobs, ours), Err(StoreError::MadeAnew)));
+        claim(2);
+        assert!(matches!(look(&blobs, ours), Err(StoreError::MadeAnew)));
     }
 
     #[test]

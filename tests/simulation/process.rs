@@ -25,7 +25,7 @@ use super::clock::ProcessClock;
 use super::cluster::{Cluster, ScriptedSource};
 use super::faults::{FaultyStore, Shared};
 use super::rng::Rng;
-use super::world::{PARTITIONS, streams};
+use super::world::streams;
 
 /// Entries between reader and publisher: few, so that a full queue is met too.
 const ENTRIES_QUEUED_MAX: usize = 4;
@@ -63,7 +63,9 @@ impl<'a> Process<'a> {
         shared: &Arc<Shared>,
         rng: &mut Rng,
         until: Until,
+        begun: i32,
     ) -> Self {
+        let now = cluster.borrow().partitions;
         let clock = ProcessClock { time: shared.time.clone(), ..ProcessClock::default() };
         let is_dead = Arc::new(AtomicBool::new(false));
         let blobs: Arc<dyn Blobs> =
@@ -91,8 +93,8 @@ impl<'a> Process<'a> {
             leads: Arc::clone(&leads),
             clock: Arc::new(clock.clone()),
             stop: stop.clone(),
-            streams: streams(),
-            streams_begun: streams(),
+            streams: streams(now),
+            streams_begun: streams(begun),
             topics: TopicNames::default(),
             config,
             writer: writer.clone(),
@@ -110,8 +112,8 @@ impl<'a> Process<'a> {
             out,
             leads,
             rejected: None,
-            streams: streams(),
-            counts: PartitionCounts { begun: PARTITIONS, now: PARTITIONS },
+            streams: streams(now),
+            counts: PartitionCounts { begun, now },
             targets,
             until,
             gaps: Gaps::Refused,
@@ -180,7 +182,12 @@ impl<'a> Process<'a> {
         }
         match outcome {
             Ok(step) => step,
-            Err(PipelineError::LostAgain { .. } | PipelineError::ChainLostAgain(_)) => Step::GaveUp,
+            Err(
+                PipelineError::LostAgain { .. }
+                | PipelineError::ChainLostAgain(_)
+                | PipelineError::MorePartitions { .. }
+                | PipelineError::Grown { .. },
+            ) => Step::GaveUp,
             Err(error) => {
                 let mut line = error.to_string();
                 let mut cause = std::error::Error::source(&error);
