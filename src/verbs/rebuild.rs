@@ -49,8 +49,8 @@ pub fn run(common: &Common, args: &RebuildArgs) -> Result<Outcome, Failure> {
             let (objects, folder) = (aside.objects, &aside.folder);
             output::line(&format!("{objects} objects stand in {folder} of {data} now"))?;
             output::line(
-                "the next start reads everything that the topics still hold; days before that can be \
-                 read there, and alerts that begin in the same window are delivered again under \
+                "the next start reads everything that the topics still hold; days before that can \
+                 be read there, and alerts that begin in the same window are delivered again under \
                  the same ids",
             )?;
         }
