@@ -73,6 +73,8 @@ pub enum PipelineError {
          data folder, or a second process under the same group.instance.id?"
     )]
     LostAgain { stream: Stream, source: store::StoreError },
+    #[error("another replay writes into this data folder; when it has ended, start this one again")]
+    NotAlone(#[source] store::StoreError),
     #[error("three times within five minutes another process published into this data folder")]
     ChainLostAgain(#[source] store::StoreError),
     #[error(

@@ -158,6 +158,9 @@ impl Publisher {
         let Role::Leading(leader) = &mut self.role else { return Ok(()) };
         match step(leader) {
             Err(PipelineError::Store(error @ StoreError::Lost { .. })) => {
+                if self.setting.rule.lease.is_none() {
+                    return Err(PipelineError::NotAlone(error));
+                }
                 let now = self.setting.clock.monotonic();
                 let retry_at = now + self.losses.note(now);
                 tracing::warn!(%error, "another process publishes; recovering");

@@ -14,7 +14,7 @@ use store::StoreError;
 
 use super::Reader;
 use crate::patience::Losses;
-use crate::pipeline::PipelineError;
+use crate::pipeline::{PipelineError, Until};
 use crate::worker::Now;
 
 /// Between two questions to the group whether a lost partition is ours.
@@ -64,6 +64,10 @@ impl LostStreams {
 impl<S: Source> Reader<'_, S> {
     /// Another process wrote the number: what this one knows of the partition is worth nothing.
     pub(super) fn lose(&mut self, stream: Stream, error: StoreError) -> Result<(), PipelineError> {
+        if self.parts.until == Until::InputEnds {
+            // Files have no group that says whose turn it is.
+            return Err(PipelineError::NotAlone(error));
+        }
         let now = self.now().monotonic;
         let end = self.workers.remove(&stream).map_or(0, |worker| worker.durable_end());
         let wait = self.lost.losses.entry(stream).or_default().note(now);
