@@ -292,7 +292,7 @@ fn a_footer_of_other_offsets_is_found() {
             let merged = vec![fixture.merge(TELEMETRY, 4, 4)];
             fixture.commit(merged, vec![health]);
         },
-        "its footer says Footer",
+        "its footer does not say what its commit says (sources)",
     );
 }
 
