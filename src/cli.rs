@@ -86,6 +86,12 @@ pub enum Verb {
     #[command(after_help = "Examples:\n  ringwatch verify --data ./data\n  \
         ringwatch verify --data ./data --json | jq .problems")]
     Verify(VerifyArgs),
+    /// Set a damaged data folder aside, so that the next run makes it anew from the topics
+    #[command(after_help = "Examples:\n  ringwatch rebuild --data ./data\n  \
+        ringwatch rebuild --config ringwatch.toml && ringwatch run --config ringwatch.toml\n\n\
+        Nothing is thrown away: tables that the topics no longer cover can still be read below\n\
+        set-aside/<n>/tables. Stop every process that writes into the folder first.")]
+    Rebuild(RebuildArgs),
     /// Look at alerts
     #[command(after_help = "Examples:\n  ringwatch alerts list --data ./data\n  \
         ringwatch alerts list --data ./data --all --json | jq '.[].summary'")]
@@ -122,6 +128,10 @@ pub struct RunArgs {
     /// to be derived from again; which they were is written to the journal
     #[arg(long)]
     pub accept_gap: bool,
+    /// Go on although the topic has more partitions by now: what is known of each device begins
+    /// afresh, open tests end as insufficient, and no silence is counted for three days
+    #[arg(long)]
+    pub accept_growth: bool,
 }
 
 #[derive(Debug, Args)]
@@ -189,6 +199,13 @@ pub struct VerifyArgs {
     /// Compare with the offsets that the broker holds, too
     #[arg(long)]
     pub kafka: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct RebuildArgs {
+    /// Data folder; the configured one without it
+    #[arg(long, value_name = "DIR|URL")]
+    pub data: Option<DataLocation>,
 }
 
 #[derive(Debug, Args)]
@@ -286,6 +303,7 @@ pub fn run(cli: &Cli) -> Result<Outcome, Failure> {
         Verb::Simulate(args) => verbs::simulate::run(common, args),
         Verb::Check(args) => verbs::check::run(common, args),
         Verb::Verify(args) => verbs::verify::run(common, args),
+        Verb::Rebuild(args) => verbs::rebuild::run(common, args),
         Verb::Alerts(args) => verbs::alerts::run(common, args),
         Verb::Explain(args) => verbs::explain::run(common, args),
         Verb::Plan(args) => verbs::plan::run(common, args),

@@ -90,6 +90,9 @@ pub struct PublishRule {
     pub poll_interval: Option<Duration>,
     /// Least time between two checkpoints; `None`: none.
     pub checkpoint_interval: Option<Duration>,
+    /// How far behind, and for how long without a step, a partition is no longer waited for;
+    /// `None`: it always is.
+    pub straggler_after: Option<Duration>,
 }
 
 /// When the state of a partition is written down.
@@ -214,6 +217,7 @@ impl Config {
                 rows_max: raw.store.publish_rows_max,
                 poll_interval: Some((commit_interval / 2).max(POLL_INTERVAL_MIN)),
                 checkpoint_interval: Some(raw.store.checkpoint_interval.0),
+                straggler_after: Some(raw.windows.straggler_after.0),
             },
             snapshot: Some(SnapshotRule {
                 interval: raw.store.snapshot_interval.0,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ingest::Topics;
 use serde_json::json;
-use store::{Blobs, LocalStore, RemoteStore, TopicNames, World};
+use store::{Blobs, Growth, LocalStore, RemoteStore, TopicNames, World};
 
 use crate::config::{Config, DataLocation};
 use crate::failure::Failure;
@@ -45,11 +45,18 @@ pub fn probe(data: &DataLocation) -> Result<&'static str, Failure> {
 /// Claims the folder for this input and these settings, or refuses by name.
 ///
 /// The hash seed of the folder goes into `config`: whoever wrote first has chosen it.
-pub fn claim(store: &dyn Blobs, world: World, config: &mut Config) -> Result<World, Failure> {
-    let world = World::claim(store, world)?;
-    config.fold.hash_seed = world.hash_seed;
+pub fn claim(
+    store: &dyn Blobs,
+    world: World,
+    growth: Growth,
+    config: &mut Config,
+) -> Result<World, Failure> {
+    let partition_count = world.partition_count;
+    let claimed = World::claim(store, world, growth)?;
+    config.fold.hash_seed = claimed.hash_seed;
     store::claim_config(store, &settings(config)?)?;
-    Ok(world)
+    claimed.grow(store, partition_count)?;
+    Ok(claimed)
 }
 
 /// The settings that shape sums, revisions and alerts; of the secret among them a fingerprint.

@@ -8,6 +8,7 @@ use metrics::{
 
 const PARTITIONS_OWNED: &str = "ringwatch_partitions_owned";
 const PUBLISHER: &str = "ringwatch_publisher";
+const STRAGGLERS: &str = "ringwatch_stragglers";
 const STORE_AWAY: &str = "ringwatch_store_away";
 const STORE_AWAY_SECONDS: &str = "ringwatch_store_away_seconds";
 const PAUSE_SECONDS: &str = "ringwatch_pause_seconds";
@@ -19,6 +20,7 @@ const CHECKPOINTS: &str = "ringwatch_checkpoints_total";
 pub fn describe() {
     describe_gauge!(PARTITIONS_OWNED, Unit::Count, "Partitions that this process journals");
     describe_gauge!(PUBLISHER, Unit::Count, "1 in the process that publishes, else 0");
+    describe_gauge!(STRAGGLERS, Unit::Count, "Partitions that windows do not wait for");
     describe_gauge!(STORE_AWAY, Unit::Count, "1 while a part waits for the store, by its work");
     describe_histogram!(STORE_AWAY_SECONDS, Unit::Seconds, "Length of each outage of the store");
     describe_histogram!(
@@ -39,6 +41,11 @@ pub(crate) fn partitions_owned() -> Gauge {
 /// Whether this process publishes.
 pub(crate) fn publisher() -> Gauge {
     gauge!(PUBLISHER)
+}
+
+/// Partitions left out, in the process that publishes.
+pub(crate) fn stragglers() -> Gauge {
+    gauge!(STRAGGLERS)
 }
 
 pub(crate) fn store_away(what: &'static str) -> Gauge {

@@ -109,12 +109,21 @@ pub fn patiently<T>(
 pub struct Losses(Vec<Duration>);
 
 impl Losses {
-    /// Takes note of a loss: how long to wait before the log is recovered, or `None` if there
-    /// were too many.
-    pub fn note(&mut self, now: Duration) -> Option<Duration> {
+    /// Takes note of a loss: how long to wait before the log is recovered.
+    pub fn note(&mut self, now: Duration) -> Duration {
         self.0.retain(|at| now.saturating_sub(*at) < LOSSES_WITHIN);
         self.0.push(now);
-        (self.0.len() < LOSSES_MAX).then(|| WAIT_MIN * (1 << self.0.len()))
+        WAIT_MIN * (1 << self.0.len().min(LOSSES_MAX))
+    }
+
+    /// The last one is explained: the group has given the log to another.
+    pub fn forgive(&mut self) {
+        self.0.pop();
+    }
+
+    /// Whether somebody else writes the log although the group says that it is ours.
+    pub const fn are_too_many(&self) -> bool {
+        self.0.len() >= LOSSES_MAX
     }
 }
 
@@ -136,8 +145,21 @@ mod tests {
     #[test]
     fn the_third_loss_within_five_minutes_is_too_many() {
         let mut losses = Losses::default();
-        let at = |losses: &mut Losses, s| losses.note(Duration::from_secs(s)).is_some();
-        let kept = [0, 10, 300, 309, 310, 311].map(|second| at(&mut losses, second));
-        assert_eq!(kept, [true, true, true, false, false, false]);
+        let too_many = |losses: &mut Losses, s| {
+            losses.note(Duration::from_secs(s));
+            losses.are_too_many()
+        };
+        let ended = [0, 10, 300, 309, 310, 311].map(|second| too_many(&mut losses, second));
+        assert_eq!(ended, [false, false, false, true, true, true]);
+    }
+
+    #[test]
+    fn a_loss_that_the_group_explains_does_not_count() {
+        let mut losses = Losses::default();
+        for second in 0..20 {
+            losses.note(Duration::from_secs(second));
+            losses.forgive();
+        }
+        assert!(!losses.are_too_many());
     }
 }

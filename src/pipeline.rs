@@ -18,7 +18,7 @@ use std::sync::mpsc::sync_channel;
 use std::thread;
 
 use ingest::{Decoder, RejectedTopic, Source};
-use schemas::Stream;
+use schemas::{Stream, StreamKind};
 use store::{Blobs, World};
 
 use crate::clock::Clock;
@@ -30,7 +30,7 @@ use crate::shutdown::Stop;
 use crate::snapshots::Snapshots;
 use crate::summary::Summary;
 use crate::view::SharedView;
-use crate::worker::Target;
+use crate::worker::{PartitionCounts, Target};
 
 /// Entries between the reader and the publisher: beyond it reading waits for publishing.
 const ENTRIES_QUEUED_MAX: usize = 64;
@@ -73,13 +73,23 @@ pub enum PipelineError {
          data folder, or a second process under the same group.instance.id?"
     )]
     LostAgain { stream: Stream, source: store::StoreError },
+    #[error("another replay writes into this data folder; when it has ended, start this one again")]
+    NotAlone(#[source] store::StoreError),
     #[error("three times within five minutes another process published into this data folder")]
     ChainLostAgain(#[source] store::StoreError),
     #[error(
-        "{stream} is new: the data folder was made when the topic had fewer partitions; use a new \
-         data folder, because devices may have moved between partitions"
+        "{stream} is new: the topic has grown, and devices have moved between its partitions; \
+         start again with --accept-growth, by which what is known of each device begins afresh, \
+         or use a new data folder"
     )]
     MorePartitions { stream: Stream },
+    #[error("{stream} is new: only `telemetry` may grow; use a new data folder")]
+    MoreOfRegistry { stream: Stream },
+    #[error(
+        "the topic has grown from {known} to {found} partitions, and another process has taken \
+         that up; start again"
+    )]
+    Grown { known: i32, found: i32 },
     #[error("cannot deliver alerts")]
     Delivery(#[from] DeliveryError),
     #[error("stopped before the end of the input; start it again to go on")]
@@ -144,6 +154,7 @@ pub fn run<S: Source>(parts: Parts<'_, S>) -> Result<Summary, PipelineError> {
         clock: Arc::clone(&parts.clock),
         stop: parts.stop.clone(),
         streams: parts.streams.clone(),
+        streams_begun: begun(&parts.streams, parts.world.partition_count),
         topics: parts.world.topics.clone(),
         config,
         writer: writer.clone(),
@@ -177,6 +188,10 @@ pub fn run<S: Source>(parts: Parts<'_, S>) -> Result<Summary, PipelineError> {
         out,
         leads,
         rejected: parts.rejected,
+        counts: PartitionCounts {
+            begun: parts.world.partition_count,
+            now: parts.streams.iter().filter(|stream| is_telemetry(**stream)).count() as i32,
+        },
         streams: parts.streams,
         until: parts.until,
         gaps: parts.gaps,
@@ -201,6 +216,16 @@ impl Drop for AskOnDrop {
     fn drop(&mut self) {
         self.0.ask();
     }
+}
+
+/// The streams that were there when the data folder was made.
+fn begun(streams: &[Stream], partition_count: i32) -> Vec<Stream> {
+    let is_begun = |stream: &&Stream| !is_telemetry(**stream) || stream.partition < partition_count;
+    streams.iter().filter(is_begun).copied().collect()
+}
+
+fn is_telemetry(stream: Stream) -> bool {
+    stream.kind == StreamKind::Telemetry
 }
 
 fn at_offsets(ends: BTreeMap<Stream, i64>) -> BTreeMap<Stream, Target> {

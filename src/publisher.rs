@@ -20,6 +20,7 @@ mod housekeeping;
 mod leader;
 mod ranges;
 mod recovery;
+mod stragglers;
 
 use leader::Leader;
 
@@ -49,6 +50,8 @@ pub struct PublisherParts<'a> {
     pub clock: Arc<dyn Clock>,
     pub stop: Stop,
     pub streams: Vec<Stream>,
+    /// Those of them that were there when the data folder was made.
+    pub streams_begun: Vec<Stream>,
     pub topics: TopicNames,
     pub config: &'a Config,
     pub writer: String,
@@ -74,6 +77,8 @@ enum Role {
     /// This one is to lead, once it has recovered.
     Waiting {
         retry_at: Duration,
+        /// What an earlier lead was lost by.
+        lost: Option<StoreError>,
     },
     Leading(Box<Leader>),
 }
@@ -103,8 +108,16 @@ impl Publisher {
     /// An entry is only a hint: every one can be read from its journal.
     pub fn take(&mut self, entry: Option<&Entry>) -> Result<(), PipelineError> {
         match (&self.role, self.leads.load(Ordering::Acquire)) {
-            (Role::Standby, true) => self.role = Role::Waiting { retry_at: Duration::ZERO },
-            (Role::Waiting { .. } | Role::Leading(_), false) => self.stand_by()?,
+            (Role::Standby, true) => {
+                self.role = Role::Waiting { retry_at: Duration::ZERO, lost: None };
+            }
+            (Role::Waiting { lost, .. }, false) => {
+                if lost.is_some() {
+                    self.losses.forgive();
+                }
+                self.stand_by()?;
+            }
+            (Role::Leading(_), false) => self.stand_by()?,
             _ => {}
         }
         self.recover_if_due()?;
@@ -126,7 +139,7 @@ impl Publisher {
     /// Publishes what is left and ends.
     pub fn finish(mut self) -> Result<Summary, PipelineError> {
         if self.leads.load(Ordering::Acquire) && !self.is_leading() {
-            self.role = Role::Waiting { retry_at: Duration::ZERO };
+            self.role = Role::Waiting { retry_at: Duration::ZERO, lost: None };
             self.recover_if_due()?;
         }
         if let Role::Leading(leader) = &mut self.role {
@@ -145,12 +158,13 @@ impl Publisher {
         let Role::Leading(leader) = &mut self.role else { return Ok(()) };
         match step(leader) {
             Err(PipelineError::Store(error @ StoreError::Lost { .. })) => {
+                if self.setting.rule.lease.is_none() {
+                    return Err(PipelineError::NotAlone(error));
+                }
                 let now = self.setting.clock.monotonic();
-                let Some(wait) = self.losses.note(now) else {
-                    return Err(PipelineError::ChainLostAgain(error));
-                };
+                let retry_at = now + self.losses.note(now);
                 tracing::warn!(%error, "another process publishes; recovering");
-                self.leave(Role::Waiting { retry_at: now + wait });
+                self.leave(Role::Waiting { retry_at, lost: Some(error) });
                 Ok(())
             }
             outcome => outcome,
@@ -159,8 +173,16 @@ impl Publisher {
 
     fn recover_if_due(&mut self) -> Result<(), PipelineError> {
         let now = self.setting.clock.monotonic();
-        if !matches!(self.role, Role::Waiting { retry_at } if retry_at <= now) {
-            return Ok(());
+        match &mut self.role {
+            Role::Waiting { retry_at, lost } if *retry_at <= now => {
+                // It is ours to publish, and yet another does.
+                if self.losses.are_too_many()
+                    && let Some(error) = lost.take()
+                {
+                    return Err(PipelineError::ChainLostAgain(error));
+                }
+            }
+            _ => return Ok(()),
         }
         let leader = Leader::recover(&self.setting)?;
         metrics::publisher().set(1.0);
@@ -191,6 +213,7 @@ impl Publisher {
     fn leave(&mut self, role: Role) {
         self.deliveries.stop();
         metrics::publisher().set(0.0);
+        metrics::stragglers().set(0.0);
         if let Role::Leading(leader) = std::mem::replace(&mut self.role, role) {
             self.summary = leader.summary();
         }

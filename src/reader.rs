@@ -27,7 +27,7 @@ use crate::pipeline::{Gaps, PipelineError, Until};
 use crate::shutdown::Stop;
 use crate::snapshots::Snapshots;
 use crate::view::SharedView;
-use crate::worker::{Cut, Heard, Now, Target, Worker};
+use crate::worker::{Cut, Heard, Now, PartitionCounts, Target, Worker};
 use group::Missing;
 
 mod group;
@@ -68,6 +68,8 @@ pub struct ReaderParts<'a, S> {
     pub rejected: Option<RejectedTopic>,
     /// Every partition that the data folder knows.
     pub streams: Vec<Stream>,
+    /// Those of telemetry.
+    pub counts: PartitionCounts,
     /// Where to stop, by partition; empty = never.
     pub targets: BTreeMap<Stream, Target>,
     pub until: Until,
@@ -97,6 +99,7 @@ pub struct Reader<'a, S> {
     /// Since when a partition that this run needs is not ours.
     foreign_since: Option<Duration>,
     ticked_at: Duration,
+    folder_seen_at: Duration,
 }
 
 /// How far a reader came.
@@ -121,6 +124,7 @@ impl<'a, S: Source> Reader<'a, S> {
             told: Vec::new(),
             foreign_since: None,
             ticked_at: start,
+            folder_seen_at: start,
             parts,
         }
     }
@@ -278,6 +282,9 @@ impl<'a, S: Source> Reader<'a, S> {
     fn tick(&mut self) -> Result<(), PipelineError> {
         self.flush_rejected()?;
         let now = self.now();
+        self.look_at_folder(now)?;
+        let waits = self.workers.values().any(Worker::is_waiting);
+        assert!(!waits || self.outage.is_some(), "an entry waits, and nobody asks the store");
         if self.outage.is_some() {
             return self.ask_store(now);
         }

@@ -6,6 +6,7 @@ pub mod completions;
 pub mod demo;
 pub mod explain;
 pub mod plan;
+pub mod rebuild;
 pub mod replay;
 pub mod run;
 pub mod schema;

@@ -14,7 +14,7 @@ use std::time::Duration;
 use aggregate::FoldConfig;
 use ingest::{Decoder, Record, Start};
 use schemas::entry::Input;
-use schemas::{Entry, Gap, Named, Span, Stream, Timestamp};
+use schemas::{Entry, Gap, Grown, Named, Span, Stream, Timestamp};
 use store::{EntryParts, Journal, Prepared, StoreError};
 
 mod fold;
@@ -22,7 +22,7 @@ mod recovery;
 mod snapshot;
 
 pub use fold::{Fold, Folded};
-pub use recovery::{Recovered, recover};
+pub use recovery::{PartitionCounts, Recovered, recover};
 pub use snapshot::SnapshotOf;
 
 use snapshot::{QUIET_ENTRIES_MAX, SinceSnapshot};
@@ -71,6 +71,10 @@ pub struct Worker {
     open: OpenEntry,
     /// An entry that the store may or may not have taken.
     waiting: Option<Prepared>,
+    /// See [`schemas::entry::EntryHeader::partition_count`].
+    partition_count: Option<i32>,
+    /// The topic has grown to so many partitions: the next entry says so.
+    grown: Option<i32>,
     /// What later entries name to recover from.
     snapshot: Option<Named>,
     since_snapshot: SinceSnapshot,
@@ -141,17 +145,19 @@ impl Worker {
         target: Target,
         now: Now,
     ) -> Result<Self, PipelineError> {
-        let Recovered { journal, fold, first, position, snapshot } = recovered;
+        let Recovered { journal, fold, first, position, snapshot, grown, .. } = recovered;
         let again = fold.needs_records() && first < journal.headers().len();
         let mut worker = Self {
             stream: journal.stream(),
             phase: if again { Phase::Recovering(first) } else { Phase::Live },
-            journal,
             fold,
             rules,
             open: OpenEntry { start: position, ..OpenEntry::default() },
             waiting: None,
+            partition_count: journal.headers().last().and_then(|last| last.partition_count),
+            grown,
             snapshot,
+            journal,
             since_snapshot: SinceSnapshot { at: now.monotonic, ..SinceSnapshot::default() },
             named_after: 0,
             position,
@@ -221,6 +227,16 @@ impl Worker {
         self.position = to;
         self.begin_entry(now);
         self.input(Input::Gap(Gap { from, to, state_after }));
+        self.cut()
+    }
+
+    /// Writes down that the topic has grown, if the journal does not say so: without its devices
+    /// the partition goes on from there. One that is new says so with its first record or end.
+    pub fn take_up_growth(&mut self, now: Now) -> Result<Cut, PipelineError> {
+        if self.grown.is_none() || self.journal.next_number() == 0 {
+            return Ok(Cut::Nothing);
+        }
+        self.begin_entry(now);
         self.cut()
     }
 
@@ -357,6 +373,7 @@ impl Worker {
             watermark: self.fold.watermark(),
             closed_until: self.fold.closed_until(),
             ended: self.fold.ended(),
+            partition_count: self.partition_count,
             digest,
             snapshot: self.snapshot.clone().filter(|named| {
                 let quiet = named.after.saturating_sub(self.named_after) >= QUIET_ENTRIES_MAX;
@@ -379,6 +396,11 @@ impl Worker {
         self.open.since = Some(now.monotonic);
         if let Some(wall) = now.wall {
             self.input(Input::Clock(wall));
+            if let Some(partition_count) = self.grown.take() {
+                tracing::warn!(stream = %self.stream, partition_count, "the topic has grown");
+                self.partition_count = Some(partition_count);
+                self.input(Input::Grown(Grown { partition_count, at: wall }));
+            }
         }
     }
 

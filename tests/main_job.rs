@@ -32,6 +32,26 @@ fn records() -> usize {
     text.parse().expect("MAIN_JOB_RECORDS is a number")
 }
 
+/// A replay that slept while another did its work ends by name; it does not wait for a turn.
+#[test]
+fn of_two_replays_into_one_folder_one_ends_and_says_why() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (input, data) = (folder.path().join("input"), folder.path().join("data"));
+    let config = CanonicalConfig { messages: 200_000, ..CanonicalConfig::default() };
+    write_canonical(&input, config).expect("the canonical workload");
+    let replay = ["replay".as_ref(), "--input".as_ref(), input.as_os_str(), "--data".as_ref()];
+    let arguments = || replay.into_iter().chain([data.as_os_str()]);
+    let mut sleeper = ringwatch().spawn(arguments());
+    let entry = data.join("system/journal/telemetry/0/00000000000000000000");
+    sleeper.wait_until("it has written an entry", PATIENCE, |_| entry.exists());
+    sleeper.freeze();
+    ringwatch().run(arguments()).with_code(0);
+    sleeper.thaw();
+    let ended = sleeper.finish(PATIENCE).with_code(1);
+    assert!(ended.stderr.contains("another replay"), "{ended}");
+    ringwatch().run(["verify".as_ref(), "--data".as_ref(), data.as_os_str()]).with_code(0);
+}
+
 /// One folder of canonical input and a broker that holds the same.
 struct World {
     folder: TempDir,

@@ -12,7 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use schemas::delta::{Delta, Place, Scope};
-use schemas::{Entry, Span, Stream, StreamKind, Timestamp, UNMANAGED};
+use schemas::entry::EntryHeader;
+use schemas::{Entry, Input, Span, Stream, StreamKind, Timestamp, UNMANAGED};
 
 mod cells;
 mod changes;
@@ -111,7 +112,8 @@ pub struct Merge {
 }
 
 impl Merge {
-    /// A merge of exactly these streams, from entry 0 of each.
+    /// A merge of these streams, from entry 0 of each; more join where an entry says that the
+    /// topic has grown.
     pub fn new(config: MergeConfig, streams: &[Stream]) -> Self {
         let managed = config.rings.iter().filter(|&ring| ring != UNMANAGED);
         Self {
@@ -140,8 +142,7 @@ impl Merge {
         out.finish()
     }
 
-    /// The merge as it was when it was saved, under the same configuration. A stream may be new:
-    /// it is followed from its entry 0.
+    /// The merge as it was when it was saved, under the same configuration.
     ///
     /// The caller has checked the bytes against their SHA-256: what is not state gives an error or
     /// a merge that means nothing.
@@ -165,7 +166,8 @@ impl Merge {
     /// journal has made sure of both.
     pub fn add(&mut self, entry: &Entry) {
         let (header, delta) = (&entry.header, &entry.delta);
-        self.streams.follow(header);
+        self.add_growth(header);
+        self.streams.follow(header, self.evaluation.until);
         self.add_health(delta);
         self.add_changes(delta);
         self.add_signals(delta);
@@ -175,6 +177,16 @@ impl Merge {
             self.windows.touch_from(start);
         }
         self.records.add(header.stream, delta);
+    }
+
+    /// Devices have moved: the new streams are waited for from now on, and open tests end.
+    fn add_growth(&mut self, header: &EntryHeader) {
+        for input in &header.inputs {
+            if let Input::Grown(grown) = input {
+                self.streams.grow(grown.partition_count);
+                self.evaluation.repartitioned = true;
+            }
+        }
     }
 
     fn add_health(&mut self, delta: &Delta) {
@@ -262,12 +274,32 @@ impl Merge {
     ///
     /// A window in which nothing is evaluated and nothing takes effect is passed over.
     pub fn next_window(&mut self) -> Option<Evaluable> {
-        self.evaluation.next(self.ready_until())
+        let is_partial = !self.streams.left_out().is_empty();
+        let (mut totals, registry, support) = self.evaluation.next(self.ready_until())?;
+        totals.partial = is_partial;
+        Some((totals, registry, support))
     }
 
     /// Every window that ends at or before this is closed in every stream.
     pub fn ready_until(&self) -> Timestamp {
         self.streams.ready_until()
+    }
+
+    /// From now on windows do not wait for this stream; what it brings for windows that were
+    /// evaluated without it counts as late. Once it has caught up it is waited for again.
+    pub fn leave_out(&mut self, stream: Stream) {
+        self.streams.leave_out(stream);
+    }
+
+    /// How many streams windows do not wait for.
+    pub fn left_out_count(&self) -> usize {
+        self.streams.left_out().len()
+    }
+
+    /// Streams that are waited for although more than half of the telemetry partitions beside them
+    /// are further on by more than `span`.
+    pub fn behind(&self, span: Span) -> Vec<Stream> {
+        self.streams.behind(span)
     }
 
     /// About how many rows the next cut hands out; too many rather than too few.

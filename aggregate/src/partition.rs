@@ -46,6 +46,11 @@ pub enum Applied {
 /// Of a partition's stored state: to be raised whenever what is stored, or its order, changes.
 const FORMAT: u8 = 2;
 
+/// How long no silence is counted after the topic has grown: a device that has moved to another
+/// partition is heard no more in the one before, and the longest a device may learn to be away is
+/// as long.
+const SILENCE_PAUSE: Span = Span::hours(72);
+
 /// The state of one telemetry partition. A clone is cheap enough to take between two records.
 #[derive(Clone, Debug)]
 pub struct Partition {
@@ -60,6 +65,8 @@ pub struct Partition {
     window: Timestamp,
     /// Over devices and times of the records since the last take.
     digest: u64,
+    /// Silences before this are not counted: see [`SILENCE_PAUSE`].
+    silence_from: Timestamp,
     devices: Devices,
     fold: Fold,
 }
@@ -77,6 +84,7 @@ impl Partition {
             newest: None,
             window: Timestamp(0),
             digest: 0,
+            silence_from: Timestamp(0),
             devices: Devices::new(config.hash_seed, config.limits.devices_max),
             fold: Fold::new(config),
         }
@@ -89,7 +97,7 @@ impl Partition {
     pub fn save(&self) -> Vec<u8> {
         let mut out = Writer::new(FORMAT);
         self.progress.save(&mut out);
-        out.put(&(self.certain, self.newest));
+        out.put(&(self.certain, self.newest, self.silence_from));
         self.devices.save(&mut out);
         self.fold.save(&mut out);
         out.finish()
@@ -103,7 +111,7 @@ impl Partition {
         let mut from = Reader::new(bytes, FORMAT)?;
         let mut partition = Self::new(config);
         partition.progress.load(&mut from)?;
-        (partition.certain, partition.newest) = from.take()?;
+        (partition.certain, partition.newest, partition.silence_from) = from.take()?;
         partition.devices.load(&mut from)?;
         partition.fold.load(&mut from, &partition.devices)?;
         from.end()?;
@@ -111,7 +119,7 @@ impl Partition {
     }
 
     /// A partition without devices behind an entry: where the records are gone that would give its
-    /// devices again. Windows that the entry has closed stay closed.
+    /// devices again, or these have moved. Windows that the entry has closed stay closed.
     pub fn after_gap(config: &FoldConfig, last: &EntryHeader) -> Self {
         let mut partition = Self::new(config);
         partition.progress = Progress::after(last, config.window_length, config.lateness);
@@ -150,6 +158,10 @@ impl Partition {
     pub fn input(&mut self, input: &Input) {
         match input {
             Input::Clock(_) | Input::Gap(_) => return,
+            Input::Grown(grown) => {
+                self.silence_from = self.silence_from.max(grown.at + SILENCE_PAUSE);
+                return;
+            }
             Input::Idle(at) => {
                 self.progress.raise(*at);
             }
@@ -258,6 +270,9 @@ impl Partition {
     fn count_silence(&mut self, silent: Silent, signal: Signal, quiet: Span) {
         let Silent { at, group, end_ms } = silent;
         let time = time_of(end_ms);
+        if time < self.silence_from {
+            return;
+        }
         let (place, scope) = (self.place(time), ScopeId::Set(group.set));
         let affected = self.fold.onsets.affected(self.fold.user(at), signal, time, quiet);
         let names = &self.devices.get(at).names[..self.fold.cohort_count];

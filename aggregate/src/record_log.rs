@@ -74,7 +74,7 @@ impl RecordLog {
     /// Takes up an input.
     pub fn input(&mut self, input: &Input) {
         match input {
-            Input::Clock(_) | Input::Gap(_) => {}
+            Input::Clock(_) | Input::Gap(_) | Input::Grown(_) => {}
             Input::Idle(at) => {
                 self.progress.raise(*at);
             }

@@ -109,6 +109,9 @@ impl Engine {
         for change in seen.chain(totals.changes.keys().map(|(_, change)| change)) {
             self.track(change);
         }
+        if totals.repartitioned {
+            self.end_pairs();
+        }
         let (tally, groups) = self.tally(totals);
         self.add_spreads(totals);
         self.start_pairs(&tally, totals);
@@ -170,6 +173,14 @@ impl Engine {
             groups.push(Group { ring, members, at_risk_ms: group.at_risk_ms });
         }
         (tally, groups)
+    }
+
+    /// Ends the tests that have begun: who is exposed to their changes is not known any more.
+    fn end_pairs(&mut self) {
+        let pairs = self.changes.iter_mut().flat_map(|change| change.pairs.values_mut());
+        let ended: u64 = pairs.map(|pair| u64::from(pair.end())).sum();
+        metrics::tests_ended().increment(ended);
+        tracing::warn!(tests = ended, "devices have moved between partitions: open tests end");
     }
 
     /// Begins the tests of every change x ring that has its first exposure in this window.
@@ -249,7 +260,7 @@ impl Engine {
             let change = self.numbers.get(change).map(|&number| &mut self.changes[number]);
             if let (Some(ring), Some(change)) = (ring, change)
                 && change.is_watched()
-                && let Some(pair) = change.pairs.get_mut(ring)
+                && let Some(pair) = change.pairs.get_mut(ring).filter(|pair| !pair.has_ended())
             {
                 pair.add_attempts(counts);
             }
@@ -297,7 +308,8 @@ fn for_each_pair(
     for (number, change) in changes.iter_mut().enumerate() {
         if change.is_watched() && !change.pairs.is_empty() {
             for arms in tally.arms(number) {
-                if let Some(pair) = change.pairs.get_mut(&arms.ring) {
+                let pair = change.pairs.get_mut(&arms.ring);
+                if let Some(pair) = pair.filter(|pair| !pair.has_ended()) {
                     visit(number, pair, &arms);
                 }
             }

@@ -11,6 +11,7 @@ const SIGNATURES_REFUSED: &str = "ringwatch_detector_signatures_refused_total";
 const LATE_ELSEWHERE: &str = "ringwatch_detector_late_elsewhere_total";
 const REGISTRY_UNREADABLE: &str = "ringwatch_detector_registry_unreadable_total";
 const UNBUDGETED: &str = "ringwatch_detector_unbudgeted_rings_total";
+const TESTS_ENDED: &str = "ringwatch_detector_tests_ended_total";
 const TRANSITIONS: &str = "ringwatch_alert_transitions_total";
 
 /// Says what each metric means; called once by the shell.
@@ -24,6 +25,10 @@ pub fn describe() {
     describe_counter!(LATE_ELSEWHERE, "windows of late onsets whose exposure is no longer known");
     describe_counter!(REGISTRY_UNREADABLE, "registry records that this version cannot read");
     describe_counter!(UNBUDGETED, "rings first exposed when the change's error budget was spent");
+    describe_counter!(
+        TESTS_ENDED,
+        "changes in a ring whose tests ended with a growth of the topic"
+    );
     describe_counter!(TRANSITIONS, "alert transitions by state");
 }
 
@@ -61,6 +66,10 @@ pub(crate) fn registry_unreadable() -> Counter {
 
 pub(crate) fn unbudgeted_rings() -> Counter {
     counter!(UNBUDGETED)
+}
+
+pub(crate) fn tests_ended() -> Counter {
+    counter!(TESTS_ENDED)
 }
 
 pub(crate) fn transitions(state: schemas::AlertState) -> Counter {

@@ -202,3 +202,33 @@ fn a_ring_that_is_not_configured_is_in_no_arm() {
     assert!(engine.evaluate(&window(0, &stray)).is_empty());
     assert!(engine.verdicts().iter().all(|row| row.verdict == Verdict::NoData));
 }
+
+#[test]
+fn devices_that_moved_between_partitions_end_open_tests_and_no_alert_goes_away() {
+    let crashes: &[Onset] = &[(Signal::OsCrash, 30)];
+    let bad =
+        [("test", &["kb1"][..], 100, crashes), ("test", &[], 900, &[]), ("first", &[], 900, &[])];
+    let mut engine = engine(10);
+    register(&mut engine, "kb1", r#""type":"quality","reversible":true"#);
+    assert_eq!(engine.evaluate(&window(0, &bad)).len(), 1, "it fires");
+    let (before, quiet) =
+        (row(&engine, "test", Signal::OsCrash), row(&engine, "test", Signal::AppHang));
+    assert_eq!((before.verdict, quiet.repartitioned), (Verdict::Regressed, false));
+    let moved = WindowTotals { repartitioned: true, ..window(1, &bad) };
+    assert_eq!(engine.evaluate(&moved), []);
+    // Hours without harm, and hours with another harm: neither says anything of this ring now.
+    for number in 2..600 {
+        let hangs: &[Onset] = &[(Signal::AppHang, 30)];
+        let other =
+            [("test", &["kb1"][..], 100, hangs), ("test", &[], 900, &[]), ("first", &[], 900, &[])];
+        assert_eq!(engine.evaluate(&window(number, &other)), []);
+    }
+    let (after, quiet) =
+        (row(&engine, "test", Signal::OsCrash), row(&engine, "test", Signal::AppHang));
+    assert_eq!((after.verdict, after.log_e), (Verdict::Regressed, before.log_e));
+    assert_eq!((quiet.verdict, quiet.repartitioned), (Verdict::Insufficient, true));
+    // A ring that is reached afterwards is tested as ever.
+    let next =
+        [("first", &["kb1"][..], 100, crashes), ("first", &[], 900, &[]), ("last", &[], 900, &[])];
+    assert_eq!(engine.evaluate(&window(600, &next)).len(), 1);
+}

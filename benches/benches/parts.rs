@@ -117,6 +117,7 @@ impl Feed {
             watermark: self.partition.watermark(),
             closed_until: self.partition.closed_until(),
             ended: false,
+            partition_count: None,
             digest: None,
             snapshot: None,
         };
@@ -217,6 +218,7 @@ fn journal_entry(criterion: &mut Criterion) {
                     watermark: header.watermark,
                     closed_until: header.closed_until,
                     ended: header.ended,
+                    partition_count: None,
                     digest: None,
                     snapshot: None,
                 };

@@ -129,6 +129,7 @@ fn minute(number: i64) -> Entry {
         watermark: Some(window),
         closed_until: window + Span::minutes(1),
         ended: false,
+        partition_count: None,
         digest: None,
         snapshot: None,
     };

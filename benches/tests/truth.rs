@@ -97,6 +97,7 @@ impl Worker {
             watermark: self.partition.watermark(),
             closed_until: self.partition.closed_until(),
             ended: self.partition.ended(),
+            partition_count: None,
             digest: None,
             snapshot: None,
         };

@@ -102,9 +102,9 @@ impl KafkaSource {
         })
     }
 
-    /// Partitions of the topic `telemetry`, as of the start.
-    pub const fn telemetry_partitions(&self) -> i32 {
-        self.partitions[StreamKind::Telemetry as usize]
+    /// Partitions of a topic, as of the start.
+    pub const fn partition_count(&self, kind: StreamKind) -> i32 {
+        self.partitions[kind as usize]
     }
 
     /// Every partition of the three topics, as of the start.

@@ -115,7 +115,7 @@ fn every_partition_is_read_from_where_it_is_resumed_to_its_end() {
         _ => Start::Earliest,
     };
     let mut source = KafkaSource::connect(config(&cluster), TIMEOUT).expect("connected");
-    assert_eq!(source.telemetry_partitions(), 2);
+    assert_eq!(source.partition_count(StreamKind::Telemetry), 2);
     assert!(source.identity().ends_with("topics telemetry,changes,support"));
     let (records, ends) = read_all(&mut source, from).expect("readable");
     let (telemetry, changes) = (StreamKind::Telemetry, StreamKind::Changes);

@@ -20,6 +20,10 @@ pub struct Commit {
     /// evaluated after each. Empty in commits of layout 1: stream by stream.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub order: Vec<u32>,
+    /// Partitions too far behind the others: from here on windows do not wait for them, until they
+    /// have caught up. Comes before what this commit merged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<Stream>,
     /// Every window that ends at or before this has been evaluated.
     pub evaluated_until: Option<Timestamp>,
     /// Alert transitions, in the order in which they were raised.

@@ -39,6 +39,17 @@ pub enum Input {
     End,
     /// Records that the operator accepted as lost: the state goes on without them.
     Gap(Gap),
+    /// The topic has more partitions from here on: the state begins afresh.
+    Grown(Grown),
+}
+
+/// A change of the number of partitions, by which devices move between them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grown {
+    /// Partitions of the topic from here on.
+    pub partition_count: i32,
+    /// When that was taken up, by the clock.
+    pub at: Timestamp,
 }
 
 /// Offsets `[from, to)` that no record will ever come from, and what the state goes on from.
@@ -110,6 +121,10 @@ pub struct EntryHeader {
     pub closed_until: Timestamp,
     /// Whether an END input stands in this entry and no record has followed it.
     pub ended: bool,
+    /// Partitions of the topic, as far as the writer has taken that up; `None`: as many as when
+    /// the data folder was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition_count: Option<i32>,
     /// A fold over the device and the time of every valid telemetry record of the entry: records
     /// that were replaced by others are noticed although they give the same sums.
     #[serde(default, skip_serializing_if = "Option::is_none")]

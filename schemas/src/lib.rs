@@ -24,7 +24,7 @@ pub mod totals;
 pub use alert::{Alert, AlertState, Decision, Escalation, Severity};
 pub use commit::{Commit, FileRecord, Named};
 pub use delta::{ChangeSet, Delta};
-pub use entry::{Counts, Entry, Gap, Input, Stream, StreamKind};
+pub use entry::{Counts, Entry, Gap, Grown, Input, Stream, StreamKind};
 pub use event::{Body, Event};
 pub use histogram::Histogram;
 pub use registry::{ChangeRecord, ChangeStatus, ChangeType, SupportRecord};

@@ -37,6 +37,9 @@ pub struct WindowTotals {
     pub cohorts: BTreeMap<CohortKey, i64>,
     /// Whether a partition was left out (a straggler), so that verdicts are partial.
     pub partial: bool,
+    /// Whether devices have moved between partitions since the window before: what is known of
+    /// them, their exposure to changes too, began afresh, so that open tests cannot go on.
+    pub repartitioned: bool,
 }
 
 /// Ring, set of changes, cohort dimension and value.

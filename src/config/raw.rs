@@ -66,6 +66,7 @@ pub(super) struct RawWindows {
     pub lateness: DurationText,
     pub idle_after: DurationText,
     pub log_idle_after: DurationText,
+    pub straggler_after: DurationText,
 }
 
 #[derive(Debug, Deserialize)]

@@ -20,6 +20,7 @@ use store::{Blobs, Chain, Journal, SourceRange, StoreError, Tables, TopicNames};
 
 use super::housekeeping::{Chores, Housekeeping};
 use super::ranges::Merged;
+use super::stragglers::Stragglers;
 use super::{FOREIGN_COMMIT_PATIENCE, PublisherParts};
 use crate::clock::Clock;
 use crate::config::{HousekeepingRule, PublishRule};
@@ -39,12 +40,15 @@ pub(super) struct Setting {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) stop: Stop,
     pub(super) streams: Vec<Stream>,
+    pub(super) streams_begun: Vec<Stream>,
     pub(super) topics: TopicNames,
     pub(super) merge: MergeConfig,
     pub(super) detection: DetectionConfig,
     pub(super) rule: PublishRule,
     pub(super) housekeeping: Option<HousekeepingRule>,
     pub(super) writer: String,
+    /// Tells the folder from one made anew.
+    pub(super) hash_seed: [u64; 2],
     pub(super) view: SharedView,
 }
 
@@ -65,12 +69,14 @@ impl Setting {
             clock: Arc::clone(&parts.clock),
             stop: parts.stop.clone(),
             streams: parts.streams.clone(),
+            streams_begun: parts.streams_begun.clone(),
             topics: topics.clone(),
             merge,
             detection: config.detection.clone(),
             rule: config.publish,
             housekeeping: config.housekeeping,
             writer: parts.writer.clone(),
+            hash_seed: config.fold.hash_seed,
             view: parts.view.clone(),
         }
     }
@@ -107,6 +113,9 @@ pub(super) struct Leader {
     pub(super) last: Last,
     /// When each stream last brought an entry by the queue.
     fed: BTreeMap<Stream, Duration>,
+    pub(super) stragglers: Stragglers,
+    /// For the next commit to say.
+    pub(super) left_out: Vec<Stream>,
     pub(super) deliver_from: Duration,
     /// Commits to offer to the deliveries.
     pub(super) undelivered: Vec<(u64, Vec<Arc<Alert>>)>,
@@ -140,7 +149,7 @@ pub(super) enum Publishing {
 
 /// Whether the publisher goes on after a commit.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Leave {
+pub(super) enum Leave {
     No,
     Yes,
 }
@@ -169,6 +178,8 @@ impl Leader {
             checkpoint: None,
             last: Last { commit: now, publish: now, checkpoint: now, poll: now },
             fed: BTreeMap::new(),
+            stragglers: Stragglers::default(),
+            left_out: Vec::new(),
             deliver_from: now,
             undelivered: Vec::new(),
             house: None,
@@ -203,6 +214,7 @@ impl Leader {
                     self.read_journal(stream, ENTRIES_PER_TURN)?;
                 }
             }
+            self.leave_out_stragglers(now)?;
         }
         self.commit_if_raised()?;
         if self.is_publishing_due(now) {
@@ -293,7 +305,7 @@ impl Leader {
         Ok(count_max)
     }
 
-    /// Merges an entry and evaluates every window that all partitions have closed by it.
+    /// Merges an entry and evaluates what it makes ready.
     pub(super) fn take_in(&mut self, entry: &Entry) {
         let header = &entry.header;
         self.merge.add(entry);
@@ -302,6 +314,11 @@ impl Leader {
         if header.stream.kind == StreamKind::Telemetry {
             self.counts.add(&header.counts);
         }
+        self.evaluate_ready();
+    }
+
+    /// Evaluates every window that all partitions waited for have closed.
+    pub(super) fn evaluate_ready(&mut self) {
         // Support cases are kept in the journal; the change process will watch them from here.
         while let Some((totals, registry, _support)) = self.merge.next_window() {
             for record in &registry {
@@ -317,12 +334,19 @@ impl Leader {
     }
 
     /// Writes one commit; with tables, these become visible after it is durable.
-    fn commit(&mut self, publishing: Publishing, leave: Leave) -> Result<(), PipelineError> {
+    pub(super) fn commit(
+        &mut self,
+        publishing: Publishing,
+        leave: Leave,
+    ) -> Result<(), PipelineError> {
         let store = Arc::clone(&self.setting.store);
         for stream in std::mem::take(&mut self.foreign) {
             // What another process wrote may be seen before it is durable.
             self.patiently("sync a journal", || Journal::sync(&*store, stream))?;
         }
+        let seed = self.setting.hash_seed;
+        // Whoever slept through a rebuild finds the next number free.
+        self.patiently("look at the data folder", || store::look(&*store, seed))?;
         let sequence = self.chain.next_sequence();
         self.alerts_unpublished.extend(self.raised.iter().cloned());
         let files = match publishing {
@@ -336,6 +360,7 @@ impl Leader {
             publisher: self.setting.writer.clone(),
             merged: self.uncommitted.to_vec(),
             order: self.uncommitted.order(),
+            left_out: std::mem::take(&mut self.left_out),
             evaluated_until: self.evaluated_until,
             alerts: std::mem::take(&mut self.raised),
             cut: publishing == Publishing::Tables,

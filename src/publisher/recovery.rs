@@ -71,7 +71,7 @@ impl Leader {
     }
 
     fn empty(setting: &Setting, chain: Chain) -> Self {
-        let merge = Merge::new(setting.merge.clone(), &setting.streams);
+        let merge = Merge::new(setting.merge.clone(), &setting.streams_begun);
         let engine = Engine::new(setting.detection.clone());
         Self::new(setting, chain, merge, engine)
     }
@@ -89,7 +89,7 @@ impl Leader {
             sections(&bytes).ok_or_else(|| unreadable("it is cut short".to_owned()))?;
         let kept: Kept =
             serde_json::from_slice(kept).map_err(|error| unreadable(error.to_string()))?;
-        let merge = Merge::load(setting.merge.clone(), &setting.streams, merge)
+        let merge = Merge::load(setting.merge.clone(), &setting.streams_begun, merge)
             .map_err(|error| unreadable(error.to_string()))?;
         let engine = Engine::load(setting.detection.clone(), engine)
             .map_err(|error| unreadable(error.to_string()))?;
@@ -144,6 +144,10 @@ impl Leader {
 
     /// Takes the steps of a commit again: the same alerts must come of it.
     fn repeat(&mut self, commit: &Commit) -> Result<(), PipelineError> {
+        for stream in &commit.left_out {
+            self.merge.leave_out(*stream);
+        }
+        self.evaluate_ready();
         let mut next: Vec<u64> = commit.merged.iter().map(|range| range.first).collect();
         let by_stream = || {
             let ranges = (0..).zip(&commit.merged);

@@ -1,15 +1,20 @@
 //! What the group decides: partitions are taken over, handed over, given up.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use ingest::{Source, Start};
-use schemas::Stream;
+use schemas::{Stream, StreamKind};
 use store::StoreError;
 
 use super::{FOREIGN_MAX, LEADING_STREAM, Reader};
 use crate::metrics;
 use crate::pipeline::{Gaps, PipelineError};
 use crate::worker::{self, Cut, Now, Target, Worker, WorkerRules};
+
+/// Between two looks whether the folder is still the one we know: it is what a process that keeps
+/// all its partitions learns of a growth by, and one that slept of a folder set aside.
+const LOOK_AT_FOLDER_EVERY: Duration = Duration::from_secs(30);
 
 /// What the broker says of records that it no longer has.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +32,12 @@ impl<S: Source> Reader<'_, S> {
         let mut starts = Vec::with_capacity(streams.len());
         for &stream in streams {
             if !self.parts.streams.contains(&stream) {
-                return Err(PipelineError::MorePartitions { stream });
+                return Err(match stream.kind {
+                    StreamKind::Telemetry => PipelineError::MorePartitions { stream },
+                    StreamKind::Changes | StreamKind::Support => {
+                        PipelineError::MoreOfRegistry { stream }
+                    }
+                });
             }
             let Some(start) = self.open(stream)? else {
                 self.unopened = Some(streams.to_vec());
@@ -37,6 +47,9 @@ impl<S: Source> Reader<'_, S> {
         }
         self.parts.source.start(&starts)?;
         self.tell_owned();
+        for &stream in streams {
+            self.take_up_growth(stream)?;
+        }
         if self.outage.is_some() {
             self.parts.source.pause(streams)?;
         }
@@ -48,7 +61,8 @@ impl<S: Source> Reader<'_, S> {
     pub(super) fn open(&mut self, stream: Stream) -> Result<Option<Start>, PipelineError> {
         let parts = &self.parts;
         let config = parts.config;
-        let recovered = worker::recover(&parts.store, stream, &parts.writer, &config.fold);
+        let recovered =
+            worker::recover(&parts.store, stream, &parts.writer, &config.fold, parts.counts);
         let recovered = match recovered {
             Ok(recovered) => recovered,
             Err(error) if error.is_transient() => {
@@ -63,6 +77,10 @@ impl<S: Source> Reader<'_, S> {
             lateness: config.fold.lateness,
             snapshot: config.snapshot.filter(|_| parts.snapshots.is_some()),
         };
+        let (known, found) = (parts.counts.now, recovered.known);
+        if found > known {
+            return Err(PipelineError::Grown { known, found });
+        }
         let entries = recovered.journal.headers().len();
         let snapshot = recovered.snapshot.as_ref().map(|named| named.after);
         let target = parts.targets.get(&stream).copied().unwrap_or(Target::None);
@@ -71,6 +89,31 @@ impl<S: Source> Reader<'_, S> {
         tracing::info!(%stream, entries, ?snapshot, ?start, "partition taken over");
         self.workers.insert(stream, worker);
         Ok(Some(start))
+    }
+
+    /// To be called before any record is taken: the entry must hold none.
+    pub(super) fn take_up_growth(&mut self, stream: Stream) -> Result<(), PipelineError> {
+        let now = self.now();
+        let Some(worker) = self.workers.get_mut(&stream) else { return Ok(()) };
+        let cut = worker.take_up_growth(now);
+        self.take_cut(stream, cut)
+    }
+
+    /// Ends the process where the folder is no longer the one it knows: it was set aside, or
+    /// another process has taken up that the topic has more partitions.
+    pub(super) fn look_at_folder(&mut self, now: Now) -> Result<(), PipelineError> {
+        if now.monotonic.saturating_sub(self.folder_seen_at) < LOOK_AT_FOLDER_EVERY {
+            return Ok(());
+        }
+        self.folder_seen_at = now.monotonic;
+        let known = self.parts.counts.now;
+        match store::look(&*self.parts.store, self.parts.config.fold.hash_seed) {
+            Ok(Some(found)) if found > known => Err(PipelineError::Grown { known, found }),
+            Ok(_) => Ok(()),
+            // Asked again in a while; whatever is wrong with the store is told where it matters.
+            Err(error) if error.is_transient() => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Makes durable what was read of partitions that the group takes back, then gives them back.
@@ -100,10 +143,10 @@ impl<S: Source> Reader<'_, S> {
     /// Drops the state of partitions that belong to others by now.
     pub(super) fn give_up(&mut self, streams: &[Stream]) -> Result<(), PipelineError> {
         for &stream in streams {
-            if self.workers.remove(&stream).is_some() {
+            let was_lost = self.lost.forget(stream);
+            if self.workers.remove(&stream).is_some() || was_lost {
                 tracing::info!(%stream, "partition given up");
             }
-            self.lost.forget(stream);
         }
         // What was heard was heard on these, too.
         self.heard = None;

@@ -14,7 +14,7 @@ use store::StoreError;
 
 use super::Reader;
 use crate::patience::Losses;
-use crate::pipeline::PipelineError;
+use crate::pipeline::{PipelineError, Until};
 use crate::worker::Now;
 
 /// Between two questions to the group whether a lost partition is ours.
@@ -24,17 +24,30 @@ const ASK_EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(super) struct LostStreams {
     losses: BTreeMap<Stream, Losses>,
-    /// When to look again, and the offset that was durable when it was lost.
-    waiting: BTreeMap<Stream, (Duration, i64)>,
+    waiting: BTreeMap<Stream, Waiting>,
     /// Of these, records were passed over while the store was away.
     skipped: BTreeSet<Stream>,
 }
 
+#[derive(Debug)]
+struct Waiting {
+    /// When to look again.
+    at: Duration,
+    /// The offset that was durable when it was lost.
+    end: i64,
+    /// What it was lost by.
+    error: StoreError,
+}
+
 impl LostStreams {
-    /// The partition is somebody else's: there is nothing to wait for.
-    pub(super) fn forget(&mut self, stream: Stream) {
-        self.waiting.remove(&stream);
+    /// The partition is somebody else's: there is nothing to wait for. Whether it was waited for.
+    pub(super) fn forget(&mut self, stream: Stream) -> bool {
         self.skipped.remove(&stream);
+        let was_lost = self.waiting.remove(&stream).is_some();
+        if was_lost && let Some(losses) = self.losses.get_mut(&stream) {
+            losses.forgive();
+        }
+        was_lost
     }
 
     /// A record of the partition was passed over.
@@ -51,13 +64,15 @@ impl LostStreams {
 impl<S: Source> Reader<'_, S> {
     /// Another process wrote the number: what this one knows of the partition is worth nothing.
     pub(super) fn lose(&mut self, stream: Stream, error: StoreError) -> Result<(), PipelineError> {
+        if self.parts.until == Until::InputEnds {
+            // Files have no group that says whose turn it is.
+            return Err(PipelineError::NotAlone(error));
+        }
         let now = self.now().monotonic;
         let end = self.workers.remove(&stream).map_or(0, |worker| worker.durable_end());
-        let Some(wait) = self.lost.losses.entry(stream).or_default().note(now) else {
-            return Err(PipelineError::LostAgain { stream, source: error });
-        };
+        let wait = self.lost.losses.entry(stream).or_default().note(now);
         tracing::warn!(%stream, %error, "another process writes this partition; recovering");
-        self.lost.waiting.insert(stream, (now + wait, end));
+        self.lost.waiting.insert(stream, Waiting { at: now + wait, end, error });
         self.heard = None;
         self.tell_owned();
         Ok(self.parts.source.pause(&[stream])?)
@@ -65,19 +80,26 @@ impl<S: Source> Reader<'_, S> {
 
     /// Takes lost partitions up again that the group still calls ours.
     pub(super) fn recover_lost(&mut self, now: Now) -> Result<(), PipelineError> {
-        let due = |(_, (at, _)): &(&Stream, &(Duration, i64))| *at <= now.monotonic;
-        let due = self.lost.waiting.iter().find(due).map(|(stream, (_, end))| (*stream, *end));
-        let Some((stream, end)) = due else { return Ok(()) };
-        if self.parts.source.confirm(stream, end) == Membership::Doubtful {
-            self.lost.waiting.insert(stream, (now.monotonic + ASK_EVERY, end));
+        let due = |(_, waiting): &(&Stream, &Waiting)| waiting.at <= now.monotonic;
+        let Some(stream) = self.lost.waiting.iter().find(due).map(|(stream, _)| *stream) else {
+            return Ok(());
+        };
+        let Some(mut waiting) = self.lost.waiting.remove(&stream) else { return Ok(()) };
+        waiting.at = now.monotonic + ASK_EVERY;
+        if self.parts.source.confirm(stream, waiting.end) == Membership::Doubtful {
+            self.lost.waiting.insert(stream, waiting);
             return Ok(());
         }
-        self.lost.waiting.remove(&stream);
+        // It is ours, and yet another writes it.
+        if self.lost.losses.get(&stream).is_some_and(Losses::are_too_many) {
+            return Err(PipelineError::LostAgain { stream, source: waiting.error });
+        }
         let Some(start) = self.open(stream)? else {
-            self.lost.waiting.insert(stream, (now.monotonic + ASK_EVERY, end));
+            self.lost.waiting.insert(stream, waiting);
             return Ok(());
         };
         self.tell_owned();
-        Ok(self.parts.source.restart(stream, start)?)
+        self.parts.source.restart(stream, start)?;
+        self.take_up_growth(stream)
     }
 }

@@ -6,7 +6,7 @@ use store::StoreError;
 use super::Reader;
 use crate::patience::Outage;
 use crate::pipeline::PipelineError;
-use crate::worker::{Cut, Now};
+use crate::worker::{Cut, Now, Worker};
 
 impl<S: Source> Reader<'_, S> {
     /// The store took no entry, or opened no journal: nothing is read until it does.
@@ -41,6 +41,10 @@ impl<S: Source> Reader<'_, S> {
             if self.unopened.is_some() {
                 return Ok(());
             }
+        }
+        if self.workers.values().any(Worker::is_waiting) {
+            // What was opened just now could not write its first entry.
+            return Ok(());
         }
         if let Some(outage) = self.outage.take() {
             outage.end(now.monotonic);

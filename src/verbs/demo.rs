@@ -32,10 +32,11 @@ use crate::cli::{Common, DemoArgs};
 use crate::config::{Config, DataLocation};
 use crate::failure::{Failure, Outcome};
 use crate::output::{self, Format};
-use crate::pipeline::{Gaps, Until};
+use crate::pipeline::Until;
 use crate::scenarios;
 use crate::shutdown::Stop;
 use crate::summary::Summary;
+use crate::verbs::run::Accepted;
 use crate::view::SharedView;
 
 /// How often the screen is drawn.
@@ -70,7 +71,7 @@ pub fn run(common: &Common, args: &DemoArgs) -> Result<Outcome, Failure> {
     let fleet = Fleet::start(scenario, &config, &clock, &view, &stop, deadline)?;
     let (summary, ending) = thread::scope(|scope| {
         let served = scope.spawn(|| {
-            let how = (Until::Finished, Gaps::Refused);
+            let how = (Until::Finished, Accepted::NOTHING);
             let served = super::run::serve(&mut config, how, Arc::new(clock), &stop, &view);
             // Whatever ended the service ends the fleet and the screen, too.
             stop.ask();

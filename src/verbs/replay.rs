@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ingest::{NdjsonSource, Source};
-use store::{TopicNames, World, WorldInput, world::LAYOUT};
+use store::{Growth, TopicNames, World, WorldInput, world::LAYOUT};
 
 use crate::cli::{Common, ReplayArgs};
 use crate::clock::NoClock;
@@ -27,6 +27,7 @@ pub fn run(common: &Common, args: &ReplayArgs) -> Result<Outcome, Failure> {
     config.publish.lease = None;
     config.publish.poll_interval = None;
     config.publish.checkpoint_interval = None;
+    config.publish.straggler_after = None;
     config.snapshot = None;
     config.housekeeping = None;
     let stop = Stop::default();
@@ -38,11 +39,12 @@ pub fn run(common: &Common, args: &ReplayArgs) -> Result<Outcome, Failure> {
         input: WorldInput::Replay { files: source.identity() },
         topics: TopicNames::default(),
         partition_count: source.telemetry_partitions(),
+        partition_counts_other: None,
         window_length: config.fold.window_length,
         // Two replays of one input give the same bytes.
         hash_seed: [0, 0],
     };
-    let world = datafolder::claim(&*store, world, &mut config)?;
+    let world = datafolder::claim(&*store, world, Growth::Refused, &mut config)?;
     let view = SharedView::default();
     let progress = Progress::bytes(source.bytes_total(), source.bytes_read(), common);
     let summary = run_pipeline(Parts {

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use ingest::{KafkaSource, RejectedTopic};
-use store::{World, WorldInput, world::LAYOUT};
+use schemas::StreamKind;
+use store::{Growth, World, WorldInput, world::LAYOUT};
 
 use crate::cli::{Common, RunArgs};
 use crate::clock::{Clock, SystemClock};
@@ -31,17 +32,32 @@ pub fn run(common: &Common, args: &RunArgs) -> Result<Outcome, Failure> {
     let stop = Stop::default();
     stop.on_signals()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-    let gaps = if args.accept_gap { Gaps::Accepted } else { Gaps::Refused };
+    let accepted = Accepted {
+        gaps: if args.accept_gap { Gaps::Accepted } else { Gaps::Refused },
+        growth: if args.accept_growth { Growth::Accepted } else { Growth::Refused },
+    };
     let view = SharedView::default();
-    let summary = serve(&mut config, (until, gaps), clock, &stop, &view)?;
+    let summary = serve(&mut config, (until, accepted), clock, &stop, &view)?;
     report(&summary, common.format(), until)?;
     Ok(Outcome::Fine)
+}
+
+/// What the operator has accepted of an input that is no longer what it was.
+#[derive(Clone, Copy, Debug)]
+pub struct Accepted {
+    pub gaps: Gaps,
+    pub growth: Growth,
+}
+
+impl Accepted {
+    /// An input that must be what it was.
+    pub const NOTHING: Self = Self { gaps: Gaps::Refused, growth: Growth::Refused };
 }
 
 /// Connects everything and runs the pipeline; also the heart of `demo`.
 pub fn serve(
     config: &mut Config,
-    (until, gaps): (Until, Gaps),
+    (until, accepted): (Until, Accepted),
     clock: Arc<dyn Clock>,
     stop: &Stop,
     view: &SharedView,
@@ -55,11 +71,14 @@ pub fn serve(
             group: config.kafka.group.clone(),
         },
         topics: datafolder::topic_names(&config.kafka.topics),
-        partition_count: source.telemetry_partitions(),
+        partition_count: source.partition_count(StreamKind::Telemetry),
+        partition_counts_other: Some(
+            [StreamKind::Changes, StreamKind::Support].map(|kind| source.partition_count(kind)),
+        ),
         window_length: config.fold.window_length,
         hash_seed: crate::nonce::seed(),
     };
-    let world = datafolder::claim(&*store, world, config)?;
+    let world = datafolder::claim(&*store, world, accepted.growth, config)?;
     let rejected = RejectedTopic::open(&config.kafka)?;
     let serving = http::start(&config.http, view.clone(), stop)?;
     let deliveries = Deliveries::new(config, &store, &clock)?;
@@ -71,7 +90,7 @@ pub fn serve(
         config,
         world,
         until,
-        gaps,
+        gaps: accepted.gaps,
         view: view.clone(),
         stop: stop.clone(),
         rejected,

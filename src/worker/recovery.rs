@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use aggregate::{FoldConfig, Partition};
 use schemas::entry::EntryHeader;
-use schemas::{Gap, Input, Named, Stream, StreamKind};
+use schemas::{Input, Named, Stream, StreamKind};
 use store::states;
-use store::{Blobs, Journal, Snapshots, StoreError};
+use store::{Blobs, Journal, SnapshotChoice, StoreError};
 
 use super::Fold;
 
@@ -28,6 +28,18 @@ pub struct Recovered {
     pub position: i64,
     /// The snapshot that the state comes from.
     pub snapshot: Option<Named>,
+    /// The topic has grown to so many partitions, and the journal does not say so yet.
+    pub grown: Option<i32>,
+    /// How many partitions the journal knows of.
+    pub known: i32,
+}
+
+/// How many partitions `telemetry` has.
+#[derive(Clone, Copy, Debug)]
+pub struct PartitionCounts {
+    /// When the data folder was made.
+    pub begun: i32,
+    pub now: i32,
 }
 
 /// Reads what is needed to go on with a partition.
@@ -39,18 +51,35 @@ pub fn recover(
     stream: Stream,
     writer: &str,
     config: &FoldConfig,
+    counts: PartitionCounts,
 ) -> Result<Recovered, StoreError> {
     let mut choice = match stream.kind {
-        StreamKind::Telemetry => Snapshots::Use,
-        StreamKind::Changes | StreamKind::Support => Snapshots::LastEntry,
+        StreamKind::Telemetry => SnapshotChoice::Use,
+        StreamKind::Changes | StreamKind::Support => SnapshotChoice::LastEntry,
     };
     loop {
         let journal = Journal::open_with(Arc::clone(store), stream, writer.to_owned(), choice)?;
-        let afresh = journal.headers().iter().rposition(began_afresh);
-        if let Some(gap) = afresh.filter(|_| stream.kind == StreamKind::Telemetry) {
-            let header = &journal.headers()[gap];
-            let (fold, position) = (Fold::after_gap(config, header), header.end);
-            return Ok(Recovered { journal, fold, first: gap + 1, position, snapshot: None });
+        let is_telemetry = stream.kind == StreamKind::Telemetry;
+        let said = journal.headers().last().and_then(|last| last.partition_count);
+        let known = said.unwrap_or(counts.begun);
+        let grown = (is_telemetry && counts.now > known).then_some(counts.now);
+        let afresh = match (grown, journal.headers().len().checked_sub(1)) {
+            // Where each device is from now on, its state is not.
+            (Some(_), Some(last)) => Some(last),
+            _ => journal.headers().iter().rposition(began_afresh),
+        };
+        if let Some(at) = afresh.filter(|_| is_telemetry) {
+            let header = &journal.headers()[at];
+            let (mut fold, position) = (Fold::after_gap(config, header), header.end);
+            if grown.is_none() {
+                // What the state began with.
+                let inputs = header.inputs.iter();
+                inputs
+                    .filter(|input| matches!(input, Input::Grown(_)))
+                    .for_each(|it| fold.input(it));
+            }
+            let (first, snapshot) = (at + 1, None);
+            return Ok(Recovered { journal, fold, first, position, snapshot, grown, known });
         }
         let fold = Fold::new(stream, config, journal.headers().last());
         let first = journal.headers().first().map_or(0, |first| first.start);
@@ -58,16 +87,25 @@ pub fn recover(
         let position = if fold.needs_records() { first } else { last };
         let named = journal.snapshot().filter(|_| fold.needs_records()).cloned();
         let Some(named) = named else {
-            return Ok(Recovered { journal, fold, first: 0, position, snapshot: None });
+            return Ok(Recovered {
+                journal,
+                fold,
+                first: 0,
+                position,
+                snapshot: None,
+                grown,
+                known,
+            });
         };
         match load(&**store, &named, config) {
             Ok(state) => {
                 let fold = Fold::with_state(state);
-                return Ok(Recovered { journal, fold, first: 0, position, snapshot: Some(named) });
+                let snapshot = Some(named);
+                return Ok(Recovered { journal, fold, first: 0, position, snapshot, grown, known });
             }
             Err(error @ (StoreError::Damaged { .. } | StoreError::Missing { .. })) => {
                 tracing::warn!(%stream, %error, "passing over a snapshot");
-                choice = Snapshots::Before(named.after);
+                choice = SnapshotChoice::Before(named.after);
             }
             Err(error) => return Err(error),
         }
@@ -76,7 +114,13 @@ pub fn recover(
 
 /// Whether the state of a partition begins anew at an entry.
 fn began_afresh(header: &EntryHeader) -> bool {
-    let afresh = |input: &Input| matches!(input, Input::Gap(Gap { state_after: None, .. }));
+    // The first entry of a partition that is new has nothing to begin afresh from, and may hold
+    // records.
+    let afresh = |input: &Input| match input {
+        Input::Gap(gap) => gap.state_after.is_none(),
+        Input::Grown(_) => header.number > 0,
+        Input::Clock(_) | Input::Idle(_) | Input::End => false,
+    };
     header.inputs.iter().any(afresh)
 }
 

@@ -18,7 +18,7 @@ use schemas::{Named, Stream, StreamKind, Timestamp};
 use crate::blobs::{Blobs, end_of_log, exists, first_number};
 use crate::chain::Chain;
 use crate::error::StoreError;
-use crate::journal::{Snapshots, snapshot_back};
+use crate::journal::{SnapshotChoice, snapshot_back};
 use crate::retention::Deleted;
 use crate::tables::Tables;
 use crate::{key, metrics as names};
@@ -135,10 +135,10 @@ fn collect_snapshots(
     deleted: &mut Deleted,
 ) -> Result<u64, StoreError> {
     let last = end.saturating_sub(1);
-    let Some((at, newest)) = snapshot_back(blobs, stream, last, Snapshots::Use)? else {
+    let Some((at, newest)) = snapshot_back(blobs, stream, last, SnapshotChoice::Use)? else {
         return Ok(0);
     };
-    let before = snapshot_back(blobs, stream, at, Snapshots::Before(newest.after))?;
+    let before = snapshot_back(blobs, stream, at, SnapshotChoice::Before(newest.after))?;
     let before = before.map(|(_, named)| named);
     let folder = key::snapshot_folder(stream);
     delete_states(blobs, &folder, Some(&newest), before.as_ref(), deleted)?;

@@ -55,7 +55,10 @@ pub enum StoreError {
     #[error("`{path}` cannot hold a data folder: {what}")]
     Unfit { path: String, what: &'static str, source: io::Error },
 
-    #[error("`{key}` is damaged: {what}; restore it from a copy")]
+    #[error(
+        "`{key}` is damaged: {what}; restore it from a copy, or let `ringwatch rebuild` make the \
+         data folder anew from what the topics still hold"
+    )]
     Damaged { key: String, what: String },
 
     #[error("`{key}` is missing")]
@@ -65,17 +68,39 @@ pub enum StoreError {
     #[error("number {number} is taken: writer {writer} wrote `{key}`")]
     Lost { key: String, number: u64, writer: String },
 
-    #[error("the journal of {stream} is broken: {what}; restore `system/journal` from a copy")]
+    #[error(
+        "the journal of {stream} is broken: {what}; restore `system/journal` from a copy, or let \
+         `ringwatch rebuild` make the data folder anew from what the topics still hold"
+    )]
     Broken { stream: Stream, what: String },
 
     #[error("the data folder holds other input ({what}); choose another data folder")]
     OtherWorld { what: String },
 
     #[error(
+        "the topic has {found} partitions, and the data folder knows {known}: devices have moved \
+         between them; go on with --accept-growth, by which what is known of each device begins \
+         afresh, or choose another data folder"
+    )]
+    Grown { known: i32, found: i32 },
+
+    #[error(
         "the data folder was made with other settings ({what}); set them back or choose another \
          data folder: changing them in place comes with a later release"
     )]
     OtherSettings { what: String },
+
+    #[error("the data folder was set aside, and may have been made anew, since this process began")]
+    MadeAnew,
+
+    #[error("there is no data folder of ringwatch here: nothing to set aside")]
+    NoFolder,
+
+    #[error(
+        "setting the data folder aside was interrupted: let `ringwatch rebuild` finish it before \
+         anything else"
+    )]
+    SettingAside,
 
     #[error("cannot encode {what}")]
     Encode { what: &'static str, source: Box<dyn std::error::Error + Send + Sync> },

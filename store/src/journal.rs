@@ -39,6 +39,8 @@ pub struct EntryParts {
     pub watermark: Option<Timestamp>,
     pub closed_until: Timestamp,
     pub ended: bool,
+    /// See [`EntryHeader::partition_count`].
+    pub partition_count: Option<i32>,
     /// See [`EntryHeader::digest`].
     pub digest: Option<u64>,
     /// See [`EntryHeader::snapshot`].
@@ -54,7 +56,7 @@ pub struct Prepared {
 
 /// Which snapshots an opening may build on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Snapshots {
+pub enum SnapshotChoice {
     /// The newest that is named.
     Use,
     /// The newest named that was taken before that of this number, because that is damaged.
@@ -85,7 +87,7 @@ impl Journal {
     ///
     /// `writer` names this process: 32 hexadecimal digits that no other process has.
     pub fn open(blobs: Arc<dyn Blobs>, stream: Stream, writer: String) -> Result<Self, StoreError> {
-        Self::open_with(blobs, stream, writer, Snapshots::Use)
+        Self::open_with(blobs, stream, writer, SnapshotChoice::Use)
     }
 
     /// As [`Self::open`], with another choice of snapshots.
@@ -93,7 +95,7 @@ impl Journal {
         blobs: Arc<dyn Blobs>,
         stream: Stream,
         writer: String,
-        snapshots: Snapshots,
+        snapshots: SnapshotChoice,
     ) -> Result<Self, StoreError> {
         Self::sync(&*blobs, stream)?;
         let numbers = headers::numbers(&*blobs, stream)?;
@@ -151,11 +153,6 @@ impl Journal {
     /// not among them.
     pub fn headers(&self) -> &[EntryHeader] {
         &self.found
-    }
-
-    /// One of [`Self::headers`].
-    pub fn header(&self, number: u64) -> Option<&EntryHeader> {
-        self.found.get(self.place(number)?)
     }
 
     /// What the rows of one of [`Self::headers`] hash to ([`delta_checksum`]).
@@ -228,7 +225,7 @@ impl Journal {
 
     fn header_of(&self, parts: EntryParts) -> EntryHeader {
         let EntryParts { start, end, counts, inputs, watermark, closed_until, .. } = parts;
-        let EntryParts { ended, digest, snapshot, .. } = parts;
+        let EntryParts { ended, partition_count, digest, snapshot, .. } = parts;
         assert!(start <= end, "A5: offsets {start} to {end}");
         assert_eq!(start, self.next_offset.unwrap_or(start), "A5: the entry leaves a gap");
         assert!(counts.balance(), "A6: {counts:?}");
@@ -243,6 +240,7 @@ impl Journal {
             watermark,
             closed_until,
             ended,
+            partition_count,
             digest,
             snapshot,
         }

@@ -7,6 +7,8 @@ use std::fmt::Write;
 
 use schemas::{Dataset, Stream, StreamKind};
 
+pub(crate) const SYSTEM: &str = "system";
+pub(crate) const TEMPORARY: &str = "system/tmp/";
 pub(crate) const JOURNAL: &str = "system/journal";
 pub(crate) const CHAIN: &str = "system/chain";
 pub(crate) const STAGING: &str = "system/staging";
@@ -15,6 +17,11 @@ pub(crate) const SETTLED: &str = "settled";
 pub(crate) const CHECKPOINTS: &str = "system/checkpoints";
 const SNAPSHOTS: &str = "system/snapshots";
 pub(crate) const IDENTITY: &str = "system/identity.json";
+/// Everything of a data folder that was set aside, by number.
+pub(crate) const SET_ASIDE: &str = "set-aside";
+/// While that is being done: which number.
+pub(crate) const SETTING_ASIDE: &str = "system/setting-aside";
+pub(crate) const GROWTH: &str = "system/growth";
 pub(crate) const CONFIG: &str = "system/config/0";
 
 /// Digits of a number in a key: all of `u64`, so that names sort as numbers do.
@@ -25,6 +32,16 @@ const WRITER_DIGITS: usize = 8;
 
 /// Digits of the content hash in a staged name: 64 bits, against a mix-up, not an attacker.
 const STAGED_HASH_DIGITS: usize = 16;
+
+/// Says that `telemetry` has grown to so many partitions.
+pub(crate) fn growth(partition_count: i32) -> String {
+    format!("{GROWTH}/{partition_count:020}")
+}
+
+/// How many partitions such a key says.
+pub(crate) fn parse_growth(key: &str) -> Option<i32> {
+    number(key.rsplit('/').next()?)?.try_into().ok()
+}
 
 /// The folder of one partition's journal.
 pub(crate) fn journal_folder(stream: Stream) -> String {

@@ -6,9 +6,11 @@
 //! RecordBatch ─► Tables      system/staging/… ─(after the commit)─► tables/<dataset>/date=…/…
 //! finished day ─► settle ─(after the commit)─► settled/<dataset>/date=…/…    its rows once more
 //! state ─► states            system/{snapshots, checkpoints}/…               named by a log
-//!                            system/{identity.json, config/0, cursors/…}    world, cursors
+//!                            system/{identity.json, growth/…, config/0}     world
+//!                            system/cursors/…                               deliveries
 //! ```
-//! What nothing needs any more goes by [`retention`] and [`collect`]; [`verify()`] proves the rest.
+//! What nothing needs any more goes by [`retention`] and [`collect`]; [`verify()`] proves the rest;
+//! [`rebuild`] sets everything aside for a new beginning.
 //! All of it goes through [`Blobs`], shaped like an object store; [`LocalStore`] is a folder,
 //! [`RemoteStore`] S3 or Azure Blob, [`MemoryStore`] is for simulation. No call returns before
 //! what it wrote would survive a power cut. This crate draws no random number, and measures time
@@ -23,6 +25,7 @@ mod hash;
 pub mod journal;
 pub mod key;
 pub mod metrics;
+pub mod rebuild;
 pub mod retention;
 pub mod rows;
 pub mod settle;
@@ -40,8 +43,10 @@ pub use blobs::{
 };
 pub use chain::{Chain, Grown};
 pub use error::StoreError;
-pub use journal::{EntryParts, Journal, Prepared, Snapshots, delta_checksum};
+pub use journal::{EntryParts, Journal, Prepared, SnapshotChoice, delta_checksum};
 pub use rows::{Row, read_rows};
 pub use tables::{SourceRange, Tables};
 pub use verify::{Extent, VerifyReport, verify, verify_with};
-pub use world::{TopicNames, World, WorldInput, claim_config, standing_config};
+pub use world::{
+    Growth, TopicNames, World, WorldInput, claim_config, look, standing_config,
+};

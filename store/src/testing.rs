@@ -58,6 +58,7 @@ pub(crate) fn parts(start: i64, end: i64) -> EntryParts {
         watermark: Some(Timestamp(7)),
         closed_until: Timestamp(0),
         ended: false,
+        partition_count: None,
         digest: None,
         snapshot: None,
     }

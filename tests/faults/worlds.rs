@@ -60,6 +60,14 @@ impl<'a> World<'a> {
     }
 
     fn produce_in(&self, ring: &str, prefix: &str, count: u32) {
+        self.send(0, ring, prefix, count);
+    }
+
+    fn produce_to(&self, partition: i32, prefix: &str, count: u32) {
+        self.send(partition, "first", prefix, count);
+    }
+
+    fn send(&self, partition: i32, ring: &str, prefix: &str, count: u32) {
         let mut producer = Producer::connect(self.broker.bootstrap()).expect("a producer");
         for number in 0..count {
             let device = format!("{prefix}-{number}");
@@ -67,7 +75,7 @@ impl<'a> World<'a> {
                 "uptime_s": 5, "time": "2026-07-19T04:09:12Z"});
             let (key, value) = (device.into_bytes(), value.to_string().into_bytes());
             let record = Record { key: Some(&key), value: Some(&value), ..Record::default() };
-            producer.send(&self.settings.topic("telemetry"), 0, record).expect("sent");
+            producer.send(&self.settings.topic("telemetry"), partition, record).expect("sent");
         }
         producer.finish().expect("acknowledged");
     }
@@ -81,6 +89,12 @@ impl<'a> World<'a> {
         let arguments = ["run", "--until-end", "--json"].iter().chain(options).map(OsStr::new);
         let config = ["--config".as_ref(), config.as_os_str()];
         ringwatch().spawn(arguments.chain(config)).finish(PATIENCE)
+    }
+
+    fn rebuild(&self) -> Finished {
+        let data = self.data();
+        let arguments = ["rebuild".as_ref(), "--data".as_ref(), data.as_os_str()];
+        ringwatch().spawn(arguments).finish(PATIENCE)
     }
 
     fn verify(&self) {
@@ -132,10 +146,42 @@ fn offsets_gone(broker: &Broker) {
     assert_eq!(world.run(&[]).with_code(0).json()["records"], 160);
 }
 
+/// Refused by name; with the word for it the rest is read, and the tables hold both halves.
 fn more_partitions(broker: &Broker) {
     let world = World::with_records(broker, "grown");
-    broker.grow_topic("grown-telemetry", 2).expect("grown");
-    assert_refused(&world.run(&[]), &["partition", "1", "2"]);
+    broker.grow_topic("grown-telemetry", 3).expect("grown");
+    assert_refused(&world.run(&[]), &["3 partitions", "knows 1", "--accept-growth"]);
+    world.produce_to(2, "moved", 50);
+    world.produce("stayed", 30);
+    let summary = world.run(&["--accept-growth"]).with_code(0).json();
+    assert_eq!((summary["records"].as_u64(), summary["applied"].as_u64()), (Some(180), Some(180)));
+    world.verify();
+    // What was accepted once needs no word again, and each partition goes on by itself.
+    world.produce_to(1, "late", 10);
+    world.produce_to(2, "more", 10);
+    assert_eq!(world.run(&[]).with_code(0).json()["records"], 200);
+    world.verify();
+}
+
+/// A service that runs while its topic grows ends by name, and goes on once it is told to.
+fn growth_while_it_runs(broker: &Broker) {
+    let world = World::with_records(broker, "growing");
+    let properties = "\"topic.metadata.refresh.interval.ms\" = \"1000\"\n".to_owned();
+    let config = world.config(&Settings { properties, ..world.settings.clone() }, "");
+    let start = |options: &[&str]| -> Running {
+        let arguments = ["run"].iter().chain(options).map(OsStr::new);
+        ringwatch().spawn(arguments.chain(["--config".as_ref(), config.as_os_str()]))
+    };
+    let mut service = start(&[]);
+    service.wait_until("it is at work", PATIENCE, |it| it.stderr().contains("partition recovered"));
+    broker.grow_topic("growing-telemetry", 2).expect("grown");
+    assert_refused(&service.finish(PATIENCE), &["telemetry/1", "--accept-growth"]);
+    let mut service = start(&["--accept-growth"]);
+    world.produce_to(1, "moved", 50);
+    service.wait_until("it reads both", PATIENCE, |it| it.stderr().contains("the topic has grown"));
+    service.terminate(PATIENCE).with_code(0);
+    assert_eq!(world.run(&[]).with_code(0).json()["records"], 150);
+    world.verify();
 }
 
 fn another_group(broker: &Broker) {
@@ -182,7 +228,24 @@ fn damaged_journal(broker: &Broker) {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     fs::write(&newest, bytes).expect("written");
-    assert_refused(&world.run(&[]), &["system/journal/telemetry/0", "damaged"]);
+    assert_refused(&world.run(&[]), &["system/journal/telemetry/0", "damaged", "rebuild"]);
+    // On request everything is made anew from what the topic still holds.
+    world.rebuild().with_code(0);
+    world.produce("more", 10);
+    assert_eq!(world.run(&[]).with_code(0).json()["records"], 110);
+    world.verify();
+    let kept = world.data().join("set-aside/1/system/journal/telemetry/0");
+    assert!(newest_file(&kept).is_file(), "nothing is thrown away");
+}
+
+fn rebuilt_under_a_running_service(broker: &Broker) {
+    let world = World::with_records(broker, "busy");
+    let config = world.config(&world.settings, "");
+    let mut service = ringwatch().spawn(["run".as_ref(), "--config".as_ref(), config.as_os_str()]);
+    service.wait_until("it is at work", PATIENCE, |it| it.stderr().contains("partition recovered"));
+    assert_refused(&world.rebuild(), &["stop"]);
+    service.terminate(PATIENCE).with_code(0);
+    world.verify();
 }
 
 fn newest_file(folder: &Path) -> PathBuf {
@@ -192,16 +255,18 @@ fn newest_file(folder: &Path) -> PathBuf {
 
 type Case = (&'static str, fn(&Broker));
 
-const CASES: [Case; 9] = [
+const CASES: [Case; 11] = [
     ("topic made anew", topic_made_anew),
     ("topic made anew, alike", topic_made_anew_alike),
     ("offsets gone", offsets_gone),
     ("more partitions", more_partitions),
+    ("growth while it runs", growth_while_it_runs),
     ("another group", another_group),
     ("other settings", other_settings),
     ("another cluster", another_cluster),
     ("one name for two", one_name_for_two),
     ("damaged journal", damaged_journal),
+    ("rebuilt under a running service", rebuilt_under_a_running_service),
 ];
 
 #[test]

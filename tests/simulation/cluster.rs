@@ -13,7 +13,7 @@ use schemas::Stream;
 
 use super::clock::Time;
 use super::rng::Rng;
-use super::world::{Fleet, streams};
+use super::world::{Fleet, Repeats, streams};
 
 /// Shared by all members of one run.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub(super) struct Cluster {
     owners: BTreeMap<Stream, Option<usize>>,
     /// Who is to own a partition once its owner has given it back.
     wanted: BTreeMap<Stream, usize>,
+    /// Of telemetry.
+    pub(super) partitions: i32,
 }
 
 #[derive(Debug, Default)]
@@ -45,10 +47,20 @@ enum Moved {
 }
 
 impl Cluster {
-    pub(super) fn new() -> Self {
-        let owners = streams().into_iter().map(|stream| (stream, None)).collect();
+    /// A cluster whose telemetry has so many partitions.
+    pub(super) fn new(partitions: i32, repeats: Repeats) -> Self {
+        let owners = streams(partitions).into_iter().map(|stream| (stream, None)).collect();
         let (members, wanted) = (BTreeMap::new(), BTreeMap::new());
-        Self { fleet: Fleet::new(), members, owners, wanted }
+        Self { fleet: Fleet::new(repeats), members, owners, wanted, partitions }
+    }
+
+    /// Telemetry has so many partitions from now on.
+    pub(super) fn grow(&mut self, partitions: i32, rng: &mut Rng) {
+        self.partitions = partitions;
+        for stream in streams(partitions) {
+            self.owners.entry(stream).or_default();
+        }
+        self.rebalance(rng);
     }
 
     pub(super) fn join(&mut self, member: usize, rng: &mut Rng) {
@@ -96,7 +108,7 @@ impl Cluster {
     pub(super) fn rebalance(&mut self, rng: &mut Rng) {
         let able = self.members.iter().filter(|(_, member)| !member.is_expired);
         let able: Vec<usize> = able.map(|(number, _)| *number).collect();
-        for stream in streams() {
+        for stream in streams(self.partitions) {
             let owner = self.owners[&stream];
             let stays = owner.is_some_and(|owner| able.contains(&owner)) && !rng.in_thousand(400);
             if stays {
@@ -223,7 +235,10 @@ impl Source for ScriptedSource {
 
     fn end_offsets(&self) -> Result<BTreeMap<Stream, i64>, SourceError> {
         let cluster = self.cluster.borrow();
-        Ok(streams().into_iter().map(|stream| (stream, cluster.fleet.end(stream))).collect())
+        Ok(streams(cluster.partitions)
+            .into_iter()
+            .map(|stream| (stream, cluster.fleet.end(stream)))
+            .collect())
     }
 
     fn identity(&self) -> String {

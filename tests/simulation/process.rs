@@ -17,7 +17,7 @@ use ringwatch::reader::{Reader, ReaderParts};
 use ringwatch::shutdown::Stop;
 use ringwatch::snapshots::Snapshots;
 use ringwatch::view::SharedView;
-use ringwatch::worker::Target;
+use ringwatch::worker::{PartitionCounts, Target};
 use schemas::Entry;
 use store::{Blobs, TopicNames};
 
@@ -63,7 +63,9 @@ impl<'a> Process<'a> {
         shared: &Arc<Shared>,
         rng: &mut Rng,
         until: Until,
+        begun: i32,
     ) -> Self {
+        let now = cluster.borrow().partitions;
         let clock = ProcessClock { time: shared.time.clone(), ..ProcessClock::default() };
         let is_dead = Arc::new(AtomicBool::new(false));
         let blobs: Arc<dyn Blobs> =
@@ -91,7 +93,8 @@ impl<'a> Process<'a> {
             leads: Arc::clone(&leads),
             clock: Arc::new(clock.clone()),
             stop: stop.clone(),
-            streams: streams(),
+            streams: streams(now),
+            streams_begun: streams(begun),
             topics: TopicNames::default(),
             config,
             writer: writer.clone(),
@@ -109,7 +112,8 @@ impl<'a> Process<'a> {
             out,
             leads,
             rejected: None,
-            streams: streams(),
+            streams: streams(now),
+            counts: PartitionCounts { begun, now },
             targets,
             until,
             gaps: Gaps::Refused,
@@ -178,7 +182,12 @@ impl<'a> Process<'a> {
         }
         match outcome {
             Ok(step) => step,
-            Err(PipelineError::LostAgain { .. } | PipelineError::ChainLostAgain(_)) => Step::GaveUp,
+            Err(
+                PipelineError::LostAgain { .. }
+                | PipelineError::ChainLostAgain(_)
+                | PipelineError::MorePartitions { .. }
+                | PipelineError::Grown { .. },
+            ) => Step::GaveUp,
             Err(error) => {
                 let mut line = error.to_string();
                 let mut cause = std::error::Error::source(&error);

@@ -11,7 +11,9 @@ use ringwatch::config::Config;
 use ringwatch::pipeline::Until;
 use schemas::Span;
 use store::collect::{CollectRule, collect};
-use store::{Blobs, Chain, Extent, MemoryStore, TopicNames, World, WorldInput, verify_with};
+use store::{
+    Blobs, Chain, Extent, Growth, MemoryStore, TopicNames, World, WorldInput, verify_with,
+};
 
 use super::clock::Time;
 use super::cluster::Cluster;
@@ -19,7 +21,7 @@ use super::faults::{Rates, Shared};
 use super::model::{self, Sums};
 use super::process::{Process, Step};
 use super::rng::Rng;
-use super::world::PARTITIONS;
+use super::world::{PARTITIONS, Repeats};
 
 /// Short intervals, so that much happens in little time.
 const CONFIG: &str = r#"
@@ -31,6 +33,7 @@ snapshot_records_min = 12
 checkpoint_interval = "20s"
 [windows]
 idle_after = "10s"
+straggler_after = "20s"
 [http]
 listen = ""
 [[ring]]
@@ -58,6 +61,7 @@ pub(crate) fn run(seed: u64) {
     let mut config = Config::parse(CONFIG, std::iter::empty()).expect("a valid configuration");
     // Housekeeping has a thread of its own; here the run itself has it collect.
     config.housekeeping = None;
+    config.fold.hash_seed = [seed, 1];
     let mut simulation = Simulation::new(seed, &config);
     for _ in 0..STEPS {
         simulation.step();
@@ -78,6 +82,7 @@ struct Simulation<'a> {
     sums: Sums,
     /// How long the chain was when.
     lengths: Vec<(Duration, u64)>,
+    world: World,
     steps: usize,
 }
 
@@ -90,16 +95,20 @@ impl<'a> Simulation<'a> {
         let rates =
             Rates { refused: 15 * wild, unanswered: 15 * wild, crashed: 2 * wild, slow: 5 * wild };
         let shared = Arc::new(Shared::new(time.clone(), Rng::new(rng.word()), rates));
+        // In some runs telemetry grows, once or twice.
+        let partitions = if rng.below(4) == 0 { 1 } else { PARTITIONS };
+        let repeats = if partitions == PARTITIONS { Repeats::Some } else { Repeats::None };
         let world = World {
             layout: store::world::LAYOUT,
             input: WorldInput::Kafka { cluster: "c".to_owned(), group: "g".to_owned() },
             topics: TopicNames::default(),
-            partition_count: PARTITIONS,
+            partition_count: partitions,
+            partition_counts_other: Some([1, 1]),
             window_length: Span::seconds(60),
             hash_seed: [seed, 1],
         };
-        World::claim(&shared.blobs, world).expect("an empty store");
-        let cluster = Rc::new(RefCell::new(Cluster::new()));
+        let world = World::claim(&shared.blobs, world, Growth::Refused).expect("an empty store");
+        let cluster = Rc::new(RefCell::new(Cluster::new(partitions, repeats)));
         Self {
             rng,
             config,
@@ -111,6 +120,7 @@ impl<'a> Simulation<'a> {
             seen: BTreeMap::new(),
             sums: Sums::new(),
             lengths: Vec::new(),
+            world,
             steps: 0,
         }
     }
@@ -122,8 +132,10 @@ impl<'a> Simulation<'a> {
             0..30 => {
                 for _ in 0..=rng.below(6) {
                     // In the second half some partitions fall silent, and grow old.
-                    let partitions = if self.steps < STEPS / 2 { PARTITIONS } else { 1 };
-                    self.cluster.borrow_mut().fleet.send(rng, self.time.wall(), partitions);
+                    let mut cluster = self.cluster.borrow_mut();
+                    let all = cluster.partitions;
+                    let partitions = if self.steps < STEPS / 2 { all } else { 1 };
+                    cluster.fleet.send(rng, self.time.wall(), partitions);
                 }
             }
             30..45 => self.time.pass(Duration::from_millis(rng.below(4_000) as u64)),
@@ -139,6 +151,7 @@ impl<'a> Simulation<'a> {
             53..55 => self.cluster.borrow_mut().rebalance(rng),
             55..57 => self.collect(),
             57..60 => self.look(),
+            60..61 => self.grow(),
             _ => {}
         }
         for _ in 0..self.rng.below(12) {
@@ -147,12 +160,30 @@ impl<'a> Simulation<'a> {
     }
 
     fn start(&mut self, until: Until) {
-        let number = self.started;
+        let (number, begun) = (self.started, self.world.partition_count);
         self.started += 1;
-        let process =
-            Process::start(number, self.config, &self.cluster, &self.shared, &mut self.rng, until);
+        // As with `--accept-growth`.
+        let partitions = self.cluster.borrow().partitions;
+        self.world.grow(&self.shared.blobs, partitions).expect("in memory");
+        let process = Process::start(
+            number,
+            self.config,
+            &self.cluster,
+            &self.shared,
+            &mut self.rng,
+            until,
+            begun,
+        );
         self.processes.push(process);
         self.cluster.borrow_mut().join(number, &mut self.rng);
+    }
+
+    /// Telemetry gets one more partition, if it has not all yet.
+    fn grow(&mut self) {
+        let partitions = self.cluster.borrow().partitions + 1;
+        if partitions <= PARTITIONS {
+            self.cluster.borrow_mut().grow(partitions, &mut self.rng);
+        }
     }
 
     fn step_process(&mut self) {

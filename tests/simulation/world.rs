@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::rng::Rng;
 
-/// Partitions of `telemetry`.
+/// Partitions of `telemetry`, at the end of a run in which it grows.
 pub(super) const PARTITIONS: i32 = 3;
 
 /// Devices; each always on the same partition.
@@ -39,11 +39,21 @@ pub(super) struct Fleet {
     seqs: [u64; DEVICES],
     ends: [i64; PARTITIONS as usize],
     sent: Vec<Sent>,
+    repeats: Repeats,
+}
+
+/// Whether records are sent twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Repeats {
+    Some,
+    /// Where what is known of a device may be forgotten, which the model does not.
+    None,
 }
 
 impl Fleet {
-    pub(super) const fn new() -> Self {
-        Self { seqs: [0; DEVICES], ends: [0; PARTITIONS as usize], sent: Vec::new() }
+    pub(super) const fn new(repeats: Repeats) -> Self {
+        let (seqs, ends) = ([0; DEVICES], [0; PARTITIONS as usize]);
+        Self { seqs, ends, sent: Vec::new(), repeats }
     }
 
     pub(super) fn sent(&self) -> &[Sent] {
@@ -55,6 +65,7 @@ impl Fleet {
     pub(super) fn send(&mut self, rng: &mut Rng, now: Timestamp, partitions: i32) {
         if rng.in_thousand(60)
             && partitions == PARTITIONS
+            && self.repeats == Repeats::Some
             && let Some(at) = (!self.sent.is_empty()).then(|| rng.below(self.sent.len()))
         {
             let again = self.sent[at].clone();
@@ -132,10 +143,10 @@ impl Fleet {
     }
 }
 
-/// Every partition of the three topics.
-pub(super) fn streams() -> Vec<Stream> {
+/// Every partition of the three topics while telemetry has so many.
+pub(super) fn streams(partitions: i32) -> Vec<Stream> {
     let telemetry =
-        (0..PARTITIONS).map(|partition| Stream { kind: StreamKind::Telemetry, partition });
+        (0..partitions).map(|partition| Stream { kind: StreamKind::Telemetry, partition });
     let others = [StreamKind::Changes, StreamKind::Support];
     telemetry.chain(others.map(|kind| Stream { kind, partition: 0 })).collect()
 }

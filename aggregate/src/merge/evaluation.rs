@@ -26,6 +26,8 @@ pub(super) struct Evaluation {
     length: Span,
     /// End of the last window handed out; rows for an earlier one count as late.
     pub(super) until: Timestamp,
+    /// The next window handed out says so: see [`WindowTotals::repartitioned`].
+    pub(super) repartitioned: bool,
 }
 
 impl Evaluation {
@@ -36,15 +38,18 @@ impl Evaluation {
             support: BTreeMap::new(),
             length,
             until: Timestamp::MIN,
+            repartitioned: false,
         }
     }
 
     pub(super) fn save(&self, out: &mut Writer) {
-        out.put(&(&self.pending, &self.registry, &self.support, self.until));
+        let Self { pending, registry, support, until, repartitioned, .. } = self;
+        out.put(&(pending, registry, support, until, repartitioned));
     }
 
     pub(super) fn load(&mut self, from: &mut Reader<'_>) -> Result<(), StateError> {
-        (self.pending, self.registry, self.support, self.until) = from.take()?;
+        (self.pending, self.registry, self.support, self.until, self.repartitioned) =
+            from.take()?;
         Ok(())
     }
 
@@ -73,7 +78,8 @@ impl Evaluation {
             return None;
         }
         self.window(start);
-        let totals = self.pending.remove(&start)?;
+        let mut totals = self.pending.remove(&start)?;
+        totals.repartitioned = std::mem::take(&mut self.repartitioned);
         self.until = totals.end;
         let registry = split_before(&mut self.registry, totals.end);
         let support = split_before(&mut self.support, totals.end);

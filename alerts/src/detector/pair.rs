@@ -95,6 +95,8 @@ pub struct Pair {
     pub exposed_from: Timestamp,
     /// Since when the change is safe to promote from this ring.
     pub clear_since: Option<Timestamp>,
+    /// Its tests have ended: what they say stands, and nothing is added.
+    ended: bool,
 }
 
 /// Windows running in which an arm had no exposure, and which it was in the last of them.
@@ -151,7 +153,18 @@ impl Pair {
             durations: terms.durations,
             exposed_from: terms.exposed_from,
             clear_since: None,
+            ended: false,
         }
+    }
+
+    /// Ends the tests as they stand; false if they had ended before.
+    pub const fn end(&mut self) -> bool {
+        !std::mem::replace(&mut self.ended, true)
+    }
+
+    /// Whether its tests have ended.
+    pub const fn has_ended(&self) -> bool {
+        self.ended
     }
 
     /// Adds a window's exposure, and counts the windows running in which an arm had none.

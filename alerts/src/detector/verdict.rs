@@ -55,6 +55,9 @@ pub struct VerdictRow {
     pub watch: bool,
     /// Whether a straggling partition was left out of the last window.
     pub partial: bool,
+    /// Whether its test has ended because devices moved between partitions: it stays insufficient,
+    /// or regressed.
+    pub repartitioned: bool,
 }
 
 /// What the lifecycle has of a test: it decides between `regressed` and the rest.
@@ -78,7 +81,7 @@ impl VerdictRow {
     pub fn unexposed(change: &str, ring: &str, signal: Signal) -> Self {
         let (change, ring) = (change.to_owned(), ring.to_owned());
         let (treated, control) = (ArmEvidence::default(), ArmEvidence::default());
-        let (verdict, log_e, partial) = (Verdict::NoData, 0.0, false);
+        let (verdict, log_e, partial, repartitioned) = (Verdict::NoData, 0.0, false, false);
         let (line, ratio, missing_device_hours) = (None, None, None);
         let missing = Some("the change has not reached this ring".to_owned());
         Self {
@@ -95,6 +98,7 @@ impl VerdictRow {
             missing,
             watch: false,
             partial,
+            repartitioned,
         }
     }
 
@@ -112,6 +116,7 @@ impl VerdictRow {
             treated,
             control,
             ratio: pair.ratio(self.signal).map(rounded),
+            repartitioned: pair.has_ended(),
             missing_device_hours: look.hours.map(rounded),
             ..self
         }
@@ -141,7 +146,9 @@ impl Look {
         let (line, log_e) = (limits.line - libm::log(weight), pair.log_e(signal));
         let (growth, hours) = pair.growth(signal, line);
         let low = log_e < limits.low_line - libm::log(weight);
-        let verdict = if pair.idle_arm(signal, limits.no_data_windows).is_some() {
+        let verdict = if pair.has_ended() {
+            Verdict::Insufficient
+        } else if pair.idle_arm(signal, limits.no_data_windows).is_some() {
             Verdict::NoData
         } else if low && growth.is_some_and(|growth| growth <= 1.0) {
             Verdict::Healthy
@@ -152,6 +159,9 @@ impl Look {
     }
 
     fn missing(&self, pair: &Pair, signal: Signal, limits: &Limits) -> Option<String> {
+        if pair.has_ended() {
+            return Some("devices have moved between partitions: its test has ended".to_owned());
+        }
         let windows = limits.no_data_windows;
         let text = match (self.verdict, pair.idle_arm(signal, windows), self.growth) {
             (Verdict::Healthy | Verdict::Regressed, ..) => return None,

@@ -26,6 +26,8 @@ struct Weighted {
     signal: Signal,
     /// ln(w E).
     log_e: f64,
+    /// It counts as it stands, but raises and resolves nothing.
+    has_ended: bool,
 }
 
 /// What is looked at: with the margin for decisions, without it for `watch`.
@@ -60,15 +62,19 @@ impl Engine {
         let change = &self.changes[number];
         let (tests, total) = weigh(change, Look::Decide);
         let (line, low_line) = (self.config.line(), self.config.low_line());
-        let largest = tests.iter().map(|test| test.log_e).fold(f64::NEG_INFINITY, f64::max);
+        let can_lead = |test: &&Weighted| !test.has_ended;
+        let live = tests.iter().filter(can_lead).map(|test| test.log_e);
+        let largest = live.fold(f64::NEG_INFINITY, f64::max);
         // Of equals the first: two signals can rise in step, and one name is enough.
-        let leader = tests.iter().position(|test| test.log_e >= largest);
+        let leader = tests.iter().position(|test| can_lead(&test) && test.log_e >= largest);
         let named = tests.iter().any(|test| test.log_e >= line) || self.book.has_raised(name);
         let level = |(at, test): (usize, &Weighted), key: &Key| {
             let leads = total >= line && leader == Some(at);
             let crosses = test.log_e >= line || (leads && !named);
             if !change.is_watched() {
                 Level::Withdrawn
+            } else if test.has_ended {
+                Level::Between
             } else if change.pairs[&test.ring].has_rare_harm(test.signal)
                 || self.raising_signature(change, test.ring, test.signal).is_some()
                 || (crosses && !self.is_held_back(number, key, test.log_e - line))
@@ -167,7 +173,7 @@ fn weigh(change: &Change, look: Look) -> (Vec<Weighted>, f64) {
                 Look::Watch => pair.log_e_watch(signal),
             };
             let log_e = libm::log(pair.weight(signal)) + log_e;
-            tests.push(Weighted { ring, signal, log_e });
+            tests.push(Weighted { ring, signal, log_e, has_ended: pair.has_ended() });
             granted += pair.weight(signal);
         }
     }

@@ -134,13 +134,14 @@ impl Case<'_> {
             assert_eq!(collected.entries.objects, expected, "step {step} of {self:?}");
             self.check_recovery(blobs, &chain);
         }
-        assert_eq!(open(blobs, Snapshots::Use).first_number(), self.first_kept(), "{self:?}");
+        assert_eq!(open(blobs, SnapshotChoice::Use).first_number(), self.first_kept(), "{self:?}");
     }
 
     /// A worker and a publisher recover, each also without its newest state.
     fn check_recovery(&self, blobs: &Arc<dyn Blobs>, chain: &Chain) {
         let [newest, before] = newest_two(self.snapshots);
-        let choices = [(Snapshots::Use, newest), (Snapshots::Before(newest.unwrap_or(0)), before)];
+        let choices =
+            [(SnapshotChoice::Use, newest), (SnapshotChoice::Before(newest.unwrap_or(0)), before)];
         for (choice, expected) in choices {
             let journal = open(blobs, choice);
             assert_eq!(journal.snapshot().map(|named| named.after), expected, "{self:?}");
@@ -164,7 +165,7 @@ impl Case<'_> {
     }
 }
 
-fn open(blobs: &Arc<dyn Blobs>, snapshots: Snapshots) -> Journal {
+fn open(blobs: &Arc<dyn Blobs>, snapshots: SnapshotChoice) -> Journal {
     Journal::open_with(Arc::clone(blobs), STREAM, "b".to_owned(), snapshots).unwrap()
 }
 

@@ -8,7 +8,7 @@
 use schemas::entry::EntryHeader;
 use schemas::{Named, Stream};
 
-use super::Snapshots;
+use super::SnapshotChoice;
 use super::entry::{self, HEADER_BYTES_FIRST, Stored};
 use crate::blobs::Blobs;
 use crate::error::StoreError;
@@ -39,13 +39,13 @@ pub(super) fn tail(
     blobs: &dyn Blobs,
     stream: Stream,
     numbers: &[u64],
-    snapshots: Snapshots,
+    snapshots: SnapshotChoice,
 ) -> Result<Tail, StoreError> {
     let broken = |what| StoreError::Broken { stream, what };
     let mut snapshot = None;
     let mut first = match snapshots {
-        Snapshots::LastEntry => numbers.last().copied().unwrap_or(0),
-        Snapshots::Use | Snapshots::Before(_) | Snapshots::Ignore => 0,
+        SnapshotChoice::LastEntry => numbers.last().copied().unwrap_or(0),
+        SnapshotChoice::Use | SnapshotChoice::Before(_) | SnapshotChoice::Ignore => 0,
     };
     let mut read = Vec::new();
     for &number in numbers.iter().rev() {
@@ -77,7 +77,7 @@ pub(crate) fn snapshot_back(
     blobs: &dyn Blobs,
     stream: Stream,
     last: u64,
-    snapshots: Snapshots,
+    snapshots: SnapshotChoice,
 ) -> Result<Option<(u64, Named)>, StoreError> {
     for number in (last.saturating_sub(HEADERS_BACK_MAX)..=last).rev() {
         let header = match read_header(blobs, &key::journal_entry(stream, number)) {
@@ -97,16 +97,16 @@ pub(crate) fn snapshot_back(
 fn named_by(
     header: &EntryHeader,
     number: u64,
-    snapshots: Snapshots,
+    snapshots: SnapshotChoice,
 ) -> Result<Option<Named>, String> {
     let Some(named) = &header.snapshot else { return Ok(None) };
     if named.after >= number {
         return Err(format!("entry {number} names a snapshot after entry {}", named.after));
     }
     let is_wanted = match snapshots {
-        Snapshots::Use => true,
-        Snapshots::Before(after) => named.after < after,
-        Snapshots::Ignore | Snapshots::LastEntry => false,
+        SnapshotChoice::Use => true,
+        SnapshotChoice::Before(after) => named.after < after,
+        SnapshotChoice::Ignore | SnapshotChoice::LastEntry => false,
     };
     Ok(is_wanted.then(|| named.clone()))
 }

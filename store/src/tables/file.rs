@@ -86,6 +86,20 @@ pub(crate) struct Footer {
     pub(crate) rows: u64,
 }
 
+impl Footer {
+    /// The names of what it says otherwise.
+    pub(crate) fn differing(&self, other: &Self) -> Vec<&'static str> {
+        let fields = [
+            ("schema_version", self.schema_version == other.schema_version),
+            ("sequence", self.sequence == other.sequence),
+            ("sources", self.sources == other.sources),
+            ("covers", self.covers == other.covers),
+            ("rows", self.rows == other.rows),
+        ];
+        fields.into_iter().filter(|(_, agrees)| !agrees).map(|(name, _)| name).collect()
+    }
+}
+
 /// A table file whose footer has been read.
 pub(crate) struct Opened {
     pub(crate) footer: Footer,

@@ -8,7 +8,7 @@ use super::VerifyReport;
 use super::chain::ChainRead;
 use crate::blobs::{Blobs, end_of_log};
 use crate::error::StoreError;
-use crate::journal::{Snapshots, snapshot_back};
+use crate::journal::{SnapshotChoice, snapshot_back};
 use crate::{chain, key, states};
 
 pub(super) fn check(
@@ -34,7 +34,8 @@ pub(super) fn check(
         let (first, count) = (partition.entries_collected, partition.entries);
         let end = end_of_log(blobs, first + count, |number| key::journal_entry(stream, number))?;
         let Some(last) = end.checked_sub(1) else { continue };
-        let named = unless_broken(snapshot_back(blobs, stream, last, Snapshots::Use))?.flatten();
+        let named =
+            unless_broken(snapshot_back(blobs, stream, last, SnapshotChoice::Use))?.flatten();
         let named = named.map(|(_, named)| named);
         if named.as_ref().map_or(0, |named| named.after + 1) < first {
             report.problem(format!(

@@ -233,6 +233,7 @@ fn check_footer(
     if opened.footer == right {
         Ok(())
     } else {
-        Err(format!("its footer says {:?}, its commit {right:?}", opened.footer))
+        let fields = opened.footer.differing(&right).join(", ");
+        Err(format!("its footer does not say what its commit says ({fields})"))
     }
 }

@@ -15,7 +15,7 @@ use schemas::{Commit, Dataset, Delta, FileRecord, Span, Timestamp};
 use super::*;
 use crate::blobs::MemoryStore;
 use crate::testing::{parts, rejected_batch};
-use crate::world::{LAYOUT, WorldInput};
+use crate::world::{Growth, LAYOUT, WorldInput};
 use crate::{Chain, EntryParts, Journal, SourceRange, Tables};
 
 mod housekeeping;
@@ -91,10 +91,11 @@ impl Fixture {
             input: WorldInput::Replay { files: "a".to_owned() },
             topics: TopicNames { telemetry: "fleet".to_owned(), ..TopicNames::default() },
             partition_count: 1,
+            partition_counts_other: Some([1, 1]),
             window_length: Span::seconds(60),
             hash_seed: [1, 2],
         };
-        World::claim(&*blobs, world).unwrap();
+        World::claim(&*blobs, world, Growth::Refused).unwrap();
         let store = || -> Arc<dyn Blobs> { Arc::<MemoryStore>::clone(&blobs) };
         let (chain, tables) = (Chain::open(store()).unwrap(), Tables::new(store()));
         Self { chain, tables, open: Vec::new(), blobs }
@@ -291,7 +292,7 @@ fn a_footer_of_other_offsets_is_found() {
             let merged = vec![fixture.merge(TELEMETRY, 4, 4)];
             fixture.commit(merged, vec![health]);
         },
-        "its footer says Footer",
+        "its footer does not say what its commit says (sources)",
     );
 }
 

@@ -22,6 +22,8 @@ pub struct Settings {
     pub prefetch: String,
     /// Further lines of the section `[store]`.
     pub store: String,
+    /// Further lines of the section `[kafka.properties]`.
+    pub properties: String,
     /// Further sections of the file.
     pub more: String,
 }
@@ -40,6 +42,7 @@ impl Default for Settings {
             log_idle_after: "1s".to_owned(),
             prefetch: "8 MiB".to_owned(),
             store: String::new(),
+            properties: String::new(),
             more: String::new(),
         }
     }
@@ -64,6 +67,7 @@ impl Settings {
         if !instance.is_empty() {
             writeln!(text, "\"group.instance.id\" = \"{instance}\"").ok();
         }
+        text.push_str(&self.properties);
         write!(
             text,
             "\"session.timeout.ms\" = \"{}\"\n\"heartbeat.interval.ms\" = \"500\"\n\

@@ -4,6 +4,7 @@ use super::run::collect_through;
 use super::world::{STREAMS, config, entry, minute, stream};
 use super::*;
 use crate::state::StateError;
+use schemas::Grown;
 
 fn streams() -> Vec<Stream> {
     (0..STREAMS).map(stream).collect()
@@ -49,16 +50,48 @@ proptest! {
 }
 
 #[test]
-fn a_stream_may_be_new_and_none_may_be_missing() {
+fn streams_that_joined_are_found_again_and_none_may_be_missing() {
     let mut merge = Merge::new(config(WINDOWS_MAX), &streams()[..2]);
-    merge.add(&entry(stream(1), 0));
+    merge.add(&grown(1, 3));
     let stored = merge.save();
     let load = |count| Merge::load(config(WINDOWS_MAX), &streams()[..count], &stored);
-    assert_eq!(load(1).err(), Some(StateError::Settings));
-    let mut merge = load(3).unwrap();
-    assert_eq!([0, 1, 2].map(|index| merge.next_number(stream(index))), [0, 1, 0]);
+    assert_eq!(load(4).err(), Some(StateError::Settings));
+    let mut merge = load(2).unwrap();
     merge.add(&entry(stream(2), 0));
-    assert_eq!(merge.next_number(stream(2)), 1);
+    assert_eq!([0, 1, 2].map(|index| merge.next_number(stream(index))), [0, 1, 1]);
+}
+
+/// An entry 0 by which telemetry has so many partitions.
+fn grown(partition: usize, partition_count: i32) -> Entry {
+    let mut entry = entry(stream(partition), 0);
+    entry.header.inputs = vec![Input::Grown(Grown { partition_count, at: minute(0) })];
+    entry
+}
+
+#[test]
+fn a_grown_topic_is_waited_for_and_told_of_once() {
+    let mut merge = Merge::new(config(100), &streams()[..1]);
+    let closed = |mut entry: Entry, until| {
+        entry.header.closed_until = minute(until);
+        entry.delta = super::cases::health(until - 1, until - 1, "first", 0, 5);
+        entry
+    };
+    let told = |merge: &mut Merge| {
+        let windows = std::iter::from_fn(|| merge.next_window());
+        windows.map(|(totals, ..)| totals.repartitioned).collect::<Vec<_>>()
+    };
+    merge.add(&closed(entry(stream(0), 0), 500));
+    assert_eq!(told(&mut merge), [false]);
+    let mut more = closed(grown(0, 2), 501);
+    more.header.number = 1;
+    merge.add(&more);
+    assert_eq!(told(&mut merge), [false; 0], "the new one has closed nothing yet");
+    merge.add(&closed(grown(1, 2), 503));
+    assert_eq!(told(&mut merge), [true]);
+    let mut next = closed(entry(stream(0), 2), 504);
+    next.header.start = 0;
+    merge.add(&next);
+    assert_eq!(told(&mut merge), [false]);
 }
 
 /// A merge of three streams that have closed all before these minutes, one row in each.
@@ -97,4 +130,34 @@ fn before_the_slowest_has_an_entry_the_first_rows_are_what_others_are_ahead_of()
         merge.is_ahead(stream(0))
     };
     assert_eq!([add(0, 500), add(1, 600), add(2, 601)], [false, false, true]);
+}
+
+#[test]
+fn a_straggler_is_left_out_and_waited_for_again_once_it_has_caught_up() {
+    let mut merge = closed([500, 600, 600]);
+    let behind = |merge: &Merge, minutes| merge.behind(Span::minutes(minutes));
+    assert_eq!(behind(&merge, 99), [stream(0)]);
+    assert_eq!(behind(&merge, 100), [], "not more than that");
+    let hand_out = |merge: &mut Merge| {
+        let windows = std::iter::from_fn(|| merge.next_window());
+        windows.map(|(totals, ..)| (totals.start, totals.partial)).collect::<Vec<_>>()
+    };
+    assert_eq!(hand_out(&mut merge), []);
+    merge.leave_out(stream(0));
+    assert_eq!((behind(&merge, 99), merge.left_out_count()), (vec![], 1));
+    let mut loaded = Merge::load(config(100), &streams()[..3], &merge.save()).unwrap();
+    assert_eq!(hand_out(&mut loaded), [(minute(500), true)], "stored with the rest");
+    assert_eq!(hand_out(&mut merge), [(minute(500), true)]);
+    let step = |merge: &mut Merge, index, number, until| {
+        let mut entry = entry(stream(index), number);
+        entry.header.closed_until = minute(until);
+        entry.delta = super::cases::health(until, until, "first", 0, 5);
+        merge.add(&entry);
+        merge.left_out_count()
+    };
+    assert_eq!(step(&mut merge, 0, 1, 500), 1, "501 was evaluated without it");
+    assert_eq!(step(&mut merge, 0, 2, 501), 0);
+    assert_eq!(hand_out(&mut merge), [], "waited for");
+    assert_eq!(step(&mut merge, 0, 3, 600), 0);
+    assert_eq!(hand_out(&mut merge), [(minute(501), false)]);
 }

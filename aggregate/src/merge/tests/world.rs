@@ -267,6 +267,7 @@ pub(super) fn entry(stream: Stream, number: u64) -> Entry {
         watermark: None,
         closed_until: Timestamp::MIN,
         ended: false,
+        partition_count: None,
         digest: None,
         snapshot: None,
     };

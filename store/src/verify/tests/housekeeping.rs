@@ -120,7 +120,7 @@ fn a_settled_file_that_is_gone_changed_or_of_other_rows_is_found() {
             fixture.append(Commit { settled: vec![file.clone()], ..Commit::default() });
             fixture.tables.publish(&file).unwrap();
         },
-        "its footer says",
+        "its footer does not say what its commit says (",
     );
 }
 
