@@ -7,7 +7,7 @@ use std::sync::Arc;
 use alerts::{Engine, Verdict};
 use schemas::delta::{ChangeSet, RegistryDelta};
 use schemas::totals::{ChangeTotals, Onsets};
-use schemas::{Alert, Signal};
+use schemas::{Alert, Signal, WindowTotals};
 
 use windows::{Onset, engine, register, row, start, window};
 

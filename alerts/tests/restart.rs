@@ -7,7 +7,7 @@ use std::sync::Arc;
 use alerts::{DetectionConfig, Engine, StateError};
 use proptest::prelude::*;
 use schemas::delta::{ChangeSet, RegistryDelta, Scope};
-use schemas::totals::{ChangeTotals, CohortExposure, GroupTotals, Onsets, Returns};
+use schemas::totals::{ChangeTotals, GroupTotals, Onsets, Returns};
 use schemas::{DurationSignal, Histogram, Signal, Span, Timestamp, WindowTotals};
 
 const RINGS: [&str; 3] = ["test", "first", "last"];
@@ -103,9 +103,7 @@ fn add_measures(
             totals.signatures.insert(key, hit);
             for model in ["a", "b"].map(Arc::from) {
                 let key = (Arc::clone(&ring), named(bits), Arc::from("model"), Arc::clone(&model));
-                let at_risk_ms = 1_000 * devices as i64;
-                let exposure = CohortExposure { devices_active: 1, at_risk_ms };
-                totals.cohorts.insert(key, exposure);
+                totals.cohorts.insert(key, devices as i64);
                 let key = (Arc::clone(&ring), named(bits));
                 if let (Some(group), "a") = (totals.groups.get_mut(&key), &*model) {
                     let key = (signal, Arc::from("model"), model);

@@ -47,6 +47,4 @@ pub use journal::{EntryParts, Journal, Prepared, SnapshotChoice, delta_checksum}
 pub use rows::{Row, read_rows};
 pub use tables::{SourceRange, Tables};
 pub use verify::{Extent, VerifyReport, verify, verify_with};
-pub use world::{
-    Growth, TopicNames, World, WorldInput, claim_config, look, standing_config,
-};
+pub use world::{Growth, TopicNames, World, WorldInput, claim_config, look, standing_config};

@@ -17,7 +17,7 @@ impl Engine {
         let mut spreads = vec![Spread::default(); self.rings.len()];
         for ((ring, _, key, value), exposure) in &totals.cohorts {
             let Some(&ring) = self.rings.get(&**ring) else { continue };
-            if !spreads[ring].add((Arc::clone(key), Arc::clone(value)), exposure.at_risk_ms) {
+            if !spreads[ring].add((Arc::clone(key), Arc::clone(value)), *exposure) {
                 metrics::cohorts_refused().increment(1);
             }
         }

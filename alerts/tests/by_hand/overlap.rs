@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use schemas::totals::CohortExposure;
 use schemas::{Alert, Escalation, Signal};
 
 use crate::windows::{Onset, engine, set, start, window};
@@ -127,7 +126,7 @@ fn harm_to_one_driver_names_it_and_holds_the_change_for_it() {
     let mut engine = engine(9);
     let mut before = window(0, &[("first", &[], 500, &[]), ("last", &[], 9_500, &[])]);
     for (value, devices_active) in [("nv-551.23", 40), ("amd-9", 460)] {
-        let exposure = CohortExposure { devices_active, at_risk_ms: devices_active * 3_600_000 };
+        let exposure = devices_active;
         let key = (Arc::from("first"), set(&[]), Arc::from("driver"), Arc::from(value));
         before.cohorts.insert(key, exposure);
     }
