@@ -8,6 +8,8 @@
 //! or writes a file; memory grows with the number of devices, not with the length of the story.
 
 pub mod device;
+pub mod expect;
+pub mod life;
 pub mod line;
 mod queue;
 pub mod registry;
