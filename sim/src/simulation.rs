@@ -91,6 +91,25 @@ pub struct Simulation {
     line: Line,
 }
 
+/// The records of `changes` and `support` alone, in order of arrival.
+pub fn small_topics(scenario: &Scenario) -> Vec<SimRecord> {
+    let is_small = |record: &SimRecord| record.stream.kind != StreamKind::Telemetry;
+    if scenario.support_cases_per_day > 0.0 {
+        // Chance is one stream: when cases come depends on all that happens before.
+        return Simulation::new(scenario).filter(is_small).collect();
+    }
+    let plans = scenario.changes.iter().flat_map(|plan| registry::story(scenario, plan));
+    let mut records: Vec<SimRecord> = plans.map(announcement).collect();
+    records.sort_by_key(|record| record.arrival);
+    records
+}
+
+fn announcement((arrival, record): (Timestamp, ChangeRecord)) -> SimRecord {
+    let value = registry::to_json(&record);
+    let stream = Stream { kind: StreamKind::Changes, partition: 0 };
+    SimRecord { stream, arrival, key: record.change, value }
+}
+
 impl Simulation {
     /// The story of that scenario, from its start.
     pub fn new(scenario: &Scenario) -> Self {
@@ -124,12 +143,12 @@ impl Simulation {
 
     fn announce(&mut self) {
         let plans = self.scenario.changes.iter();
-        let said: Vec<(Timestamp, ChangeRecord)> =
-            plans.flat_map(|plan| registry::story(&self.scenario, plan)).collect();
-        for (arrival, record) in said {
-            let value = registry::to_json(&record);
-            let stream = Stream { kind: StreamKind::Changes, partition: 0 };
-            self.under_way.push(arrival, SimRecord { stream, arrival, key: record.change, value });
+        let said: Vec<SimRecord> = plans
+            .flat_map(|plan| registry::story(&self.scenario, plan))
+            .map(announcement)
+            .collect();
+        for record in said {
+            self.under_way.push(record.arrival, record);
         }
     }
 
