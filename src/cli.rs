@@ -79,10 +79,12 @@ pub enum Verb {
         ringwatch simulate --list")]
     Simulate(SimulateArgs),
     /// Tell a scenario's stories to the pipeline in memory, and say what it makes of them
-    #[command(after_help = "Examples:\n  ringwatch evaluate --scenario os-crash-10x --count 20\n  \
+    #[command(
+        after_help = "Examples:\n  ringwatch evaluate --scenario os-crash-10x --count 20\n  \
         ringwatch evaluate --scenario my-fleet.toml --seed 7 --count 100 --json | jq .met\n\n\
         A scenario says in its table `expect` which alarm must come of it; without one, none may.\n\
-        Exit code 3 if a story was not as expected.")]
+        Exit code 3 if a story was not as expected."
+    )]
     Evaluate(EvaluateArgs),
     /// Check the configuration; with --connect also broker, data folder and destinations
     #[command(after_help = "Examples:\n  ringwatch check --config ringwatch.toml\n  \

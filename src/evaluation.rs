@@ -43,6 +43,8 @@ pub struct Told {
     pub met: bool,
     /// The first alarm that is as expected, else the first one.
     pub first: Option<Alarm>,
+    /// All alerts, as `replay` prints them.
+    pub alerts: Vec<Alert>,
 }
 
 /// What one alarm says.
@@ -116,6 +118,7 @@ pub fn judge(scenario: &Scenario, summary: &Summary) -> Told {
         right: alarms.iter().filter(is_right).count(),
         met: if expect.change.is_some() { as_expected.is_some() } else { alarms.is_empty() },
         first: as_expected.or(alarms.first()).cloned(),
+        alerts: summary.alerts.clone(),
     }
 }
 
@@ -153,8 +156,8 @@ impl StorySource {
     fn new(scenario: &Scenario) -> Self {
         let telemetry = (0..scenario.partitions)
             .map(|partition| Stream { kind: StreamKind::Telemetry, partition });
-        let small = [StreamKind::Changes, StreamKind::Support]
-            .map(|kind| Stream { kind, partition: 0 });
+        let small =
+            [StreamKind::Changes, StreamKind::Support].map(|kind| Stream { kind, partition: 0 });
         let streams: Vec<Stream> = small.into_iter().chain(telemetry).collect();
         Self {
             unended: streams.clone(),

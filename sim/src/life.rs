@@ -136,11 +136,7 @@ impl Life {
     }
 }
 
-fn has_rate(
-    field: &str,
-    kind: &str,
-    rates: &BTreeMap<String, f64>,
-) -> Result<(), ScenarioError> {
+fn has_rate(field: &str, kind: &str, rates: &BTreeMap<String, f64>) -> Result<(), ScenarioError> {
     if rates.contains_key(kind) {
         return Ok(());
     }

@@ -57,9 +57,8 @@ impl Simulation {
         let hour = now.map_or(self.hours.greatest, |now| self.hours.at(now - self.scenario.start));
         let of_signal = |(position, (signal, base)): (usize, &(Signal, f64))| {
             let own = self.own_rate(device, *signal).unwrap_or(*base * state.frailty);
-            let harmed = changes.iter().fold(own, |rate, &change| {
-                rate * self.effect(change, position, now)
-            });
+            let harmed =
+                changes.iter().fold(own, |rate, &change| rate * self.effect(change, position, now));
             harmed * hour * self.wave(*signal, now)
         };
         self.rates.iter().enumerate().map(of_signal).collect()

@@ -64,7 +64,8 @@ impl Simulation {
 
     pub(super) fn heartbeat(&mut self, now: Timestamp, device: u32) {
         let interval_s = self.scenario.heartbeat_interval_s;
-        let role = device::role(&self.scenario.roles, self.scenario.seed, device).map(str::to_owned);
+        let role =
+            device::role(&self.scenario.roles, self.scenario.seed, device).map(str::to_owned);
         let uptime_s = (now - self.scenario.start).0 as u64 / 1_000_000;
         self.report(now, device, "heartbeat", |line, traits| {
             line.text("build", traits.build).text("model", traits.model);
