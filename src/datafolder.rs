@@ -59,7 +59,11 @@ fn settings(config: &Config) -> Result<serde_json::Value, Failure> {
         // It stands in the folder's identity.
         object.remove("hash_seed");
     }
-    let detection = serde_json::to_value(&config.detection)?;
+    let mut detection = serde_json::to_value(&config.detection)?;
+    if let Some(object) = detection.as_object_mut() {
+        // It shapes what is shown as clear, no alert.
+        object.remove("soak");
+    }
     Ok(json!({ "fold": fold, "windows_max": config.windows_max, "detection": detection }))
 }
 

@@ -4,7 +4,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use alerts::{Clearance, VerdictRow};
+use alerts::{Clearance, DurationRow, VerdictRow};
 use schemas::{Alert, Counts, Timestamp};
 
 /// The state of the pipeline after the newest merged entry.
@@ -18,6 +18,8 @@ pub struct View {
     pub verdicts: Vec<VerdictRow>,
     /// How far each change is on its way to `clear`, ring by ring.
     pub clearances: Vec<Clearance>,
+    /// Durations of both arms, watched only.
+    pub durations: Vec<DurationRow>,
     /// One object per episode, in its last state.
     pub alerts: Vec<Alert>,
     pub files_published: u64,

@@ -71,6 +71,7 @@ impl AlertBook {
     }
 
     /// The book, for as long as an empty one stands in its place.
+    #[must_use]
     pub fn lend(&mut self) -> Self {
         let empty = Self::new(self.patience);
         std::mem::replace(self, empty)

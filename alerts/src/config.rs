@@ -32,7 +32,7 @@ pub struct DetectionConfig {
     pub pending_for: Span,
     /// How long evidence must stay low before an alert resolves.
     pub resolve_after: Span,
-    /// Changes tracked; 1,000 is years of monthly changes, at 25 KB per exposed ring.
+    /// Changes tracked; 1,000 is years of monthly changes, at up to 70 KB per exposed ring.
     pub changes_max: usize,
     /// Sets of changes remembered with past windows; what comes beyond is left out of every arm.
     pub sets_max: usize,

@@ -21,6 +21,7 @@ pub mod evidence;
 pub mod pair;
 pub mod past;
 pub mod power;
+pub mod quantile;
 pub mod rate;
 pub mod shape;
 pub mod signature;

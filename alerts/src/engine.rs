@@ -34,6 +34,7 @@ mod attribution;
 mod change;
 mod clearance;
 mod cohorts;
+mod durations;
 mod judge;
 mod returns;
 mod signatures;
@@ -41,6 +42,7 @@ mod stored;
 
 use change::{Change, Status};
 pub use clearance::{Clearance, Clearing};
+pub use durations::DurationRow;
 pub use stored::StateError;
 
 /// Attempts of an earlier change from which it says more than the configured bound.
@@ -112,6 +114,7 @@ impl Engine {
         self.start_pairs(&tally, totals);
         self.add_cohort_onsets(totals);
         self.add_signatures(&tally, totals);
+        self.add_durations(totals);
         self.add_window(&tally, &totals.changes);
         self.add_late(&totals.late);
         self.baseline.add(totals.start, tally.rings());
@@ -195,6 +198,7 @@ impl Engine {
     /// fixed for good.
     fn start_pair(&mut self, number: ChangeNumber, ring: usize, exposed_from: Timestamp) {
         let attempts = self.attempts_against(number, ring);
+        let durations = self.earlier_installs(&attempts, ring);
         let change = &mut self.changes[number];
         let terms = Terms {
             ring_weight: change.grant(ring, &self.config.rings),
@@ -203,6 +207,7 @@ impl Engine {
             attempts,
             exposed_from,
             spread: self.spreads[ring].clone(),
+            durations,
         };
         let pair = Pair::new(terms, |signal| match signal {
             ONSETS => self.baseline.return_ratio(ring),

@@ -21,4 +21,4 @@ pub mod policy;
 
 pub use config::{ConfigError, DetectionConfig};
 pub use detector::verdict::{Verdict, VerdictRow};
-pub use engine::{Clearance, Clearing, Engine, StateError};
+pub use engine::{Clearance, Clearing, DurationRow, Engine, StateError};

@@ -13,8 +13,12 @@ use windows::{Onset, engine, register, row, start, window};
 
 #[path = "by_hand/attempts.rs"]
 mod attempts;
+#[path = "by_hand/durations.rs"]
+mod durations;
 #[path = "by_hand/explained.rs"]
 mod explained;
+#[path = "by_hand/invariance.rs"]
+mod invariance;
 #[path = "by_hand/overlap.rs"]
 mod overlap;
 #[path = "by_hand/signatures.rs"]

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use alerts::{DetectionConfig, Engine, StateError};
 use proptest::prelude::*;
-use schemas::delta::RegistryDelta;
-use schemas::totals::{ChangeTotals, GroupTotals, Onsets};
-use schemas::{Signal, Span, Timestamp, WindowTotals};
+use schemas::delta::{ChangeSet, RegistryDelta, Scope};
+use schemas::totals::{ChangeTotals, CohortExposure, GroupTotals, Onsets, Returns};
+use schemas::{DurationSignal, Histogram, Signal, Span, Timestamp, WindowTotals};
 
 const RINGS: [&str; 3] = ["test", "first", "last"];
 const CHANGES: [&str; 4] = ["kb1", "kb2", "kb3", "kb4"];
@@ -21,6 +21,7 @@ fn config() -> DetectionConfig {
         alpha: 0.1 / 3.0,
         baseline: Span::hours(3),
         late_max: Span::minutes(90),
+        soak: Span::hours(1),
         pending_for: Span::minutes(10),
         resolve_after: Span::minutes(30),
         changes_max: 3,
@@ -41,7 +42,7 @@ fn step(engine: &mut Engine, number: usize, draw: Draw) -> String {
     let (start, end) = (at(number), at(number + 1));
     let mut totals = WindowTotals { start, end, partial: kind == 1, ..WindowTotals::default() };
     let signal = Signal::ALL[signal % Signal::ALL.len()];
-    let named = |bits: usize| {
+    let named = |bits: usize| -> ChangeSet {
         (0..4).filter(|at| bits >> at & 1 == 1).map(|at| Arc::from(CHANGES[at])).collect()
     };
     for (ring_number, ring) in RINGS.into_iter().enumerate() {
@@ -69,8 +70,50 @@ fn step(engine: &mut Engine, number: usize, draw: Draw) -> String {
     let own = at(number.saturating_sub(late % 20));
     let late = Onsets { affected: late as i64 % 5, first_at: Some(own) };
     totals.late.insert((own, Arc::from(ring), named(set % 16), Signal::OsCrash), late);
+    add_measures(&mut totals, [set % 16, onsets, signal as usize, devices], named);
     let told = engine.evaluate(&totals);
-    serde_json::to_string(&(told, engine.open_alerts(), engine.verdicts())).expect("JSON")
+    let rows =
+        (told, engine.open_alerts(), engine.verdicts(), engine.clearances(), engine.durations());
+    serde_json::to_string(&rows).expect("JSON")
+}
+
+/// Trials of coming back, fault signatures and cohorts, beside the counts.
+fn add_measures(
+    totals: &mut WindowTotals,
+    [bits, onsets, signal, devices]: [usize; 4],
+    named: impl Fn(usize) -> ChangeSet,
+) {
+    let (signal, first) = (Signal::ALL[signal], Some(totals.start));
+    for ring in RINGS.map(Arc::from) {
+        for (bits, scope) in [
+            (bits, Scope::Change(Arc::from(CHANGES[bits % 4]))),
+            (0, Scope::Set(named(0))),
+            (bits, Scope::Set(named(bits))),
+        ] {
+            let failed = (onsets % 5 * usize::from(bits > 0)) as i64;
+            let mut durations = Histogram::default();
+            durations.record(100 * onsets as u64);
+            let kind = if bits == 0 { DurationSignal::Boot } else { DurationSignal::Install };
+            totals.durations.insert((Arc::clone(&ring), scope.clone(), kind), durations);
+            let returns = Returns { trials: failed + 9, failed, first_failed_at: first };
+            totals.returns.insert((Arc::clone(&ring), scope), returns);
+            let signature = Arc::from(format!("program-{}", onsets % 3 + devices / 64));
+            let hit = Onsets { affected: failed, first_at: first };
+            let key = (Signal::AppCrash, signature, Arc::clone(&ring), named(bits));
+            totals.signatures.insert(key, hit);
+            for model in ["a", "b"].map(Arc::from) {
+                let key = (Arc::clone(&ring), named(bits), Arc::from("model"), Arc::clone(&model));
+                let at_risk_ms = 1_000 * devices as i64;
+                let exposure = CohortExposure { devices_active: 1, at_risk_ms };
+                totals.cohorts.insert(key, exposure);
+                let key = (Arc::clone(&ring), named(bits));
+                if let (Some(group), "a") = (totals.groups.get_mut(&key), &*model) {
+                    let key = (signal, Arc::from("model"), model);
+                    group.cohort_onsets.insert(key, onsets as i64);
+                }
+            }
+        }
+    }
 }
 
 fn register(engine: &mut Engine, change: &str, status: &str, takes_effect: Timestamp) {
@@ -93,7 +136,7 @@ fn draws() -> impl Strategy<Value = Vec<Draw>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
     fn stored_and_loaded_anywhere_it_tells_the_same(draws in draws(), cut in 0_usize..60) {
@@ -113,7 +156,9 @@ proptest! {
         draws in draws(), at in any::<prop::sample::Index>(), bit in 0_u8..8,
     ) {
         let mut stored = after(&draws).save();
-        for length in (0..stored.len()).rev().step_by(97).chain(0..20) {
+        // Some thirty places, whatever the length.
+        let apart = (stored.len() / 31).max(97);
+        for length in (0..stored.len()).rev().step_by(apart).chain(0..20) {
             let cut = Engine::load(config(), &stored[..length]);
             prop_assert!(cut.is_err(), "{length} of {} bytes", stored.len());
         }

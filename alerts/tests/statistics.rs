@@ -8,6 +8,7 @@
 use alerts::detector::attempt::Against;
 use alerts::detector::baseline::Baseline;
 use alerts::detector::compared::{self, Ended};
+use alerts::detector::quantile::boundary;
 use alerts::detector::rate::{Exposure, RateProcess};
 use alerts::detector::tally::Sum;
 use alerts::detector::{Arms, ONSETS, log_sum_exp};
@@ -97,6 +98,7 @@ fn found(formula: &str, given: &Value) -> Vec<f64> {
                 floats(0).zip(floats(1)).map(|(weight, value)| libm::log(weight) + value).collect();
             vec![log_sum_exp(&parts)]
         }
+        "boundary" => vec![boundary(count(&given[0]), float(&given[1]))],
         "bounded_mean" => vec![bounded_mean(float(&given[0]))],
         "block_mean" => vec![block_mean(float(&given[0]))],
         other => panic!("no formula {other}"),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use alerts::{Clearance, VerdictRow};
+use alerts::{Clearance, DurationRow, VerdictRow};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -69,7 +69,7 @@ fn changes(shown: &Shown) -> Json<Value> {
     let view = shown.view.lock();
     let (until, verdicts, alerts) =
         (view.evaluated_until, view.verdicts.clone(), view.alerts.clone());
-    let clearances = view.clearances.clone();
+    let (clearances, durations) = (view.clearances.clone(), view.durations.clone());
     drop(view);
     let mut by_change = grouped(&verdicts, |row| &row.change);
     for alert in &alerts {
@@ -84,11 +84,14 @@ fn changes(shown: &Shown) -> Json<Value> {
                 alerts.iter().filter(|alert| alert.change == change).collect();
             let clearances: Vec<&Clearance> =
                 clearances.iter().filter(|clearance| clearance.change == change).collect();
+            let durations: Vec<&DurationRow> =
+                durations.iter().filter(|row| row.change == change).collect();
             json!({
                 "change": change,
                 "verdicts": verdicts,
                 "alerts": alerts,
                 "clearances": clearances,
+                "durations": durations,
             })
         })
         .collect();

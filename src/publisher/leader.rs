@@ -409,7 +409,8 @@ impl Leader {
 
     pub(super) fn show(&mut self) {
         // Verdicts change with windows only, and making them takes longer than a lock may be held.
-        let made = || (self.engine.verdicts(), self.engine.clearances());
+        let engine = &self.engine;
+        let made = || (engine.verdicts(), engine.clearances(), engine.durations());
         let made = (self.shown_windows != self.windows).then(made);
         self.shown_windows = self.windows;
         let mut view = self.setting.view.lock();
@@ -418,9 +419,10 @@ impl Leader {
         view.windows = self.windows;
         view.files_published = self.published.files;
         view.rows_published = self.published.rows;
-        if let Some((verdicts, clearances)) = made {
+        if let Some((verdicts, clearances, durations)) = made {
             view.verdicts = verdicts;
             view.clearances = clearances;
+            view.durations = durations;
         }
         view.alerts.clone_from(&self.episodes);
     }

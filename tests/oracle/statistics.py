@@ -11,7 +11,7 @@ import json
 import sys
 from pathlib import Path
 
-from mpmath import beta, betainc, binomial, exp, findroot, inf, log, mp, mpf, nstr, quad, sqrt
+from mpmath import beta, betainc, binomial, exp, inf, log, mp, mpf, ncdf, nstr, quad, sqrt
 
 mp.dps = 50
 RATIOS = 24
@@ -147,6 +147,19 @@ def block_mean(theta, n=(20, 180), guess=("0.05", "0.005")):
     return mean
 
 
+# --- Durations -----------------------------------------------------------------------------------
+def boundary(count, alpha, rho=12):
+    """Where a half-normal mixture over the slopes of exp(l s - l^2 v / 2), v = t/4, is 1/alpha."""
+    v, rho = mpf(count) / 4, mpf(rho)
+
+    def log_mixture(s):
+        # 2 sqrt(rho / 2 pi) times the integral over l > 0 of exp(l s - l^2 (v + rho) / 2)
+        w = v + rho
+        return log(2) + log(rho / w) / 2 + s * s / (2 * w) + log(ncdf(s / sqrt(w)))
+
+    return bisect(lambda s: log_mixture(s) + log(mpf(alpha)), 0, 10 * sqrt(v + rho) + 100)
+
+
 THREE = [(3, 4, 30_000_000, 570_000_000), (0, 7, 29_000_000, 571_000_000), (5, 1, 60_000, 570_000_000)]
 RATE = [
     ("1.0", [(8, 25, 500, 9_500)]),
@@ -170,6 +183,7 @@ COMPARED = [
     ("1.25", (12, 88), (0, 500)), ("1.25", (3_000, 47_000), (40_000, 960_000)), ("1.25", (40, 60), (80, 20)),
 ]
 COMPARED_INTERVAL = [((8, 8), (25, 475)), ((12, 88), (3, 497)), ((30, 970), (400, 9_600))]
+BOUNDARY = [(1, "0.005"), (10, "0.005"), (500, "0.005"), (100_000, "0.005"), (5_000_000, "0.0005")]
 MEAN = [([0.25, 0.75], [2.0, -1.0]), ([0.1, 0.2, 0.7], [900.0, 901.5, -40.0]), ([0.5, 0.5], [0.0, 0.0])]
 
 
@@ -195,6 +209,8 @@ def golden():
         add("compared_interval", [treated, control], *compared_interval(treated, control))
     for weights, values in MEAN:
         add("mean", [weights, values], log(sum(mpf(w) * exp(mpf(v)) for w, v in zip(weights, values))))
+    for count, alpha in BOUNDARY:
+        add("boundary", [count, float(alpha)], boundary(count, alpha))
     for p in ("0.01", "0.03", "0.05"):
         add("bounded_mean", [float(p)], bounded_mean(mpf(p)))
     for theta in ("0.0005", "0.005", "0.01", "0.05"):
@@ -206,8 +222,10 @@ def golden():
 def others_agree():
     import numpy
     from savvi.multinomial import Multinomial
+    from ville._boundaries import normal_mixture
     from ville.evalues import combine
     from ville.proportions import BernoulliTest
+    from ville.quantiles import QuantileCS
 
     def close(ours, theirs):
         assert abs(float(ours) - float(theirs)) < 1e-9 * max(1, abs(float(ours))), (ours, theirs)
@@ -247,6 +265,17 @@ def others_agree():
             ours = sum(mpf(w) * exp(mpf(v)) for w, v in zip(weights, values))
             close(ours, combine([float(exp(mpf(v))) for v in values], weights=weights))
             checked += 1
+    for count, alpha in BOUNDARY:
+        close(boundary(count, alpha), normal_mixture([count / 4], float(alpha), 12, one_sided=True)[0])
+    # The whole band: its ranks are those of QuantileCS with the same mixture, alpha on each side.
+    bands = QuantileCS(q=0.9, alpha=0.01, intersect=False)
+    bands.rho_ = 12.0
+    values = [float(3 * k % 1_000) for k in range(1_000)]
+    bands.fit(values)
+    stray = boundary(1_000, "0.005")
+    ordered = sorted(values)
+    assert bands.lower_[-1] == ordered[int(-(-(900 - stray) // 1)) - 1]
+    assert bands.upper_[-1] == ordered[int((900 + stray) // 1)]
     assert checked > 3_000, checked
 
 

@@ -4,10 +4,11 @@
 //! attempts. Out: log e per signal, and its weight in the change's budget. What is said of it in
 //! numbers stands in `evidence.rs`.
 
+use std::collections::BTreeMap;
 use std::{array, slice};
 
 use schemas::totals::ChangeTotals;
-use schemas::{Signal, Timestamp};
+use schemas::{DurationSignal, Signal, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::attempt::{Against, AttemptProcess};
@@ -15,6 +16,7 @@ use super::budget::signal_share;
 use super::cohort::{CohortOnsets, Spread};
 use super::compared::Ended;
 use super::power::rate_growth;
+use super::quantile::DurationArms;
 use super::rate::{Exposure, RateProcess};
 use super::tally::{RingArms, Sum};
 use super::{Arms, ONSETS, log_sum_exp};
@@ -87,6 +89,8 @@ pub struct Pair {
     /// How the ring was spread over cohorts before the change.
     pub spread: Spread,
     pub cohort_onsets: CohortOnsets,
+    /// Of both arms, by kind.
+    pub durations: BTreeMap<DurationSignal, DurationArms>,
     /// Start of the window of the first exposure.
     pub exposed_from: Timestamp,
     /// Since when the change is safe to promote from this ring.
@@ -122,6 +126,8 @@ pub struct Terms {
     pub exposed_from: Timestamp,
     /// How the ring was spread over cohorts before.
     pub spread: Spread,
+    /// Those of the installs that this change's are compared with.
+    pub durations: BTreeMap<DurationSignal, DurationArms>,
 }
 
 impl Pair {
@@ -142,6 +148,7 @@ impl Pair {
             exposed: Seen::default(),
             spread: terms.spread,
             cohort_onsets: CohortOnsets::default(),
+            durations: terms.durations,
             exposed_from: terms.exposed_from,
             clear_since: None,
         }
@@ -362,6 +369,7 @@ pub(super) mod tests {
             attempts,
             exposed_from: Timestamp::YEAR_2000,
             spread: Spread::default(),
+            durations: BTreeMap::new(),
         };
         let mut pair = Pair::new(terms, |_| 1.5);
         for &(treated, within, later) in windows {

@@ -69,11 +69,10 @@ impl Engine {
             let crosses = test.log_e >= line || (leads && !named);
             if !change.is_watched() {
                 Level::Withdrawn
-            } else if change.pairs[&test.ring].has_rare_harm(test.signal) {
-                Level::Above
-            } else if self.raising_signature(change, test.ring, test.signal).is_some() {
-                Level::Above
-            } else if crosses && !self.is_held_back(number, key, test.log_e - line) {
+            } else if change.pairs[&test.ring].has_rare_harm(test.signal)
+                || self.raising_signature(change, test.ring, test.signal).is_some()
+                || (crosses && !self.is_held_back(number, key, test.log_e - line))
+            {
                 Level::Above
             } else if test.log_e >= low_line || leads {
                 Level::Between
@@ -101,17 +100,14 @@ impl Engine {
         let own = pair.evidence(*signal, config.alpha);
         let alone = own.log_e >= own.line || pair.has_rare_harm(*signal);
         let signature = self.raising_signature(change, *ring, *signal).filter(|_| !alone);
-        let (evidence, summary) = match signature {
-            Some((signature, new)) => {
-                let evidence = change.signatures.evidence(new, config.alpha);
-                let summary = signature_summary(name, ring_name, signature, &evidence);
-                (evidence, summary)
-            }
-            None => {
-                let compared_with = pair.compared_with(*signal).map(|earlier| &**earlier);
-                let summary = summary(name, ring_name, *signal, &own, compared_with);
-                (own, summary)
-            }
+        let (evidence, summary) = if let Some((signature, new)) = signature {
+            let evidence = change.signatures.evidence(new, config.alpha);
+            let summary = signature_summary(name, ring_name, signature, &evidence);
+            (evidence, summary)
+        } else {
+            let compared_with = pair.compared_with(*signal).map(|earlier| &**earlier);
+            let summary = summary(name, ring_name, *signal, &own, compared_with);
+            (own, summary)
         };
         let cohort = pair.cohort_onsets.localised(*signal, &pair.spread);
         let ruling = rule(change.change_type(), change.reversal(), harm(*signal, &evidence));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use alerts::Engine;
 use schemas::delta::Scope;
 use schemas::totals::{ChangeTotals, Returns};
-use schemas::{Alert, Signal, WindowTotals};
+use schemas::{Alert, Escalation, Signal, WindowTotals};
 
 use crate::windows::{engine, register, row, set, start, window};
 
@@ -97,7 +97,7 @@ fn devices_that_do_not_come_back_after_an_attempt_are_a_severe_regression() {
     assert!(engine.evaluate(&returns(0, 1, 40)).is_empty());
     let alert = engine.evaluate(&returns(1, 20, 40)).pop().expect("half of them are gone");
     assert_eq!((&*alert.signal, alert.evidence.kind.name()), ("no_return", "attempt"));
-    assert_eq!(alert.escalation.map(|how| how.name()), Some("A"));
+    assert_eq!(alert.escalation.map(Escalation::name), Some("A"));
     let evidence = &alert.evidence;
     let arms = [evidence.treated, evidence.control].map(|arm| (arm.affected, arm.devices));
     assert!(arms == [(21, 80), (20, 1_000)] || arms == [(21, 80), (2, 100)], "{arms:?}");

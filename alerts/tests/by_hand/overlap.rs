@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use schemas::totals::CohortExposure;
-use schemas::{Alert, Signal};
+use schemas::{Alert, Escalation, Signal};
 
 use crate::windows::{Onset, engine, set, start, window};
 
@@ -20,7 +20,7 @@ fn data_lost_on_a_second_device_is_severe_at_once() {
     }
     let alert = engine.evaluate(&window(100, &groups(LOST))).pop().expect("the second device");
     assert_eq!((&*alert.signal, alert.evidence.kind.name()), ("data_loss", "rare"));
-    assert_eq!(alert.escalation.map(|how| how.name()), Some("A"));
+    assert_eq!(alert.escalation.map(Escalation::name), Some("A"));
     let said = "kb1 causes data_loss in ring first (2 of 500 devices; none of the control)";
     assert_eq!(alert.summary, said);
     let evidence = &alert.evidence;
