@@ -66,6 +66,9 @@ enum Step {
     Finish {
         change: u8,
     },
+    ShutDown {
+        change: u8,
+    },
     RollBack {
         change: u8,
     },
@@ -251,6 +254,7 @@ impl Simulation {
             }
             Step::Offer { .. } | Step::Install { .. } | Step::Case { .. } => {}
             Step::Finish { change } => self.finish(now, device, change),
+            Step::ShutDown { change } => self.shut_down(now, device, change),
             Step::RollBack { change } => self.roll_back(now, device, change),
         }
     }

@@ -138,8 +138,8 @@ impl Simulation {
         } else {
             0.0
         };
-        let uploaded = self.uploaded(now, number);
-        let arrival = uploaded + Span((late_us + self.rng.unit() * TRANSIT_MAX_US) as i64);
+        let sent = now + Span((late_us + self.rng.unit() * TRANSIT_MAX_US) as i64);
+        let arrival = self.uploaded(now, number).map_or(sent, |uploaded| uploaded.max(sent));
         if self.rng.chance(self.scenario.duplicate_share) {
             let again = arrival + Span((self.rng.unit() * RESEND_MAX_US) as i64);
             let (key, value) = (key.clone(), value.clone());
@@ -148,13 +148,13 @@ impl Simulation {
         self.under_way.push(arrival, SimRecord { stream, arrival, key, value });
     }
 
-    /// When a device sends off what it has gathered.
-    fn uploaded(&self, now: Timestamp, number: u32) -> Timestamp {
+    /// When a device sends off what it has gathered, oldest first.
+    fn uploaded(&self, now: Timestamp, number: u32) -> Option<Timestamp> {
         let ring = usize::from(self.devices[number as usize].ring);
-        let Some(every_h) = self.scenario.rings[ring].upload_every_h else { return now };
-        let every = hours_span(every_h).0;
+        let every = hours_span(self.scenario.rings[ring].upload_every_h?).0;
         let own = (f64::from(number) * GOLDEN_RATIO).fract() * every as f64;
-        let gathered = (now - self.scenario.start).0 - own as i64;
-        now + Span(every - gathered.rem_euclid(every))
+        let gathered = ((now - self.scenario.start).0 - own as i64).rem_euclid(every);
+        let behind = gathered as f64 / every as f64 * TRANSIT_MAX_US;
+        Some(now + Span(every - gathered + behind as i64))
     }
 }

@@ -3,10 +3,12 @@
 use schemas::{Signal, Span, Timestamp};
 
 use super::{Simulation, Step};
-use crate::scenario::{ShutDown, hours_span};
+use crate::scenario::hours_span;
 
 /// A device is offered a change this long before it begins to install it.
 const OFFER_LEAD_US: f64 = 900e6;
+/// Who updates and shuts down is off between this and this after it began.
+const SHUT_DOWN_US: [f64; 2] = [60e6, 240e6];
 
 impl Simulation {
     pub(super) fn plan_installs(&mut self, number: u32) {
@@ -48,8 +50,9 @@ impl Simulation {
             let share = f64::from(boot) / f64::from(restarts);
             self.after(now, install_us * share, device, Step::UpdateBoot);
         }
-        if let Some(away) = shut_down.filter(|away| self.rng.chance(away.share)) {
-            self.shut_down(now, device, away);
+        if shut_down.is_some_and(|away| self.rng.chance(away.share)) {
+            let wait_us = self.rng.between(SHUT_DOWN_US[0], SHUT_DOWN_US[1]);
+            self.after(now, wait_us, device, Step::ShutDown { change });
         }
         if let Some(hours) = withdrawn_h {
             let begins = self.scenario.at(hours).max(now + Span(install_us as i64));
@@ -58,7 +61,8 @@ impl Simulation {
         }
     }
 
-    fn shut_down(&mut self, now: Timestamp, device: u32, away: ShutDown) {
+    pub(super) fn shut_down(&mut self, now: Timestamp, device: u32, change: u8) {
+        let Some(away) = self.scenario.changes[usize::from(change)].shut_down else { return };
         if self.rng.chance(away.offline_share) {
             self.report(now, device, "lifecycle", |line, _| {
                 line.text("state", "offline");
