@@ -12,7 +12,7 @@ use xtask::evaluate::{DOCUMENT, Family, Group, document, families, replayed, tol
 const TOLD_AGAIN: [&str; 4] = [
     "null/shutdown-offline",
     "harm/os-crash-30x-plain",
-    "incidents/2022-01-role-boot-loop",
+    "incidents/two-changes-one-guilty",
     "incidents/2024-01-install-failure",
 ];
 
