@@ -78,6 +78,14 @@ pub enum Verb {
         ringwatch simulate --scenario my-fleet.toml --seed 7 --brokers 127.0.0.1:9092\n  \
         ringwatch simulate --list")]
     Simulate(SimulateArgs),
+    /// Tell a scenario's stories to the pipeline in memory, and say what it makes of them
+    #[command(
+        after_help = "Examples:\n  ringwatch evaluate --scenario os-crash-10x --count 20\n  \
+        ringwatch evaluate --scenario my-fleet.toml --seed 7 --count 100 --json | jq .met\n\n\
+        A scenario says in its table `expect` which alarm must come of it; without one, none may.\n\
+        Exit code 3 if a story was not as expected."
+    )]
+    Evaluate(EvaluateArgs),
     /// Check the configuration; with --connect also broker, data folder and destinations
     #[command(after_help = "Examples:\n  ringwatch check --config ringwatch.toml\n  \
         ringwatch check --config ringwatch.toml --connect --sample 1000")]
@@ -179,6 +187,19 @@ pub struct SimulateArgs {
     /// Produce to the configured topics at these brokers instead
     #[arg(long, value_name = "HOST:PORT")]
     pub brokers: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct EvaluateArgs {
+    /// A built-in scenario (see simulate --list) or a file
+    #[arg(long, value_name = "NAME|FILE")]
+    pub scenario: String,
+    /// The first seed; the scenario's own without it
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// How many seeds, one after the other
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub count: u64,
 }
 
 #[derive(Debug, Args)]
@@ -301,6 +322,7 @@ pub fn run(cli: &Cli) -> Result<Outcome, Failure> {
         Verb::Demo(args) => verbs::demo::run(common, args),
         Verb::Replay(args) => verbs::replay::run(common, args),
         Verb::Simulate(args) => verbs::simulate::run(common, args),
+        Verb::Evaluate(args) => verbs::evaluate::run(common, args),
         Verb::Check(args) => verbs::check::run(common, args),
         Verb::Verify(args) => verbs::verify::run(common, args),
         Verb::Rebuild(args) => verbs::rebuild::run(common, args),

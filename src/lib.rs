@@ -7,6 +7,7 @@ pub mod clock;
 pub mod config;
 pub mod datafolder;
 pub mod deliveries;
+pub mod evaluation;
 pub mod failure;
 pub mod http;
 pub mod log;

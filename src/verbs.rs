@@ -4,6 +4,7 @@ pub mod alerts;
 pub mod check;
 pub mod completions;
 pub mod demo;
+pub mod evaluate;
 pub mod explain;
 pub mod plan;
 pub mod rebuild;

@@ -1,5 +1,9 @@
 //! One device of a simulated fleet: what it is, and what it has lived through so far.
 
+use std::collections::BTreeMap;
+
+use schemas::Timestamp;
+
 use crate::rng::{Rng, mix};
 
 const BUILDS: [&str; 6] = [
@@ -41,6 +45,13 @@ impl Traits {
     }
 }
 
+/// The role of device `number`, where the scenario has roles.
+pub(crate) fn role(roles: &BTreeMap<String, f64>, seed: u64, number: u32) -> Option<&str> {
+    let weights: Vec<f64> = roles.values().copied().collect();
+    let mut rng = Rng::new(mix(seed ^ 0x0072_6f6c_6500) ^ u64::from(number));
+    roles.keys().nth(rng.pick(&weights)).map(String::as_str)
+}
+
 /// The id of device `number`.
 pub fn name(number: u32) -> String {
     format!("d-{number:010}")
@@ -59,4 +70,12 @@ pub(crate) struct Device {
     pub(crate) rates_drawn: u32,
     /// Bricked: never heard again.
     pub(crate) gone: bool,
+    /// It does nothing but boot, again and again.
+    pub(crate) looping: bool,
+    /// Its own factor on all rates: frailty, and its ring's.
+    pub(crate) frailty: f64,
+    /// Changes that can harm it, one bit each.
+    pub(crate) prone: u64,
+    /// Shut down until then.
+    pub(crate) away_until: Timestamp,
 }

@@ -8,6 +8,8 @@
 //! or writes a file; memory grows with the number of devices, not with the length of the story.
 
 pub mod device;
+pub mod expect;
+pub mod life;
 pub mod line;
 mod queue;
 pub mod registry;
@@ -18,7 +20,7 @@ mod simulation;
 pub use line::{Line, write_ndjson};
 pub use rng::Rng;
 pub use scenario::{Scenario, ScenarioError};
-pub use simulation::{SimRecord, Simulation};
+pub use simulation::{SimRecord, Simulation, small_topics};
 
 /// The partition of a device: a fixed function of its id, the same in every run and release.
 ///

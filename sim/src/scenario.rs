@@ -9,6 +9,9 @@ use schemas::registry::ChangeType;
 use schemas::{Signal, Span, Timestamp};
 use serde::Deserialize;
 
+use crate::expect::Expect;
+use crate::life::Life;
+
 /// Bits of a device's set of changes: enough for every scenario, and one word per device.
 pub const CHANGES_MAX: usize = 64;
 
@@ -52,8 +55,15 @@ pub struct Scenario {
     /// Base rate by signal: the kinds of fault, and `support_ticket`.
     #[serde(default)]
     pub faults_per_day: BTreeMap<String, f64>,
+    /// Weights of what a server may be, reported as the attribute `role`; none: no such attribute.
+    #[serde(default)]
+    pub roles: BTreeMap<String, f64>,
+    #[serde(default)]
+    pub life: Life,
     #[serde(default, rename = "change")]
     pub changes: Vec<ChangePlan>,
+    #[serde(default)]
+    pub expect: Expect,
 }
 
 /// A ring and its part of the fleet.
@@ -62,6 +72,11 @@ pub struct Scenario {
 pub struct RingShare {
     pub name: String,
     pub share: f64,
+    /// What the base rates of its devices are multiplied by, before any change.
+    #[serde(default = "one")]
+    pub base_ratio: f64,
+    /// Its devices upload what they gathered only this often; absent: at once.
+    pub upload_every_h: Option<f64>,
 }
 
 /// A change, its plan, and what it does to the devices that take it.
@@ -86,10 +101,44 @@ pub struct ChangePlan {
     /// Share of installing devices that are never heard again.
     #[serde(default)]
     pub brick_share: f64,
+    /// Share of a ring's devices that ever take it.
+    #[serde(default = "one")]
+    pub reach: f64,
+    /// Boots in one installation, the last one before `installed`.
+    #[serde(default = "one_boot")]
+    pub restarts: u32,
     /// What exposed devices' base rates are multiplied by, by signal.
     #[serde(default)]
     pub effect: BTreeMap<String, f64>,
+    /// Hours of working days, UTC, outside of which it has no such effect; absent: always.
+    pub effect_hours: Option<[f64; 2]>,
+    /// Share of installing devices that report such a fault, once, within `harm_within_h`.
+    #[serde(default)]
+    pub harm: BTreeMap<String, f64>,
+    #[serde(default)]
+    pub harm_within_h: f64,
+    /// Share of installing devices that from then on do nothing but boot, each `boot_loop_s`.
+    #[serde(default)]
+    pub boot_loop_share: f64,
+    #[serde(default)]
+    pub boot_loop_s: [u32; 2],
+    /// Devices that any harm of it is confined to: `build`, `model`, `driver`, `region`, `role`.
+    #[serde(default)]
+    pub only: BTreeMap<String, String>,
+    /// People who update and shut down.
+    pub shut_down: Option<ShutDown>,
     pub rings: Vec<RingPlan>,
+}
+
+/// Devices that go away in the middle of the installation, and finish it when they come back.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShutDown {
+    pub share: f64,
+    /// Shortest and longest time away.
+    pub hours: [f64; 2],
+    /// Share of them that say `lifecycle: offline` before.
+    pub offline_share: f64,
 }
 
 /// When a ring begins to receive a change.
@@ -102,6 +151,14 @@ pub struct RingPlan {
 
 const fn reversible_unless_said_otherwise() -> bool {
     true
+}
+
+const fn one() -> f64 {
+    1.0
+}
+
+const fn one_boot() -> u32 {
+    1
 }
 
 impl Scenario {
@@ -136,7 +193,10 @@ impl Scenario {
         at_most("change", self.changes.len(), CHANGES_MAX)?;
         for ring in &self.rings {
             share("ring.share", ring.share)?;
+            not_negative("ring.base_ratio", ring.base_ratio)?;
+            positive("ring.upload_every_h", ring.upload_every_h.unwrap_or(1.0))?;
         }
+        self.roles.values().try_for_each(|weight| not_negative("roles", *weight))?;
         let whole: f64 = self.rings.iter().map(|ring| ring.share).sum();
         if (whole - 1.0).abs() > 1e-9 {
             return wrong("ring.share", format!("must add up to 1, not {whole}"));
@@ -147,7 +207,11 @@ impl Scenario {
                 return wrong("faults_per_day", format!("names {kind}, which no device reports"));
             }
         }
-        self.changes.iter().try_for_each(|change| self.check_change(change))
+        self.life.check(&self.faults_per_day)?;
+        self.changes.iter().try_for_each(|change| self.check_change(change))?;
+        let changes: Vec<&str> = self.changes.iter().map(|change| change.id.as_str()).collect();
+        let rings: Vec<&str> = self.rings.iter().map(|ring| ring.name.as_str()).collect();
+        self.expect.check(&changes, &rings)
     }
 
     fn check_change(&self, change: &ChangePlan) -> Result<(), ScenarioError> {
@@ -163,10 +227,40 @@ impl Scenario {
                 return wrong("change.effect", format!("names {kind}, which has no base rate"));
             }
         }
+        self.check_harm(change)?;
         for plan in &change.rings {
             if !self.rings.iter().any(|ring| ring.name == plan.ring) {
                 return wrong("change.rings", format!("names {}, which is no ring", plan.ring));
             }
+        }
+        Ok(())
+    }
+
+    fn check_harm(&self, change: &ChangePlan) -> Result<(), ScenarioError> {
+        share("change.reach", change.reach)?;
+        share("change.boot_loop_share", change.boot_loop_share)?;
+        not_negative("change.harm_within_h", change.harm_within_h)?;
+        positive("change.restarts", f64::from(change.restarts))?;
+        let [shortest, longest] = change.boot_loop_s;
+        if change.boot_loop_share > 0.0 && (shortest == 0 || shortest > longest) {
+            return wrong("change.boot_loop_s", "must be [shortest, longest]".to_owned());
+        }
+        for (kind, part) in &change.harm {
+            share("change.harm", *part)?;
+            if !Signal::from_name(kind).is_some_and(|kind| is_reported(kind) && is_fault(kind)) {
+                return wrong("change.harm", format!("names {kind}, which is no kind of fault"));
+            }
+        }
+        for dimension in change.only.keys() {
+            if !["build", "model", "driver", "region", "role"].contains(&dimension.as_str()) {
+                return wrong("change.only", format!("names {dimension}, which no device has"));
+            }
+        }
+        let Some(away) = change.shut_down else { return Ok(()) };
+        share("change.shut_down.share", away.share)?;
+        share("change.shut_down.offline_share", away.offline_share)?;
+        if away.hours[0] < 0.0 || away.hours[0] > away.hours[1] {
+            return wrong("change.shut_down.hours", "must be [shortest, longest]".to_owned());
         }
         Ok(())
     }
@@ -179,23 +273,31 @@ pub(crate) fn hours_span(hours: f64) -> Span {
 
 /// Whether devices report the signal themselves, so that a scenario can give it a rate.
 const fn is_reported(signal: Signal) -> bool {
-    use Signal::{BootLoop, InstallFailure, Other, RingDrift, Silence};
-    !matches!(signal, Other | BootLoop | Silence | InstallFailure | RingDrift)
+    use Signal::{BootLoop, InstallFailure, NoReturn, Other, RingDrift, Silence, SilenceLearned};
+    !matches!(
+        signal,
+        Other | BootLoop | Silence | SilenceLearned | InstallFailure | RingDrift | NoReturn
+    )
 }
 
-fn wrong(field: &str, need: String) -> Result<(), ScenarioError> {
+/// Whether it is the kind of a fault record.
+const fn is_fault(signal: Signal) -> bool {
+    !matches!(signal, Signal::SupportTicket)
+}
+
+pub(crate) fn wrong(field: &str, need: String) -> Result<(), ScenarioError> {
     Err(ScenarioError::Value { field: field.to_owned(), need })
 }
 
-fn positive(field: &str, value: f64) -> Result<(), ScenarioError> {
+pub(crate) fn positive(field: &str, value: f64) -> Result<(), ScenarioError> {
     if value > 0.0 { Ok(()) } else { wrong(field, "must be more than 0".to_owned()) }
 }
 
-fn not_negative(field: &str, value: f64) -> Result<(), ScenarioError> {
+pub(crate) fn not_negative(field: &str, value: f64) -> Result<(), ScenarioError> {
     if value >= 0.0 { Ok(()) } else { wrong(field, "must be 0 or more".to_owned()) }
 }
 
-fn share(field: &str, value: f64) -> Result<(), ScenarioError> {
+pub(crate) fn share(field: &str, value: f64) -> Result<(), ScenarioError> {
     if (0.0..=1.0).contains(&value) { Ok(()) } else { wrong(field, "must be 0..=1".to_owned()) }
 }
 

@@ -10,16 +10,21 @@
 use schemas::registry::ChangeRecord;
 use schemas::{Signal, Span, Stream, StreamKind, Timestamp};
 
-use crate::device::Device;
+use crate::device::{self, Device, Traits};
 use crate::line::Line;
 use crate::queue::Queue;
 use crate::scenario::{ChangePlan, Scenario};
 use crate::{Rng, registry};
 
+mod rates;
 mod report;
 mod rollout;
 
+use rates::Hours;
+
 const DAY_US: f64 = 86_400e6;
+/// A device has caught up with what it slept through within this.
+const WAKING_US: f64 = 600e6;
 
 /// One record as it arrives.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +42,17 @@ enum Step {
     /// The boot of every day.
     Boot,
     CrashBoot,
+    /// One of several boots of an installation.
+    UpdateBoot,
+    /// The next boot of a device that does nothing else.
+    LoopBoot {
+        change: u8,
+    },
+    /// Another event of an incident, or the harm of an installation.
+    Again {
+        signal: Signal,
+        left: u32,
+    },
     /// Void if the device's rates have been drawn anew since.
     Fault {
         rates_drawn: u32,
@@ -48,6 +64,9 @@ enum Step {
         change: u8,
     },
     Finish {
+        change: u8,
+    },
+    ShutDown {
         change: u8,
     },
     RollBack {
@@ -69,9 +88,29 @@ pub struct Simulation {
     rates: Vec<(Signal, f64)>,
     /// By change, what each of `rates` is multiplied by.
     effects: Vec<Vec<f64>>,
+    hours: Hours,
     steps: Queue<(u32, Step)>,
     under_way: Queue<SimRecord>,
     line: Line,
+}
+
+/// The records of `changes` and `support` alone, in order of arrival.
+pub fn small_topics(scenario: &Scenario) -> Vec<SimRecord> {
+    let is_small = |record: &SimRecord| record.stream.kind != StreamKind::Telemetry;
+    if scenario.support_cases_per_day > 0.0 {
+        // Chance is one stream: when cases come depends on all that happens before.
+        return Simulation::new(scenario).filter(is_small).collect();
+    }
+    let plans = scenario.changes.iter().flat_map(|plan| registry::story(scenario, plan));
+    let mut records: Vec<SimRecord> = plans.map(announcement).collect();
+    records.sort_by_key(|record| record.arrival);
+    records
+}
+
+fn announcement((arrival, record): (Timestamp, ChangeRecord)) -> SimRecord {
+    let value = registry::to_json(&record);
+    let stream = Stream { kind: StreamKind::Changes, partition: 0 };
+    SimRecord { stream, arrival, key: record.change, value }
 }
 
 impl Simulation {
@@ -93,6 +132,7 @@ impl Simulation {
             devices: Vec::with_capacity(scenario.devices as usize),
             rates,
             effects,
+            hours: Hours::of(scenario),
             steps: Queue::new(),
             under_way: Queue::new(),
             line: Line::default(),
@@ -106,12 +146,12 @@ impl Simulation {
 
     fn announce(&mut self) {
         let plans = self.scenario.changes.iter();
-        let said: Vec<(Timestamp, ChangeRecord)> =
-            plans.flat_map(|plan| registry::story(&self.scenario, plan)).collect();
-        for (arrival, record) in said {
-            let value = registry::to_json(&record);
-            let stream = Stream { kind: StreamKind::Changes, partition: 0 };
-            self.under_way.push(arrival, SimRecord { stream, arrival, key: record.change, value });
+        let said: Vec<SimRecord> = plans
+            .flat_map(|plan| registry::story(&self.scenario, plan))
+            .map(announcement)
+            .collect();
+        for record in said {
+            self.under_way.push(record.arrival, record);
         }
     }
 
@@ -121,12 +161,37 @@ impl Simulation {
         let start = self.scenario.start;
         for number in 0..self.scenario.devices {
             let ring = self.ring_of(number);
-            self.devices.push(Device { ring, seq: 1, exposed: 0, rates_drawn: 0, gone: false });
+            let device = self.device(number, ring);
+            self.devices.push(device);
             let (first_heartbeat, first_boot) = (self.rng.unit(), self.rng.unit());
             self.after(start, first_heartbeat * interval_us, number, Step::Heartbeat);
             self.after(start, first_boot * self.boot_gap_us(), number, Step::Boot);
             self.draw_fault(start, number);
             self.plan_installs(number);
+        }
+    }
+
+    fn device(&self, number: u32, ring: u8) -> Device {
+        let traits = Traits::of(self.scenario.seed, number);
+        let value_of = |dimension: &str| match dimension {
+            "build" => Some(traits.build.to_owned()),
+            "model" => Some(traits.model.to_owned()),
+            "driver" => Some(traits.driver.to_owned()),
+            "region" => Some(traits.region.to_owned()),
+            _ => device::role(&self.scenario.roles, self.scenario.seed, number).map(str::to_owned),
+        };
+        let changes = self.scenario.changes.iter().enumerate();
+        let harmful = changes.filter(|(_, plan)| rates::can_harm(plan, value_of));
+        Device {
+            ring,
+            seq: 1,
+            exposed: 0,
+            rates_drawn: 0,
+            gone: false,
+            looping: false,
+            frailty: self.frailty(number, ring),
+            prone: harmful.fold(0, |prone, (change, _)| prone | (1 << change)),
+            away_until: Timestamp::MIN,
         }
     }
 
@@ -159,7 +224,12 @@ impl Simulation {
         if self.devices[device as usize].gone {
             return;
         }
+        if let Some(wakes) = self.sleeps_until(now, device) {
+            return self.put_off(wakes, device, step);
+        }
+        let looping = self.devices[device as usize].looping;
         match step {
+            Step::Heartbeat | Step::Boot | Step::CrashBoot | Step::Fault { .. } if looping => {}
             Step::Heartbeat => self.heartbeat(now, device),
             Step::Boot => {
                 self.boot(now, device, "user");
@@ -167,6 +237,9 @@ impl Simulation {
                 self.after(now, wait_us, device, Step::Boot);
             }
             Step::CrashBoot => self.boot(now, device, "crash"),
+            Step::UpdateBoot => self.boot(now, device, "update"),
+            Step::LoopBoot { change } => self.loop_boot(now, device, change),
+            Step::Again { signal, left } => self.again(now, device, signal, left),
             Step::Fault { rates_drawn } => {
                 if rates_drawn == self.devices[device as usize].rates_drawn {
                     self.fault(now, device);
@@ -181,9 +254,30 @@ impl Simulation {
             }
             Step::Offer { .. } | Step::Install { .. } | Step::Case { .. } => {}
             Step::Finish { change } => self.finish(now, device, change),
-            Step::RollBack { change } => {
-                self.update(now, device, change, "rolled_back");
-                self.expose(now, device, |exposed| exposed & !(1 << change));
+            Step::ShutDown { change } => self.shut_down(now, device, change),
+            Step::RollBack { change } => self.roll_back(now, device, change),
+        }
+    }
+
+    /// When a device that is shut down or asleep is there again.
+    fn sleeps_until(&self, now: Timestamp, device: u32) -> Option<Timestamp> {
+        let away_until = self.devices[device as usize].away_until;
+        let away = (now < away_until).then_some(away_until);
+        let asleep = || self.scenario.life.sleep?.wakes(self.scenario.seed, device, now);
+        away.or_else(asleep)
+    }
+
+    /// What was to be done while the device slept is done soon after it wakes; faults are not.
+    fn put_off(&mut self, wakes: Timestamp, device: u32, step: Step) {
+        match step {
+            Step::Fault { rates_drawn } => {
+                if rates_drawn == self.devices[device as usize].rates_drawn {
+                    self.draw_fault(wakes, device);
+                }
+            }
+            step => {
+                let wait_us = self.rng.unit() * WAKING_US;
+                self.after(wakes, wait_us, device, step);
             }
         }
     }

@@ -21,15 +21,7 @@ use crate::view::SharedView;
 /// Replays a folder and prints what came of it.
 pub fn run(common: &Common, args: &ReplayArgs) -> Result<Outcome, Failure> {
     let mut config = Config::load(common.config.as_deref(), std::env::vars())?;
-    // Bounds cut entries and files, not the clock: two runs give the same bytes.
-    config.entry.interval = None;
-    config.publish.interval = None;
-    config.publish.lease = None;
-    config.publish.poll_interval = None;
-    config.publish.checkpoint_interval = None;
-    config.publish.straggler_after = None;
-    config.snapshot = None;
-    config.housekeeping = None;
+    bound_by_records(&mut config);
     let stop = Stop::default();
     stop.on_signals()?;
     let store = datafolder::open(&args.data)?;
@@ -68,6 +60,18 @@ pub fn run(common: &Common, args: &ReplayArgs) -> Result<Outcome, Failure> {
         Format::Text => print(&summary)?,
     }
     Ok(if summary.is_alerting() { Outcome::Alerting } else { Outcome::Fine })
+}
+
+/// Bounds cut entries and files, not the clock: two runs give the same bytes.
+pub(crate) fn bound_by_records(config: &mut Config) {
+    config.entry.interval = None;
+    config.publish.interval = None;
+    config.publish.lease = None;
+    config.publish.poll_interval = None;
+    config.publish.checkpoint_interval = None;
+    config.publish.straggler_after = None;
+    config.snapshot = None;
+    config.housekeeping = None;
 }
 
 /// Prints a summary for people.

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{Failure, bench, ci, docs, kafka, object_store, soak};
+use xtask::{Failure, bench, ci, docs, evaluate, kafka, object_store, soak};
 
 /// Checks, documents, a broker and the benchmark of this repository.
 #[derive(Parser)]
@@ -38,6 +38,8 @@ enum Task {
     ObjectStore { kind: object_store::Kind },
     /// The canonical workload through a real broker: prints its two numbers.
     Bench(bench::Options),
+    /// Scenario families by seed, resumed where they stopped; writes docs/evaluation.md.
+    Evaluate(evaluate::Options),
     /// The long form of a test.
     Soak(soak::Options),
     /// Consumes a topic and counts; the measure that `bench` compares with.
@@ -73,6 +75,7 @@ fn run(task: Task) -> Result<(), Failure> {
         }
         Task::ObjectStore { kind } => object_store::foreground(kind),
         Task::Bench(options) => bench::run(&options),
+        Task::Evaluate(options) => evaluate::run(&options),
         Task::Soak(options) => soak::run(&options),
         Task::Count { bootstrap, topic } => bench::count(&bootstrap, &topic),
         Task::Produce { bootstrap, folder } => xtask::produce::ndjson_folder(&bootstrap, &folder)

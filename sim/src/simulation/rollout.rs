@@ -7,6 +7,8 @@ use crate::scenario::hours_span;
 
 /// A device is offered a change this long before it begins to install it.
 const OFFER_LEAD_US: f64 = 900e6;
+/// Who updates and shuts down is off between this and this after it began.
+const SHUT_DOWN_US: [f64; 2] = [60e6, 240e6];
 
 impl Simulation {
     pub(super) fn plan_installs(&mut self, number: u32) {
@@ -15,6 +17,9 @@ impl Simulation {
         for (change, plan) in self.scenario.changes.iter().enumerate() {
             if let Some(start) = plan.rings.iter().find(|planned| planned.ring == *ring) {
                 let begins_h = start.starts_h + plan.ramp_h * self.rng.unit();
+                if plan.reach < 1.0 && !self.rng.chance(plan.reach) {
+                    continue;
+                }
                 offers.push((self.scenario.at(begins_h), change as u8));
             }
         }
@@ -37,9 +42,18 @@ impl Simulation {
         self.expose(now, device, |exposed| exposed | (1 << change));
         let plan = &self.scenario.changes[usize::from(change)];
         let ([shortest, longest], withdrawn_h) = (plan.install_s, plan.withdrawn_h);
+        let (restarts, shut_down) = (plan.restarts, plan.shut_down);
         let ramp_us = hours_span(plan.ramp_h).0 as f64;
         let install_us = self.rng.between(f64::from(shortest), f64::from(longest)) * 1e6;
         self.after(now, install_us, device, Step::Finish { change });
+        for boot in 1..restarts {
+            let share = f64::from(boot) / f64::from(restarts);
+            self.after(now, install_us * share, device, Step::UpdateBoot);
+        }
+        if shut_down.is_some_and(|away| self.rng.chance(away.share)) {
+            let wait_us = self.rng.between(SHUT_DOWN_US[0], SHUT_DOWN_US[1]);
+            self.after(now, wait_us, device, Step::ShutDown { change });
+        }
         if let Some(hours) = withdrawn_h {
             let begins = self.scenario.at(hours).max(now + Span(install_us as i64));
             let wait_us = self.rng.unit() * ramp_us;
@@ -47,16 +61,72 @@ impl Simulation {
         }
     }
 
+    pub(super) fn shut_down(&mut self, now: Timestamp, device: u32, change: u8) {
+        let Some(away) = self.scenario.changes[usize::from(change)].shut_down else { return };
+        if self.rng.chance(away.offline_share) {
+            self.report(now, device, "lifecycle", |line, _| {
+                line.text("state", "offline");
+            });
+        }
+        let [shortest, longest] = away.hours;
+        let hours = self.rng.between(shortest, longest);
+        self.devices[device as usize].away_until = now + hours_span(hours);
+    }
+
     pub(super) fn finish(&mut self, now: Timestamp, device: u32, change: u8) {
         let plan = &self.scenario.changes[usize::from(change)];
         let (brick_share, failure_share) = (plan.brick_share, plan.install_failure_share);
-        if self.rng.chance(brick_share) {
+        let loop_share = plan.boot_loop_share;
+        let prone = self.devices[device as usize].prone & (1 << change) != 0;
+        if self.rng.chance(brick_share) && prone {
             self.devices[device as usize].gone = true;
-        } else if self.rng.chance(failure_share) {
+        } else if self.rng.chance(failure_share) && prone {
             self.update(now, device, change, "failed");
         } else {
             self.boot(now, device, "update");
             self.update(now, device, change, "installed");
+            if prone {
+                self.harm(now, device, change);
+                if loop_share > 0.0 && self.rng.chance(loop_share) {
+                    self.devices[device as usize].looping = true;
+                    self.loop_boot(now, device, change);
+                }
+            }
+        }
+    }
+
+    /// The faults that the installation itself brings.
+    fn harm(&mut self, now: Timestamp, device: u32, change: u8) {
+        let plan = &self.scenario.changes[usize::from(change)];
+        let within_us = hours_span(plan.harm_within_h).0 as f64;
+        let kinds = plan.harm.iter();
+        let harm: Vec<(Signal, f64)> =
+            kinds.filter_map(|(kind, share)| Some((Signal::from_name(kind)?, *share))).collect();
+        for (signal, share) in harm {
+            if self.rng.chance(share) {
+                let wait_us = self.rng.unit() * within_us;
+                self.after(now, wait_us, device, Step::Again { signal, left: 0 });
+            }
+        }
+    }
+
+    pub(super) fn loop_boot(&mut self, now: Timestamp, device: u32, change: u8) {
+        let state = &self.devices[device as usize];
+        if !state.looping || state.exposed & (1 << change) == 0 {
+            return;
+        }
+        self.boot(now, device, "crash");
+        let [shortest, longest] = self.scenario.changes[usize::from(change)].boot_loop_s;
+        let wait_us = self.rng.between(f64::from(shortest), f64::from(longest)) * 1e6;
+        self.after(now, wait_us, device, Step::LoopBoot { change });
+    }
+
+    pub(super) fn roll_back(&mut self, now: Timestamp, device: u32, change: u8) {
+        self.update(now, device, change, "rolled_back");
+        self.expose(now, device, |exposed| exposed & !(1 << change));
+        if std::mem::take(&mut self.devices[device as usize].looping) {
+            self.heartbeat(now, device);
+            self.after(now, self.boot_gap_us(), device, Step::Boot);
         }
     }
 
@@ -66,22 +136,5 @@ impl Simulation {
         state.exposed = change(state.exposed);
         state.rates_drawn += 1;
         self.draw_fault(now, device);
-    }
-
-    pub(super) fn fault_rates(&self, device: u32) -> Vec<f64> {
-        let exposed = self.devices[device as usize].exposed;
-        let taken = |change: &usize| exposed & (1 << change) != 0;
-        let of_signal = |(position, (_, base)): (usize, &(Signal, f64))| {
-            let changes = (0..self.effects.len()).filter(taken);
-            changes.fold(*base, |rate, change| rate * self.effects[change][position])
-        };
-        self.rates.iter().enumerate().map(of_signal).collect()
-    }
-
-    pub(super) fn draw_fault(&mut self, now: Timestamp, device: u32) {
-        let rate: f64 = self.fault_rates(device).iter().sum();
-        let wait_us = self.rng.wait(rate);
-        let rates_drawn = self.devices[device as usize].rates_drawn;
-        self.after(now, wait_us, device, Step::Fault { rates_drawn });
     }
 }
