@@ -61,7 +61,8 @@ const BUGS: [Bug; 8] = [
                 let fold = Fold::with_state(Partition::load(config, &bytes).map_err(|error| \
                 StoreError::Damaged { key: path, what: error.to_string() })?);\n                \
                 let (first, snapshot) = (0, None);\n                \
-                return Ok(Recovered { journal, fold, first, position, snapshot });\n            \
+                return Ok(Recovered { journal, fold, first, position, snapshot, \
+                grown, known });\n            \
                 }\n        }\n        \
                 let named = journal.snapshot().filter(|_| fold.needs_records()).cloned();",
     },
