@@ -16,7 +16,7 @@ use ingest::{Headers, Record, Source, SourceError, SourceEvent};
 use schemas::{Alert, Decision, Stream, StreamKind, Timestamp};
 use serde::Serialize;
 use sim::{Scenario, SimRecord, Simulation};
-use store::{MemoryStore, TopicNames, World, WorldInput, world::LAYOUT};
+use store::{Growth, MemoryStore, TopicNames, World, WorldInput, world::LAYOUT};
 
 use crate::clock::NoClock;
 use crate::config::Config;
@@ -71,10 +71,11 @@ pub fn tell(scenario: &Scenario, config: &mut Config) -> Result<Summary, Failure
         input: WorldInput::Replay { files: "simulated".to_owned() },
         topics: TopicNames::default(),
         partition_count: scenario.partitions,
+        partition_counts_other: None,
         window_length: config.fold.window_length,
         hash_seed: [0, 0],
     };
-    let world = datafolder::claim(&*store, world, config)?;
+    let world = datafolder::claim(&*store, world, Growth::Refused, config)?;
     let source = StorySource::new(scenario);
     Ok(run(Parts {
         streams: source.streams.clone(),

@@ -209,7 +209,9 @@ mod tests {
         // `hll_sketch(12, HLL_8)` after `update` of 0, 1 and 2; and the start of one of 0 to 19.
         let three = [0x04c2_d7cb, 0x06fb_f22b, 0x0df9_2f86];
         let list = "0201070c03080308cbd7c2042bf2fb06862ff90d";
-        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let hex = |bytes: &[u8]| {
+            bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+        };
         assert_eq!(hex(&Sketch::of(&three).bytes().unwrap()), list);
         let twenty = Sketch::of(&coupons(0..20)).bytes().unwrap();
         assert_eq!(hex(&twenty[..12]), "0301070c0508000914000000");

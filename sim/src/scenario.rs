@@ -227,7 +227,7 @@ impl Scenario {
                 return wrong("change.effect", format!("names {kind}, which has no base rate"));
             }
         }
-        self.check_harm(change)?;
+        Self::check_harm(change)?;
         for plan in &change.rings {
             if !self.rings.iter().any(|ring| ring.name == plan.ring) {
                 return wrong("change.rings", format!("names {}, which is no ring", plan.ring));
@@ -236,7 +236,8 @@ impl Scenario {
         Ok(())
     }
 
-    fn check_harm(&self, change: &ChangePlan) -> Result<(), ScenarioError> {
+    /// Whether what a change does to its devices can be simulated.
+    fn check_harm(change: &ChangePlan) -> Result<(), ScenarioError> {
         share("change.reach", change.reach)?;
         share("change.boot_loop_share", change.boot_loop_share)?;
         not_negative("change.harm_within_h", change.harm_within_h)?;

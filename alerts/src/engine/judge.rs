@@ -63,8 +63,8 @@ impl Engine {
         let (tests, total) = weigh(change, Look::Decide);
         let (line, low_line) = (self.config.line(), self.config.low_line());
         let can_lead = |test: &&Weighted| !test.has_ended;
-        let live = tests.iter().filter(can_lead).map(|test| test.log_e);
-        let largest = live.fold(f64::NEG_INFINITY, f64::max);
+        let running = tests.iter().filter(can_lead).map(|test| test.log_e);
+        let largest = running.fold(f64::NEG_INFINITY, f64::max);
         // Of equals the first: two signals can rise in step, and one name is enough.
         let leader = tests.iter().position(|test| can_lead(&test) && test.log_e >= largest);
         let named = tests.iter().any(|test| test.log_e >= line) || self.book.has_raised(name);

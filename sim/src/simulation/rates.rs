@@ -40,8 +40,8 @@ impl Simulation {
     pub(super) fn frailty(&self, number: u32, ring: u8) -> f64 {
         let base = self.scenario.rings[usize::from(ring)].base_ratio;
         let Some(shape) = self.scenario.life.frailty_shape else { return base };
-        let mut rng = Rng::new(mix(self.scenario.seed ^ 0x6672_6169_6c00) ^ u64::from(number));
-        base * gamma(&mut rng, shape)
+        let mut draws = Rng::new(mix(self.scenario.seed ^ 0x6672_6169_6c00) ^ u64::from(number));
+        base * gamma(&mut draws, shape)
     }
 
     /// The rates of a device at their greatest, and at `now` the part of them that holds.
