@@ -241,7 +241,7 @@ impl Labels {
         let (values, unused) = device.names.split_at(self.values.len());
         usize::from(ring) < self.rings.len()
             && self.sets.has(set)
-            && self.changes.has(device.attempt)
+            && self.changes.has(device.attempt.change())
             && self.changes.has(device.tried)
             && self.values.iter().zip(values).all(|(names, &id)| names.has(id))
             && unused.iter().all(|id| !id.is_some())

@@ -64,6 +64,29 @@ pub(crate) enum Gap {
     Shut,
 }
 
+/// The change of a device's newest attempt, and in the top bit whether that has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tried(pub(crate) u16);
+
+impl Tried {
+    pub(crate) const NOTHING: Self = Self(0);
+    /// Numbers of changes stay below the bit.
+    pub(crate) const CHANGES_MAX: u16 = Self::ENDED - 2;
+    const ENDED: u16 = 1 << 15;
+
+    pub(crate) const fn open(change: NameId) -> Self {
+        Self(change.0)
+    }
+
+    pub(crate) const fn ended(change: NameId) -> Self {
+        Self(change.0 | Self::ENDED)
+    }
+
+    pub(crate) const fn change(self) -> NameId {
+        NameId(self.0 & !Self::ENDED)
+    }
+}
+
 /// One device. `Copy`, so that a whole chunk is copied at once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Device {
@@ -92,8 +115,8 @@ pub(crate) struct Device {
     pub(crate) timer: u32,
     ring: u8,
     set: SetId,
-    /// The change of the attempt that is open.
-    pub(crate) attempt: NameId,
+    /// The change of the attempt that is open, or ended last.
+    pub(crate) attempt: Tried,
     /// The change whose attempt the open trial is; none: the trial is a heartbeat or boot.
     pub(crate) tried: NameId,
     /// Longest gaps between signs of life, in these two weeks and the two before (`Gaps`).
@@ -124,7 +147,7 @@ impl Device {
             timer: 0,
             ring: group.ring,
             set: group.set,
-            attempt: NameId::NONE,
+            attempt: Tried::NOTHING,
             tried: NameId::NONE,
             gaps: Gaps::NONE,
             names: [NameId::NONE; SLOTS_MAX],

@@ -14,7 +14,7 @@ use schemas::{Body, DurationSignal, Event, Signal, Span, Timestamp};
 use crate::accumulate::{Labels, Onset, Rows, ScopeId, SignalSums};
 use crate::cohorts::{Cohorts, HOUR_MS};
 use crate::config::FoldConfig;
-use crate::device::{Device, Gap, Group, NEVER_MS, Sign, SlotNames};
+use crate::device::{Device, Gap, Group, NEVER_MS, Sign, SlotNames, Tried};
 use crate::devices::Devices;
 use crate::exposure::{Exposure, reach_ms, time_of};
 use crate::gaps;
@@ -98,7 +98,7 @@ impl Fold {
             resets: Map::with_hasher(hash),
             labels: Labels {
                 rings,
-                changes: names(limits.changes_max),
+                changes: names(limits.changes_max.min(Tried::CHANGES_MAX)),
                 sets: Sets::new(limits),
                 signatures: names(limits.signatures_max),
                 values: slots.iter().map(|_| names(limits.names_max)).collect(),

@@ -2,7 +2,8 @@
 //!
 //! A device is exposed to a change from its first `installing` or `installed` until `rolled_back`
 //! or `uninstalled`. An attempt begins at `installing` (or with an `installed` that exposes the
-//! device without one) and ends at the first `installed`, `failed` or `rolled_back`.
+//! device without one) and ends at the first `installed`, `failed` or `rolled_back`. A device that
+//! tries the same change again is not counted again: one that fails for ever is one device.
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use schemas::event::{Body, UpdateState};
 use schemas::{DurationSignal, Signal};
 
 use crate::accumulate::{Onset, ScopeId, SignalSums};
-use crate::device::{Device, SlotNames};
+use crate::device::{Device, SlotNames, Tried};
 use crate::fold::{Fold, Record};
 use crate::intern::NameId;
 use crate::sets::SetId;
@@ -38,8 +39,7 @@ impl Fold {
         let set = self.set_after(before, change, state);
         let newly_exposed = set != before && exposes(state);
         let at_once = newly_exposed && state == UpdateState::Installed;
-        let ended =
-            end_attempt(device, change, state).or_else(|| at_once.then_some(Attempt::Succeeded));
+        let ended = end_attempt(device, change, (state, at_once));
         let sums = self.rows.change(record.place, record.ring, change);
         sums.devices_exposed += i64::from(newly_exposed);
         match state {
@@ -126,20 +126,25 @@ const fn exposes(state: UpdateState) -> bool {
     matches!(state, UpdateState::Installing | UpdateState::Installed)
 }
 
-/// Begins or ends the device's attempt; a newer one takes the place of one that never ended.
-fn end_attempt(device: &mut Device, change: NameId, state: UpdateState) -> Option<Attempt> {
-    if state == UpdateState::Installing {
-        device.attempt = change;
-        return None;
+/// Begins or ends the device's attempt; one at another change takes the place of one that never
+/// ended.
+fn end_attempt(
+    device: &mut Device,
+    change: NameId,
+    (state, at_once): (UpdateState, bool),
+) -> Option<Attempt> {
+    let (open, over) = (Tried::open(change), Tried::ended(change));
+    if (state == UpdateState::Installing || at_once) && device.attempt != over {
+        device.attempt = open;
     }
     let ended = match state {
         UpdateState::Installed => Attempt::Succeeded,
         UpdateState::Failed | UpdateState::RolledBack => Attempt::Failed,
         _ => return None,
     };
-    if device.attempt != change {
+    if device.attempt != open {
         return None;
     }
-    device.attempt = NameId::NONE;
+    device.attempt = over;
     Some(ended)
 }

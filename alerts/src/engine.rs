@@ -118,7 +118,7 @@ impl Engine {
         self.add_cohort_onsets(totals);
         self.add_signatures(&tally, totals);
         self.add_durations(totals);
-        self.add_window(&tally, &totals.changes);
+        self.add_window(totals.start, &tally, &totals.changes);
         self.add_late(&totals.late);
         self.baseline.add(totals.start, tally.rings());
         self.add_returns(totals);
@@ -217,6 +217,7 @@ impl Engine {
             margin: self.config.margin,
             attempts,
             exposed_from,
+            losses_before: self.baseline.losses(ring),
             spread: self.spreads[ring].clone(),
             durations,
         };
@@ -250,10 +251,10 @@ impl Engine {
     }
 
     /// Adds the window to every pair of a change that is still watched.
-    fn add_window(&mut self, tally: &Tally, totals: &Attempts) {
+    fn add_window(&mut self, window: Timestamp, tally: &Tally, totals: &Attempts) {
         for_each_pair(&mut self.changes, tally, |number, pair, arms| {
             pair.add_exposure(arms);
-            pair.add_onsets(arms, |signal| tally.first_at(number, arms.ring, signal));
+            pair.add_onsets(window, arms, |signal| tally.first_at(number, arms.ring, signal));
         });
         for ((ring, change), counts) in totals {
             let ring = self.rings.get(&**ring);
@@ -293,7 +294,7 @@ impl Engine {
                 }
             }
             for_each_pair(&mut self.changes, &tally, |number, pair, arms| {
-                pair.add_onsets(arms, |signal| tally.first_at(number, arms.ring, signal));
+                pair.add_onsets(window, arms, |signal| tally.first_at(number, arms.ring, signal));
             });
         }
     }

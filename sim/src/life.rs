@@ -12,6 +12,7 @@ use crate::rng::{Rng, mix};
 use crate::scenario::{ScenarioError, not_negative, positive, share, wrong};
 
 const DAY_H: f64 = 24.0;
+const DAY_HOURS: usize = 24;
 /// 1970 began on a Thursday: days since then and this, modulo 7, are 0 on Mondays.
 pub(crate) const MONDAY_OF_1970: i64 = 3;
 pub(crate) const FRIDAY: i64 = 4;
@@ -80,6 +81,8 @@ pub struct Life {
     /// where in it the story begins.
     #[serde(default)]
     pub hourly_pct: Vec<Vec<u32>>,
+    /// The hour (UTC) at which a series' mean day is busiest; without it anywhere.
+    pub busiest_h: Option<u32>,
     #[serde(default, rename = "wave")]
     pub waves: Vec<Wave>,
 }
@@ -113,6 +116,12 @@ impl Life {
         if self.hourly_pct.iter().any(Vec::is_empty) {
             return wrong("life.hourly_pct", "must have hours in each series".to_owned());
         }
+        let whole_days = |series: &Vec<u32>| series.len().is_multiple_of(DAY_HOURS);
+        if self.busiest_h.is_some_and(|hour| hour >= 24 || !self.hourly_pct.iter().all(whole_days))
+        {
+            let why = "must be below 24, and each series of hours whole days".to_owned();
+            return wrong("life.busiest_h", why);
+        }
         for wave in &self.waves {
             not_negative("life.wave.hours", wave.hours)?;
             for (kind, factor) in &wave.factor {
@@ -124,16 +133,30 @@ impl Life {
     }
 
     /// The series of hours that the seed picks, turned so that the story begins at its front.
-    pub(crate) fn hours(&self, seed: u64) -> Vec<f64> {
+    pub(crate) fn hours(&self, seed: u64, start: Timestamp) -> Vec<f64> {
         let mut rng = Rng::new(mix(seed ^ 0x0068_6f75_7273));
         let count = self.hourly_pct.len() as u32;
         let Some(series) = self.hourly_pct.get(rng.below(count.max(1)) as usize) else {
             return Vec::new();
         };
-        let first = rng.below(series.len() as u32) as usize;
+        let first = match self.busiest_h {
+            None => rng.below(series.len() as u32) as usize,
+            Some(hour) => {
+                let begins = start.0.div_euclid(Span::hours(1).0).rem_euclid(DAY_HOURS as i64);
+                let until = (hour as usize + DAY_HOURS - begins as usize) % DAY_HOURS;
+                let day = rng.below((series.len() / DAY_HOURS).max(1) as u32) as usize;
+                (day * DAY_HOURS + busiest(series) + DAY_HOURS - until) % series.len()
+            }
+        };
         let turned = series[first..].iter().chain(&series[..first]);
         turned.map(|percent| f64::from(*percent) / 100.0).collect()
     }
+}
+
+/// The busiest hour of a series' mean day.
+fn busiest(series: &[u32]) -> usize {
+    let of_hour = |hour: usize| series.iter().skip(hour).step_by(DAY_HOURS).sum::<u32>();
+    (0..DAY_HOURS).rev().max_by_key(|&hour| of_hour(hour)).unwrap_or(0)
 }
 
 fn has_rate(field: &str, kind: &str, rates: &BTreeMap<String, f64>) -> Result<(), ScenarioError> {
@@ -207,6 +230,22 @@ mod tests {
             let variance = square / drawn.len() as f64;
             assert!((mean - 1.0).abs() < 0.02, "{shape}: mean {mean}");
             assert!((variance * shape - 1.0).abs() < 0.05, "{shape}: variance {variance}");
+        }
+    }
+
+    #[test]
+    fn the_busiest_hour_of_a_series_stands_where_the_scenario_wants_it() {
+        let peak = |hour: usize| if hour % 24 == 3 { 200 } else { 50 };
+        let life = Life {
+            hourly_pct: vec![(0..72).map(peak).collect()],
+            busiest_h: Some(13),
+            ..Life::default()
+        };
+        let start = Timestamp::parse_rfc3339(b"2026-07-13T05:00:00Z").unwrap();
+        for seed in 0..20 {
+            let hours = life.hours(seed, start);
+            let at: Vec<usize> = (0..72).filter(|&hour| hours[hour] > 1.0).collect();
+            assert_eq!(at, [8, 32, 56]);
         }
     }
 

@@ -249,10 +249,10 @@ class Model:
             counts[BY_STATE[state]] += 1
         if state == "installed" and record.get("duration_ms") is not None:
             self.lasts(window, ring, change, "install_ms", record["duration_ms"])
-        if state == "installing":
-            device.attempt = change
-        elif state in ("installed", "failed", "rolled_back") and device.attempt == change:
-            device.attempt = None
+        if state == "installing" and device.attempt != (change, "ended"):
+            device.attempt = (change, "open")
+        elif state in ("installed", "failed", "rolled_back") and device.attempt == (change, "open"):
+            device.attempt = (change, "ended")
             if state != "installed":
                 self.count_hit("install_failure", window, ring, change, cohorts, 1, 1)
         if state in ("installing", "installed") and change not in device.changes:

@@ -3,7 +3,7 @@
 //! Millions of devices are stored and loaded at a time; a general format takes several times as
 //! long, and saves little: identities are random, and most numbers large.
 
-use super::{Device, Gap, Group, Identity, Life, SLOTS_MAX};
+use super::{Device, Gap, Group, Identity, Life, SLOTS_MAX, Tried};
 use crate::gaps::Gaps;
 use crate::intern::NameId;
 use crate::sets::SetId;
@@ -62,7 +62,8 @@ pub(crate) fn device(mut bytes: &[u8]) -> Option<Device> {
         *number = u32::from_le_bytes(take(rest)?);
     }
     let set = SetId(u16::from_le_bytes(take(rest)?));
-    for id in [&mut device.attempt, &mut device.tried].into_iter().chain(&mut device.names) {
+    device.attempt = Tried(u16::from_le_bytes(take(rest)?));
+    for id in [&mut device.tried].into_iter().chain(&mut device.names) {
         *id = NameId(u16::from_le_bytes(take(rest)?));
     }
     device.gaps = Gaps(take(rest)?);

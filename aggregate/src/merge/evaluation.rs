@@ -165,16 +165,17 @@ pub(super) fn add_signal(
             let first = [change.first_failed_at, row.first_affected_at].into_iter().flatten().min();
             change.first_failed_at = first;
         }
-        (Scope::Set(set), Timing::OnTime, cohort) => {
+        // Where harm sits asks for no exposure beside it: late rows count like all others.
+        (Scope::Set(set), Timing::OnTime, _) | (Scope::Set(set), Timing::Late, Some(_)) => {
             let group = totals.groups.entry((ring, set)).or_default();
-            add_onset(group, row, cohort.as_ref());
+            add_onset(group, row, row.cohort.as_ref());
         }
         (Scope::Set(set), Timing::Late, None) => {
             let key = (row.place.window, ring, set, row.signal);
             let onsets = totals.late.entry(key).or_default();
             onsets.add(row.affected_devices, row.first_affected_at);
         }
-        (Scope::Change(_), ..) | (Scope::Set(_), Timing::Late, Some(_)) => {}
+        (Scope::Change(_), ..) => {}
     }
 }
 

@@ -175,7 +175,7 @@ fn an_attempt_ends_once() {
         (&[Installing, Installing, Installed, Failed], 1, 0),
         (&[Installed, Installed], 1, 0),
         (&[Failed, RolledBack], 0, 0),
-        (&[Installing, RolledBack, Installed], 1, 1),
+        (&[Installing, RolledBack, Installing, Installed], 0, 1),
     ] {
         let mut rig = Rig::new();
         for (at_s, &state) in states.iter().enumerate() {

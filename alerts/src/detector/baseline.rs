@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use schemas::{Span, Timestamp};
+use schemas::{Signal, Span, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::tally::Sum;
@@ -43,6 +43,13 @@ struct RingHour {
     onsets: [i64; ONSETS],
     trials: i64,
     trials_failed: i64,
+}
+
+/// Devices that lost data, and the time at risk (device-milliseconds) in which they did.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Losses {
+    pub devices: i64,
+    pub at_risk_ms: i64,
 }
 
 impl Baseline {
@@ -108,7 +115,14 @@ impl Baseline {
         Self::clipped(exposure, self.sums(ring, |hour| hour.onsets[signal]))
     }
 
-    /// The same for trials of coming back.
+    /// What the ring and the later ones lost, and in how much time at risk.
+    pub fn losses(&self, ring: usize) -> Losses {
+        let at_risk_ms = self.sums(ring, |hour| hour.at_risk_ms).total();
+        let devices = self.sums(ring, |hour| hour.onsets[Signal::DataLoss as usize]).total();
+        Losses { devices, at_risk_ms }
+    }
+
+    /// The ratio for trials of coming back.
     pub fn return_ratio(&self, ring: usize) -> f64 {
         let trials = self.sums(ring, |hour| hour.trials);
         Self::clipped(trials, self.sums(ring, |hour| hour.trials_failed))

@@ -4,7 +4,7 @@
 //! the treated onsets by value. Out: the value that holds most of the onsets, far beyond its share.
 //!
 //! With k of n onsets at a value that had the share q of the exposure, the likelihood ratio of
-//! k/n against q is exp(n KL(k/n, q)); it must exceed a thousand for each value looked at. The
+//! k/n against q is exp(n KL(k/n, q)); it must exceed a hundred for each value looked at. The
 //! shares are those of before: a build that only comes with the change is no cohort of it.
 
 use std::collections::BTreeMap;
@@ -17,12 +17,36 @@ use serde::{Deserialize, Serialize};
 
 use super::evidence::rounded;
 
-/// ln 1000, before the number of values that were looked at.
-const LN_ODDS: f64 = 6.907_755_278_982_137;
+/// ln 100, before the number of values that were looked at: harm that is spread evenly is laid at
+/// the door of one cohort in a hundredth of cases, and four hits at a tenth of the ring are enough.
+const LN_ODDS: f64 = 4.605_170_185_988_092;
 /// Most of the onsets: more than half.
 const MOST: f64 = 0.5;
 /// Values remembered per ring: beyond some hundred a dimension names devices, not cohorts.
 const VALUES_MAX: usize = 1_024;
+
+/// Two hits more may settle what three or four have left open.
+const SOON: i64 = 2;
+
+/// Where a regression sits.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Place {
+    /// No value holds most of it, far beyond its share.
+    Everywhere,
+    /// One value holds most of it: two more hits there would settle it.
+    Open,
+    Cohort(Cohort),
+}
+
+impl Place {
+    /// The cohort, where there is one.
+    pub fn cohort(self) -> Option<Cohort> {
+        match self {
+            Self::Cohort(cohort) => Some(cohort),
+            Self::Everywhere | Self::Open => None,
+        }
+    }
+}
 
 /// Dimension and value.
 pub type Value = (Arc<str>, Arc<str>);
@@ -69,9 +93,9 @@ impl CohortOnsets {
         true
     }
 
-    /// The value that the harm is confined to, if there is one.
-    pub fn localised(&self, signal: Signal, before: &Spread) -> Option<Cohort> {
-        let values = self.0.get(&signal)?;
+    /// Whether the harm is confined to one value.
+    pub fn localised(&self, signal: Signal, before: &Spread) -> Place {
+        let Some(values) = self.0.get(&signal) else { return Place::Everywhere };
         let needed = LN_ODDS + log(values.len() as f64);
         // What stands for the values beyond the fold's bound is nothing to act on.
         let named = values.iter().filter(|((_, value), _)| **value != *OTHER);
@@ -79,16 +103,29 @@ impl CohortOnsets {
             let of_dimension = values.iter().filter(|((key, _), _)| *key == value.0);
             let total: i64 = of_dimension.map(|(_, &onsets)| onsets).sum();
             let share = onsets as f64 / total as f64;
-            let score = score(onsets, total, before.share(value)?);
-            (share > MOST && score >= needed).then_some((score, value, share))
+            let usual = before.share(value)?;
+            let (now, soon) =
+                (score(onsets, total, usual), score(onsets + SOON, total + SOON, usual));
+            (share > MOST).then_some((now, soon, value, share))
         });
-        let (_, (key, value), share) = scored.max_by(|one, other| one.0.total_cmp(&other.0))?;
-        Some(Cohort { key: key.to_string(), value: value.to_string(), share: rounded(share) })
+        let Some((now, soon, (key, value), share)) =
+            scored.max_by(|one, other| one.0.total_cmp(&other.0))
+        else {
+            return Place::Everywhere;
+        };
+        if now >= needed {
+            let (key, value) = (key.to_string(), value.to_string());
+            Place::Cohort(Cohort { key, value, share: rounded(share) })
+        } else if soon >= needed && now >= needed / 2.0 {
+            Place::Open
+        } else {
+            Place::Everywhere
+        }
     }
 }
 
-/// n KL(k/n, q), where k/n is larger than q.
-fn score(onsets: i64, total: i64, usual: f64) -> f64 {
+/// n KL(k/n, q), where k/n is larger than q: ln of the odds against k of n by chance.
+pub(super) fn score(onsets: i64, total: i64, usual: f64) -> f64 {
     let (k, n) = (onsets as f64, total as f64);
     let part = |count: f64, usual: f64| {
         if count > 0.0 { count * log(count / n / usual) } else { 0.0 }
@@ -112,7 +149,7 @@ mod tests {
         onsets.add(Signal::OsCrash, value("driver", "nv"), nv);
         onsets.add(Signal::OsCrash, value("driver", "amd"), others);
         onsets.add(Signal::OsCrash, value("build", "new"), nv + others);
-        let found = onsets.localised(Signal::OsCrash, &before);
+        let found = onsets.localised(Signal::OsCrash, &before).cohort();
         assert_eq!(found.as_ref().map(|cohort| &*cohort.value), expected, "{found:?}");
     }
 
@@ -127,6 +164,18 @@ mod tests {
     }
 
     #[test]
+    fn what_two_hits_more_may_settle_is_open() {
+        for (hits, expected) in [(1, false), (2, true), (3, false), (9, false)] {
+            let (mut before, mut onsets) = (Spread::default(), CohortOnsets::default());
+            before.add(value("driver", "nv"), 20);
+            before.add(value("driver", "amd"), 80);
+            onsets.add(Signal::OsCrash, value("driver", "nv"), hits);
+            let place = onsets.localised(Signal::OsCrash, &before);
+            assert_eq!(place == Place::Open, expected, "{hits}: {place:?}");
+        }
+    }
+
+    #[test]
     fn of_several_dimensions_the_narrowest_is_named() {
         let (mut before, mut onsets) = (Spread::default(), CohortOnsets::default());
         for (key, name, exposure) in
@@ -137,7 +186,7 @@ mod tests {
         for (key, name) in [("model", "L5"), ("driver", "nv")] {
             onsets.add(Signal::OsCrash, value(key, name), 12);
         }
-        let found = onsets.localised(Signal::OsCrash, &before).map(|cohort| cohort.key);
+        let found = onsets.localised(Signal::OsCrash, &before).cohort().map(|cohort| cohort.key);
         assert_eq!(found.as_deref(), Some("driver"));
     }
 }

@@ -12,8 +12,9 @@ use schemas::{DurationSignal, Signal, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::attempt::{Against, AttemptProcess};
+use super::baseline::Losses;
 use super::budget::signal_share;
-use super::cohort::{CohortOnsets, Spread};
+use super::cohort::{CohortOnsets, Spread, score};
 use super::compared::Ended;
 use super::power::rate_growth;
 use super::quantile::DurationArms;
@@ -26,6 +27,9 @@ const RETURN_MARGIN: f64 = 2.0;
 
 /// Devices from which rare harm is no accident.
 const RARE_DEVICES: i64 = 2;
+/// ln 1000: what chance would do once in a thousand changes. With nothing lost before, two devices
+/// are enough while the treated hold less than a thirtieth of the time at risk, three below a tenth.
+const RARE_LN_ODDS: f64 = 6.907_755_278_982_137;
 
 /// Every signal that has a test, in the order of their numbers.
 pub fn tested() -> impl Iterator<Item = Signal> {
@@ -84,6 +88,8 @@ pub struct Pair {
     idle: Idle,
     /// Devices that lost data, whether or not the other arm had any exposure.
     pub(super) lost: Arms,
+    /// Devices of the ring and the later ones that lost data in the 14 days before.
+    losses_before: Losses,
     /// Exposure likewise.
     pub(super) exposed: Seen,
     /// How the ring was spread over cohorts before the change.
@@ -126,6 +132,8 @@ pub struct Terms {
     pub attempts: Against,
     /// Start of the window of the first exposure.
     pub exposed_from: Timestamp,
+    /// Devices that lost data before, in the ring and the later ones.
+    pub losses_before: Losses,
     /// How the ring was spread over cohorts before.
     pub spread: Spread,
     /// Those of the installs that this change's are compared with.
@@ -147,6 +155,7 @@ impl Pair {
             return_sides: Sides::default(),
             idle: Idle { windows: 0, arm: IdleArm::Control },
             lost: Arms::default(),
+            losses_before: terms.losses_before,
             exposed: Seen::default(),
             spread: terms.spread,
             cohort_onsets: CohortOnsets::default(),
@@ -181,10 +190,20 @@ impl Pair {
 
     /// Adds onsets as terms with the exposure that stands beside them: of this window, or of the
     /// own window of late ones.
-    pub fn add_onsets(&mut self, arms: &RingArms, first_at: impl Fn(usize) -> Option<Timestamp>) {
+    pub fn add_onsets(
+        &mut self,
+        window: Timestamp,
+        arms: &RingArms,
+        first_at: impl Fn(usize) -> Option<Timestamp>,
+    ) {
         let lost = |sum: &Sum| sum.onsets[Signal::DataLoss as usize];
         self.lost.treated += lost(&arms.treated);
-        self.lost.control += lost(&arms.within) + lost(&arms.later);
+        let control = lost(&arms.within) + lost(&arms.later);
+        if window < self.exposed_from {
+            self.losses_before.devices += control;
+        } else {
+            self.lost.control += control;
+        }
         let (within, later) = exposures(arms);
         for (signal, test) in self.rates.iter_mut().enumerate() {
             let treated = arms.treated.onsets[signal];
@@ -277,10 +296,23 @@ impl Pair {
         libm::exp(self.ln_parts[0])
     }
 
-    /// Whether rare harm has been done: two devices, and none of the control since the ring's
-    /// first exposure. No rate test could see one device in ten thousand.
+    /// Whether rare harm has been done: two devices, none of the control since the ring's first
+    /// exposure, and not what the fleet's last 14 days before it would bring about by chance. No
+    /// rate test could see one device in ten thousand.
     pub fn has_rare_harm(&self, signal: Signal) -> bool {
-        signal == Signal::DataLoss && self.lost.treated >= RARE_DEVICES && self.lost.control == 0
+        signal == Signal::DataLoss
+            && self.lost.treated >= RARE_DEVICES
+            && self.lost.control == 0
+            && self.loss_odds() >= RARE_LN_ODDS
+    }
+
+    /// How far the losses exceed what falls on the treated if each falls on a moment at risk like
+    /// any other, those before the change included: the Chernoff bound of the binomial tail.
+    fn loss_odds(&self) -> f64 {
+        let treated = self.exposed.exposure.treated as f64;
+        let others = self.exposed.exposure.control as f64 + self.losses_before.at_risk_ms as f64;
+        let (share, lost) = (treated / (treated + others).max(1.0), self.lost.treated);
+        score(lost, lost + self.losses_before.devices, share)
     }
 
     /// The signal's weight in the change's budget.
@@ -379,6 +411,7 @@ pub(super) mod tests {
             ring_weight: 0.4,
             within_weight: 0.25,
             margin: 1.25,
+            losses_before: Losses::default(),
             attempts,
             exposed_from: Timestamp::YEAR_2000,
             spread: Spread::default(),
@@ -388,7 +421,7 @@ pub(super) mod tests {
         for &(treated, within, later) in windows {
             let arms = RingArms { ring: 1, treated, within, later };
             pair.add_exposure(&arms);
-            pair.add_onsets(&arms, |_| Some(Timestamp::YEAR_2000));
+            pair.add_onsets(Timestamp::YEAR_2000, &arms, |_| Some(Timestamp::YEAR_2000));
         }
         pair
     }

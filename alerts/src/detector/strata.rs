@@ -121,6 +121,21 @@ impl GroupHours {
         true
     }
 
+    /// Onsets in a ring since then, of the devices that have one change and lack another.
+    pub fn onsets(
+        &self,
+        (ring, signal, from): (usize, Signal, Timestamp),
+        has: ChangeNumber,
+        lacks: Option<ChangeNumber>,
+    ) -> i64 {
+        let from = from.window_start(HOUR);
+        let groups = self.hours.iter().filter(|hour| hour.start >= from);
+        let groups = groups.flat_map(|hour| &hour.rings[ring]).filter(|(members, _)| {
+            members.contains(&has) && lacks.is_none_or(|lacks| !members.contains(&lacks))
+        });
+        groups.map(|(_, counts)| counts.onsets[signal as usize]).sum()
+    }
+
     /// ln of the e-value inside both strata.
     pub fn log_e(&self, question: &Question) -> f64 {
         let forms: &[Signal] = match question.signal {

@@ -43,6 +43,25 @@ impl Engine {
         })
     }
 
+    /// Whether every device of this change that was hit also has another change, with which more
+    /// devices were hit: rare harm, of which no rate can be told apart.
+    pub(super) fn is_loss_of_another(
+        &self,
+        number: ChangeNumber,
+        ring: usize,
+        signal: Signal,
+    ) -> bool {
+        let from = self.changes[number].pairs[&ring].exposed_from;
+        let hit = |has, lacks| self.group_hours.onsets((ring, signal, from), has, lacks);
+        let own = hit(number, None);
+        let others = self.changes.iter().enumerate().filter(|&(other, change)| {
+            other != number && change.is_watched() && change.pairs.contains_key(&ring)
+        });
+        others
+            .map(|(other, _)| other)
+            .any(|other| hit(number, Some(other)) == 0 && hit(other, None) > own)
+    }
+
     /// log e of a change inside the strata of another.
     fn log_e_apart(
         &self,

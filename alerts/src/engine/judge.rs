@@ -12,6 +12,7 @@ use schemas::{Alert, Signal, Timestamp};
 use super::Engine;
 use super::change::Change;
 use crate::book::{Draft, Key};
+use crate::detector::cohort::Place;
 use crate::detector::log_sum_exp;
 use crate::detector::pair::tested;
 use crate::detector::tally::ChangeNumber;
@@ -36,6 +37,11 @@ enum Look {
     Decide,
     Watch,
 }
+
+/// While one cohort holds most of the harm and two more hits would settle it, a change is not named
+/// before its evidence is so far beyond the line: about as much as two hits bring. An action that
+/// is too wide cannot be narrowed once it is taken.
+const COHORT_PATIENCE: f64 = 4.0;
 
 impl Engine {
     /// Steps every test's alert at the end of a window.
@@ -75,7 +81,7 @@ impl Engine {
                 Level::Withdrawn
             } else if test.has_ended {
                 Level::Between
-            } else if change.pairs[&test.ring].has_rare_harm(test.signal)
+            } else if self.is_rare_harm(number, key)
                 || self.raising_signature(change, test.ring, test.signal).is_some()
                 || (crosses && !self.is_held_back(number, key, test.log_e - line))
             {
@@ -94,9 +100,21 @@ impl Engine {
         keyed.collect()
     }
 
+    /// Whether the change has done rare harm that is not another's. What has been told stays told.
+    fn is_rare_harm(&self, number: ChangeNumber, key: &Key) -> bool {
+        let &(_, ring, signal) = key;
+        self.changes[number].pairs[&ring].has_rare_harm(signal)
+            && (self.book.is_raised(key) || !self.is_loss_of_another(number, ring, signal))
+    }
+
     /// Whether a test that crosses its line must not be named yet. What has been told stays told.
     fn is_held_back(&self, number: ChangeNumber, key: &Key, surplus: f64) -> bool {
-        !self.book.is_raised(key) && self.is_explained(number, key.1, key.2, surplus)
+        let &(_, ring, signal) = key;
+        let pair = &self.changes[number].pairs[&ring];
+        let place = || pair.cohort_onsets.localised(signal, &pair.spread);
+        !self.book.is_raised(key)
+            && (self.is_explained(number, ring, signal, surplus)
+                || (surplus < COHORT_PATIENCE && place() == Place::Open))
     }
 
     /// What an alert of this test would say now.
@@ -115,7 +133,7 @@ impl Engine {
             let summary = summary(name, ring_name, *signal, &own, compared_with);
             (own, summary)
         };
-        let cohort = pair.cohort_onsets.localised(*signal, &pair.spread);
+        let cohort = pair.cohort_onsets.localised(*signal, &pair.spread).cohort();
         let ruling = rule(change.change_type(), change.reversal(), harm(*signal, &evidence));
         let ruling = if cohort.is_some() { ruling.narrowed() } else { ruling };
         let later = change.later_rings(*ring, &config.rings);

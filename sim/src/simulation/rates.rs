@@ -22,7 +22,7 @@ pub(super) struct Hours {
 
 impl Hours {
     pub(super) fn of(scenario: &Scenario) -> Self {
-        let series = scenario.life.hours(scenario.seed);
+        let series = scenario.life.hours(scenario.seed, scenario.start);
         let greatest = series.iter().copied().fold(0.0, f64::max);
         let limited = scenario.changes.iter().any(|plan| plan.effect_hours.is_some());
         let varies = !series.is_empty() || !scenario.life.waves.is_empty() || limited;
