@@ -199,6 +199,7 @@ pub struct EvaluateArgs {
     pub seed: Option<u64>,
     /// How many seeds, one after the other
     #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     pub count: u64,
 }
 

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::config::DetectionConfig;
 use crate::detector::Arms;
+use crate::detector::baseline::WITHIN_RANGE;
 use crate::detector::budget::{ring_weight, signal_share};
 use crate::detector::power::rate_growth_at;
 
@@ -54,7 +55,8 @@ pub fn plan(config: &DetectionConfig, question: &Question) -> Vec<Sight> {
         for &(signal, per_day) in &question.rates {
             for &ratio in &question.ratios {
                 let weight = ring_weight(at, config.rings.len()) * signal_share(signal);
-                let line = config.line() - libm::log(weight);
+                let forms = if signal == Signal::Silence { 2.0 } else { 1.0 };
+                let line = config.line() - libm::log(weight / forms);
                 let devices = question.devices[at];
                 let test = Test { later, per_hour: per_day / 24.0, ratio, line, r0: config.margin };
                 let hours = test.hours(devices);
@@ -64,7 +66,7 @@ pub fn plan(config: &DetectionConfig, question: &Question) -> Vec<Sight> {
                     devices,
                     signal,
                     ratio,
-                    line,
+                    line: test.line(devices),
                     hours,
                     devices_hit: hours.map(hit),
                     devices_needed: test.devices_needed(question.within.as_secs_f64() / 3_600.0),
@@ -80,16 +82,25 @@ struct Test {
     later: u64,
     per_hour: f64,
     ratio: f64,
+    /// Before the weight of the comparison.
     line: f64,
     r0: f64,
 }
 
 impl Test {
+    /// What log E must reach: of the two comparisons, weighed by exposure as the detector does,
+    /// the one with the later rings.
+    fn line(&self, devices: u64) -> f64 {
+        let both = (devices + self.later).max(1) as f64;
+        let within = (devices as f64 / both).clamp(WITHIN_RANGE.0, WITHIN_RANGE.1);
+        self.line - libm::log(1.0 - within)
+    }
+
     /// Hours until this many treated devices show the ratio.
     fn hours(&self, devices: u64) -> Option<f64> {
         let exposure = Arms { treated: devices as i64, control: self.later as i64 };
         let onsets = self.per_hour * self.later as f64;
-        rate_growth_at(self.ratio, self.r0, exposure, onsets, self.line)
+        rate_growth_at(self.ratio, self.r0, exposure, onsets, self.line(devices))
     }
 
     fn devices_needed(&self, hours: f64) -> Option<u64> {

@@ -24,9 +24,9 @@ impl FromStr for Rate {
     fn from_str(text: &str) -> Result<Self, String> {
         let (name, rate) =
             text.split_once('=').ok_or("write it as SIGNAL=PERCENT%, as in os_crash=0.5%")?;
-        let signal = Signal::from_name(name).filter(|signal| signal.is_onset());
+        let signal = Signal::from_name(name).filter(|&signal| can_be_planned(signal));
         let signal = signal.ok_or_else(|| {
-            let names = Signal::ALL.into_iter().filter(|signal| signal.is_onset());
+            let names = Signal::ALL.into_iter().filter(|&signal| can_be_planned(signal));
             let names: Vec<&str> = names.map(Signal::name).collect();
             format!("`{}` has no rate; use one of {}", printable(name), names.join(", "))
         })?;
@@ -36,6 +36,12 @@ impl FromStr for Rate {
             None => Err(format!("`{}` is no share of devices; write it as 0.5%", printable(rate))),
         }
     }
+}
+
+/// Whether a rate test with a weight of its own decides: learned silence shares that of silence,
+/// and for data loss two devices are enough.
+fn can_be_planned(signal: Signal) -> bool {
+    signal.is_onset() && !matches!(signal, Signal::SilenceLearned | Signal::DataLoss)
 }
 
 /// Prints the plan for the configured rings.
@@ -49,6 +55,9 @@ pub fn run(common: &Common, args: &PlanArgs) -> Result<Outcome, Failure> {
             rings.len(),
             rings.join(", ")
         )));
+    }
+    if args.devices.contains(&0) {
+        return Err(Failure::usage("--devices: a ring without devices sees nothing".to_owned()));
     }
     if let Some(ratio) = args.ratio.iter().find(|&&ratio| ratio <= config.detection.margin) {
         return Err(Failure::usage(format!(
@@ -94,8 +103,8 @@ fn print(sights: &[Sight], args: &PlanArgs) -> Result<(), Failure> {
     output::line("")?;
     for line in [
         "With power 0.8, once the whole ring has the change; the control is the later rings.",
-        "The last ring has none once it is exposed: there, and for rare harm, two devices that lose",
-        "data, failed installs and devices that do not come back still count.",
+        "The last ring has none once it is exposed. Two devices that lose data, failed installs and",
+        "devices that do not come back count everywhere, without a line in this table.",
     ] {
         output::line(line)?;
     }

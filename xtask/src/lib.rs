@@ -1,7 +1,7 @@
 //! What the project does to itself: a real broker for tests, records into it, checks, documents.
 //!
 //! ```text
-//! cargo xtask ci | docs | kafka | object-store | bench | soak | evaluate   main.rs picks one of these
+//! cargo xtask ci | docs | kafka | object-store | bench | soak | evaluate    see main.rs
 //! tests/*.rs ─► kafka::Broker, object_store::{Server, Proxy}, produce, fixture
 //! ```
 //! A library besides the binary, so that black-box tests use the same broker as the benchmark.

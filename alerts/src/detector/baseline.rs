@@ -18,7 +18,7 @@ const PRIOR_ONSETS: f64 = 10.0;
 const RATIO_RANGE: (f64, f64) = (1.0, 3.0);
 /// Neither comparison of a ring that has later ones gets less than a tenth of the mean: whichever
 /// turns out to have the better control then loses at most ln 10 of evidence.
-const WITHIN_RANGE: (f64, f64) = (0.1, 0.9);
+pub const WITHIN_RANGE: (f64, f64) = (0.1, 0.9);
 /// Resolution of the history: 336 steps of memory per ring instead of 20,160 windows.
 const HOUR: Span = Span::hours(1);
 

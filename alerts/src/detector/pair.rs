@@ -28,7 +28,8 @@ const RETURN_MARGIN: f64 = 2.0;
 /// Devices from which rare harm is no accident.
 const RARE_DEVICES: i64 = 2;
 /// ln 1000: what chance would do once in a thousand changes. With nothing lost before, two devices
-/// are enough while the treated hold less than a thirtieth of the time at risk, three below a tenth.
+/// are enough while the treated hold less than a thirtieth of the time at risk, three below a
+/// tenth.
 const RARE_LN_ODDS: f64 = 6.907_755_278_982_137;
 
 /// Every signal that has a test, in the order of their numbers.

@@ -12,8 +12,8 @@ use crate::detector::tally::ChangeNumber;
 
 /// How much larger another's evidence must be.
 const LEAD: f64 = 1.0;
-/// While neither leads, a change is not named before its evidence is so far beyond the line: three or
-/// four hits more tell most changes apart, and two that share every device wait no longer.
+/// While neither leads, a change is not named before its evidence is so far beyond the line: three
+/// or four hits more tell most changes apart, and two that share every device wait no longer.
 const PATIENCE: f64 = 10.0;
 /// Only what has this much evidence by itself can explain the harm of another.
 const SUSPICION: f64 = 1.0;

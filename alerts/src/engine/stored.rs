@@ -31,7 +31,8 @@ pub enum StateError {
     Settings,
 }
 
-/// Numbers, changes, history, past windows, hours of groups, spreads and signatures, pages, whether the last window was partial.
+/// Numbers, changes, history, past windows, hours of groups, spreads and signatures, pages, whether
+/// the last window was partial.
 type State = (
     BTreeMap<Arc<str>, ChangeNumber>,
     Vec<Change>,

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use schemas::Signal;
 use schemas::alert::EvidenceKind;
 
 use super::{Counted, Explanation, Term};
@@ -130,7 +131,7 @@ impl Explanation {
             let share = seconds.treated as f64 / seconds.control as f64;
             let expected = affected.control as f64 * share;
             lines.push(format!(
-                "  at the control's rate {expected:.2} of the treated were expected: {} x {share:.4}",
+                "  at the control's rate {expected:.2} treated were expected: {} x {share:.4}",
                 affected.control
             ));
         }
@@ -148,11 +149,26 @@ impl Explanation {
         lines.push(String::new());
         lines.push(format!("Counted in {} windows since the first exposure:", self.windows));
         self.say_arms(lines);
-        lines.push(
-            "Two treated devices and none of the control are enough: no rate test could see one in \
-             ten thousand."
-                .to_owned(),
-        );
+        if self.alert.signal == Signal::DataLoss.name() {
+            lines.push(
+                "Two treated devices and none of the control are enough, unless chance does it \
+                 once in a thousand changes: no rate test could see one in ten thousand."
+                    .to_owned(),
+            );
+        } else {
+            let evidence = &self.alert.evidence;
+            lines.push(format!(
+                "These are all faults of the signal in the ring. What was found is one fault \
+                 signature never seen before the change, in all rings: log E {:.3}, its line is \
+                 {:.3} = ln(k(k+1)/{}) for the change's k-th new signature. Counts by signature \
+                 stand in no table; the alert's own are {} treated and {} of the control.",
+                evidence.log_e,
+                evidence.line,
+                evidence.alpha,
+                evidence.treated.affected,
+                evidence.control.affected
+            ));
+        }
         self.say_terms(lines);
     }
 
@@ -175,7 +191,13 @@ impl Explanation {
                 evidence.log_e, evidence.line
             )),
         }
-        if control.devices > 0 {
+        if self.alert.signal == Signal::NoReturn.name() {
+            lines.push(
+                "log E is that of a rate test whose exposure is trials: the mixture over 24 ratios \
+                 above r0, added up window by window"
+                    .to_owned(),
+            );
+        } else if control.devices > 0 {
             lines.push(format!(
                 "E = B(a+1, s+1) B(c+1, d+1) / the largest p^a (1-p)^s q^c (1-q)^d with p <= {} q",
                 evidence.r0

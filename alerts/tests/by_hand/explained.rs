@@ -81,6 +81,6 @@ fn rare_harm_is_explained_by_its_devices() {
     let (alert, [_, later]) = harmed(Signal::DataLoss, 0);
     assert_eq!(alert.evidence.kind.name(), "rare");
     let lines = explain(&alert, &later).lines().join("\n");
-    assert!(lines.contains("treated        2 newly hit"), "{lines}");
+    assert!(lines.contains("treated        3 newly hit"), "{lines}");
     assert!(lines.contains("control        0 newly hit"), "{lines}");
 }

@@ -13,6 +13,10 @@ fn data_lost_on_a_second_device_is_severe_at_once() {
     let groups =
         |treated| [("first", &["kb1"][..], 500, treated), ("last", &[][..], 9_500, &[][..])];
     let mut engine = engine(9);
+    for number in -200..0 {
+        let before = [("first", &[][..], 500, &[][..]), ("last", &[][..], 9_500, &[][..])];
+        assert!(engine.evaluate(&window(number, &before)).is_empty());
+    }
     assert!(engine.evaluate(&window(0, &groups(LOST))).is_empty());
     for number in 1..100 {
         assert!(engine.evaluate(&window(number, &groups(&[]))).is_empty());
@@ -40,10 +44,18 @@ fn data_lost_in_the_control_too_is_no_proof() {
 }
 
 #[test]
-fn data_lost_where_there_is_no_control_counts_as_well() {
-    let mut engine = engine(9);
-    let groups = [("last", &["kb1"][..], 500, &[(Signal::DataLoss, 2)][..])];
-    assert_eq!(engine.evaluate(&window(0, &groups)).len(), 1);
+fn data_lost_where_there_is_no_control_is_held_against_the_time_before() {
+    for (windows_before, lost_before, expected) in [(0, 0, 0), (40, 0, 1), (40, 2, 0)] {
+        let mut engine = engine(9);
+        for number in -windows_before..0 {
+            let lost = if number == -1 { lost_before } else { 0 };
+            let before = [("last", &[][..], 500, &[(Signal::DataLoss, lost)][..])];
+            engine.evaluate(&window(number, &before));
+        }
+        let groups = [("last", &["kb1"][..], 500, &[(Signal::DataLoss, 2)][..])];
+        let told = engine.evaluate(&window(0, &groups)).len();
+        assert_eq!(told, expected, "{windows_before} {lost_before}");
+    }
 }
 
 /// xorshift64*, as in `scenarios.rs`.

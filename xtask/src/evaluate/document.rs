@@ -74,8 +74,8 @@ const HARM: &str = "
 ring, decision and signal. *Precision*: the share of all alarms that name the guilty change.
 Delays count from the start of the ring; *hit* are treated devices hit before the alarm.
 
-| family | seeds | found | at least | precision | delay, median | 90 % | wanted | hit, median | 90 % | \
-run again |
+| family | seeds | found | at least | precision | delay, median | 90 % | wanted | hit, median \
+| 90 % | run again |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 ";
 
