@@ -6,14 +6,16 @@ use std::fs;
 use std::path::Path;
 
 use xtask::evaluate::results::{Line, Results};
+use xtask::evaluate::statistics::upper;
 use xtask::evaluate::{DOCUMENT, Family, Group, document, families, replayed, told};
 
 /// Stories that are told again, the first seed of each: quick ones, one of every kind.
-const TOLD_AGAIN: [&str; 4] = [
+const TOLD_AGAIN: [&str; 5] = [
     "null/shutdown-offline",
     "harm/os-crash-30x-plain",
     "incidents/two-changes-one-guilty",
     "incidents/2024-01-install-failure",
+    "incidents/2025-05-recovery-prompts",
 ];
 
 fn family(name: &str) -> Family {
@@ -32,15 +34,45 @@ fn the_document_is_what_the_lines_give() {
     assert!(standing == wanted, "stale: run `cargo xtask evaluate --document`");
 }
 
+/// Without `offline` a machine that is shut down cannot be told from a brick: its rate is stated.
+const STATED_ONLY: &str = "null/shutdown-silent";
+
+#[test]
+fn the_committed_lines_keep_what_is_promised() {
+    for family in Group::ALL.into_iter().flat_map(|group| families(group).expect("files")) {
+        let lines = Results::read(&family).lines;
+        let (name, seeds) = (&family.name, lines.len() as u64);
+        let count = |keeps: fn(&Line) -> bool| lines.values().filter(|line| keeps(line)).count();
+        let alarmed = count(|line| line.alarms > 0) as u64;
+        if name.starts_with("null/") && name != STATED_ONLY {
+            assert!(seeds >= 100, "{name}: {seeds} seeds");
+            assert!(alarmed * 100 <= seeds, "{name}: {alarmed} of {seeds} alarm");
+            let most = upper(alarmed, seeds);
+            assert!(seeds < 400 || most <= 0.025, "{name}: up to {most}");
+        } else if name.starts_with("harm/") {
+            assert!(seeds >= 100, "{name}: {seeds} seeds");
+            let unnamed = count(|line| line.right == 0);
+            assert_eq!(unnamed, 0, "{name}: the guilty change was not named");
+            let alarms: u64 = lines.values().map(|line| line.alarms).sum();
+            let right: u64 = lines.values().map(|line| line.right).sum();
+            assert!(right * 100 >= alarms * 95, "{name}: {right} of {alarms} alarms are right");
+            assert!(count(|line| line.met) as u64 * 100 >= seeds * 97, "{name}: as expected");
+        } else if name.starts_with("incidents/") {
+            assert!(seeds >= 20, "{name}: {seeds} seeds");
+            assert!(count(|line| line.met) as u64 * 100 >= seeds * 85, "{name}: as expected");
+        }
+    }
+}
+
 #[test]
 fn a_story_told_again_ends_as_its_committed_line_says() {
     for name in TOLD_AGAIN {
         let family = family(name);
         let told = Line::of(program(), &family, 1).expect("a story");
         assert!(told.met, "{name}: {told:?}");
-        if let Some(line) = Results::read(&family).lines.get(&1) {
-            assert_eq!(told.rounded(), line.rounded(), "{name}: run `cargo xtask evaluate`");
-        }
+        let lines = Results::read(&family).lines;
+        let line = lines.get(&1).expect("a committed line");
+        assert_eq!(told.rounded(), line.rounded(), "{name}: run `cargo xtask evaluate --afresh`");
     }
 }
 

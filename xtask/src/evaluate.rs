@@ -22,7 +22,7 @@ use crate::{Failure, repository};
 pub mod document;
 pub mod results;
 mod same;
-mod statistics;
+pub mod statistics;
 
 use results::{Line, Results};
 

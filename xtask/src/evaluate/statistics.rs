@@ -9,7 +9,8 @@ const HALVINGS: u32 = 40;
 ///
 /// Source: C. J. Clopper and E. S. Pearson, "The use of confidence or fiducial limits illustrated
 /// in the case of the binomial", 1934.
-pub(super) fn upper(hits: u64, trials: u64) -> f64 {
+#[must_use]
+pub fn upper(hits: u64, trials: u64) -> f64 {
     if hits >= trials {
         return 1.0;
     }
