@@ -53,7 +53,7 @@ fn the_committed_lines_keep_what_is_promised() {
             assert!(seeds >= 100, "{name}: {seeds} seeds");
             // Of 5x on the rough fleet one story in a hundred is not found within 14 days.
             let unnamed = count(|line| line.right == 0) as u64;
-            let allowed = if name.contains("5x-rough") { 1 } else { 0 };
+            let allowed = u64::from(name.contains("5x-rough"));
             assert!(unnamed <= allowed, "{name}: the guilty change was not named in {unnamed}");
             let alarms: u64 = lines.values().map(|line| line.alarms).sum();
             let right: u64 = lines.values().map(|line| line.right).sum();
