@@ -103,8 +103,8 @@ fn print(sights: &[Sight], args: &PlanArgs) -> Result<(), Failure> {
     output::line("")?;
     for line in [
         "With power 0.8, once the whole ring has the change; the control is the later rings.",
-        "The last ring has none once it is exposed. Two devices that lose data, failed installs and",
-        "devices that do not come back count everywhere, without a line in this table.",
+        "The last ring has none once it is exposed. Two devices that lose data, failed installs",
+        "and devices that do not come back count everywhere, without a line in this table.",
     ] {
         output::line(line)?;
     }

@@ -71,12 +71,12 @@ fn null_row(family: &Family, lines: &[Line]) -> String {
 const HARM: &str = "
 ## Severe regressions
 
-500 devices of 10,000 take the change: within two hours, on plain fleets of crashes at once. *Found*:
-an alarm with the right change, ring, decision and signal; a `hold` for one cohort where the harm is
-everywhere does not count. *Precision*: the share of all alarms that name the guilty change. Delays
-count from the start of the ring; *hit* are treated devices hit before the alarm; *wanted* is the
-design's median and a fifth. For 30x it wants 1.44 h and says that 5 devices are hit by then; at
-0.5 % a day 5 of 500 take 1.5 h.
+500 devices of 10,000 take the change: within two hours, on plain fleets of crashes at once.
+*Found*: an alarm with the right change, ring, decision and signal; a `hold` for one cohort where
+the harm is everywhere does not count. *Precision*: the share of all alarms that name the guilty
+change. Delays count from the start of the ring; *hit* are treated devices hit before the alarm;
+*wanted* is the design's median and a fifth. For 30x it wants 1.44 h and says that 5 devices are
+hit by then; at 0.5 % a day 5 of 500 take 1.5 h.
 
 | family | seeds | found | at least | precision | delay, median | 90 % | wanted | hit, median \
 | 90 % | run again |
