@@ -1,7 +1,8 @@
 //! The stages DECODE and VALIDATE: the bytes of one record to a valid event, or why not.
 //!
 //! ```text
-//! value ─► tape (simd-json, buffers reused) ─► fields (names found) ─► telemetry | registry
+//! value ─┬─► shape known: its values in place ──────────────────────────┬─► telemetry
+//!        └─► tape (simd-json, buffers reused) ─► fields (names found) ──┴─► | registry
 //! ```
 //! In: a value without its framing, and when it arrived. Out: a borrowed [`Event`], a
 //! [`ChangeMessage`] or a [`SupportMessage`], or a [`Rejection`] with stage, field and reason.
@@ -9,18 +10,27 @@
 //! allocates nothing once the buffers have grown.
 
 mod fields;
+mod names;
 mod registry;
+mod scan;
+mod shape;
+mod shapes;
 mod tape;
 mod telemetry;
 #[cfg(test)]
 mod tests;
+mod values;
 
+pub use names::{FieldNames, FieldNamesError};
 use schemas::{COHORTS_MAX, ChangeRecord, Event, Rejection, Span, Stage, SupportRecord, Timestamp};
 use simd_json::Node;
 
-use fields::{Field, Fields, check_key, invalid};
+use crate::metrics::Paths;
+use fields::{Field, Fields, invalid};
+use shapes::Shapes;
 use tape::{Json, undecodable};
-use telemetry::Cohort;
+use telemetry::{Cohort, Rules};
+use values::{Values, check_key};
 
 /// How far an event may lie after its arrival: clocks go wrong by hours, not by days.
 const AHEAD_MAX: Span = Span::hours(24);
@@ -36,12 +46,14 @@ pub struct DecodeConfig {
     pub depth_max: usize,
     /// Most keys of `attrs`.
     pub attrs_max: usize,
+    /// What the fleet calls the fields of telemetry.
+    pub fields: FieldNames,
 }
 
 impl Default for DecodeConfig {
     fn default() -> Self {
-        let record_bytes_max = crate::RECORD_BYTES_MAX;
-        Self { cohorts: Vec::new(), record_bytes_max, depth_max: 64, attrs_max: 32 }
+        let (record_bytes_max, fields) = (crate::RECORD_BYTES_MAX, FieldNames::default());
+        Self { cohorts: Vec::new(), record_bytes_max, depth_max: 64, attrs_max: 32, fields }
     }
 }
 
@@ -80,15 +92,17 @@ pub struct SupportMessage {
 
 /// Decodes records, one after the other; each worker has its own.
 pub struct Decoder {
+    shapes: Shapes,
+    paths: Paths,
     json: Json,
-    cohorts: Vec<Cohort>,
-    attrs_max: usize,
+    rules: Rules,
+    record_bytes_max: usize,
     last_ts: Option<Timestamp>,
 }
 
 impl std::fmt::Debug for Decoder {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Decoder").field("cohorts", &self.cohorts).finish_non_exhaustive()
+        formatter.debug_struct("Decoder").field("rules", &self.rules).finish_non_exhaustive()
     }
 }
 
@@ -103,9 +117,15 @@ impl Decoder {
             _ => Cohort::Attr(name),
         };
         Self {
+            shapes: Shapes::new(),
+            paths: Paths::new(),
             json: Json::new(config.record_bytes_max, config.depth_max),
-            cohorts: config.cohorts.into_iter().map(cohort).collect(),
-            attrs_max: config.attrs_max,
+            rules: Rules {
+                cohorts: config.cohorts.into_iter().map(cohort).collect(),
+                attrs_max: config.attrs_max,
+                names: config.fields,
+            },
+            record_bytes_max: config.record_bytes_max,
             last_ts: None,
         }
     }
@@ -113,18 +133,29 @@ impl Decoder {
     /// One record of the topic `telemetry`.
     pub fn telemetry<'a>(
         &'a mut self,
-        value: &[u8],
+        value: &'a [u8],
         arrival: Arrival,
     ) -> Result<Decoded<'a>, Rejection> {
         self.last_ts = None;
-        let Self { json, cohorts, attrs_max, last_ts } = self;
-        json.read(value, |nodes| {
-            let fields = record(nodes)?;
-            let arrived = arrived(&fields, arrival, last_ts)?;
-            let time = needed_time(&fields, arrived)?;
-            let event = telemetry::event(&fields, cohorts, *attrs_max, time)?;
-            Ok(Decoded { event, arrival: arrived.unwrap_or(time) })
-        })
+        let Self { shapes, paths, json, rules, record_bytes_max, last_ts } = self;
+        if value.len() <= *record_bytes_max
+            && let Some(found) = shapes.find(value)
+            && let Ok(decoded) = decoded(&found, rules, arrival, last_ts)
+        {
+            paths.shape();
+            return Ok(decoded);
+        }
+        paths.parser();
+        // What a shape does not fit, and what its values refuse: the parser says what is wrong.
+        *last_ts = None;
+        let (decoded, kind) = json.read(value, |nodes| {
+            let fields = record(nodes, &rules.names)?;
+            Ok((decoded(&fields, rules, arrival, last_ts)?, fields.kind()?))
+        })?;
+        if shapes.may_learn(value) {
+            shapes.learn(value, (kind, &decoded), rules, arrival);
+        }
+        Ok(decoded)
     }
 
     /// One record of the topic `changes`; `None` as value is a tombstone.
@@ -138,10 +169,10 @@ impl Decoder {
         let Some(value) = value else { return tombstone(key, arrival) };
         let last_ts = &mut self.last_ts;
         self.json.read(value, |nodes| {
-            let fields = record(nodes)?;
+            let fields = record(nodes, &FieldNames::STANDARD)?;
             let arrived = arrived(&fields, arrival, last_ts)?;
             let time = optional_time(&fields, arrived)?;
-            let change = fields.need(Field::Change, Fields::key)?.to_owned();
+            let change = fields.need(Field::Change, Values::key)?.to_owned();
             let deleted = fields.truth(Field::Deleted)?.unwrap_or(false);
             let record = if deleted { None } else { Some(registry::change(&fields, time)?) };
             Ok(ChangeMessage { change, record, arrival: arrived.or(time) })
@@ -153,12 +184,17 @@ impl Decoder {
         self.last_ts = None;
         let last_ts = &mut self.last_ts;
         self.json.read(value, |nodes| {
-            let fields = record(nodes)?;
+            let fields = record(nodes, &FieldNames::STANDARD)?;
             let arrived = arrived(&fields, arrival, last_ts)?;
             let time = needed_time(&fields, arrived)?;
             let record = registry::support(&fields, time)?;
             Ok(SupportMessage { record, arrival: arrived.unwrap_or(time) })
         })
+    }
+
+    /// Telemetry records so far whose shape was known.
+    pub const fn by_shape(&self) -> u64 {
+        self.paths.by_shape()
     }
 
     /// `_ts` of the last record, if arrivals stand in the records: the time of its `rejected` row.
@@ -169,15 +205,30 @@ impl Decoder {
 
 /// The fields of a record whose `v`, if it has one, is 1.
 #[inline]
-fn record<'t, 'a>(nodes: &'t [Node<'a>]) -> Result<Fields<'t, 'a>, Rejection> {
-    let fields = Fields::of(nodes).ok_or_else(|| undecodable("the record is not a JSON object"))?;
+fn record<'t, 'a>(nodes: &'t [Node<'a>], names: &FieldNames) -> Result<Fields<'t, 'a>, Rejection> {
+    let fields =
+        Fields::of(nodes, names).ok_or_else(|| undecodable("the record is not a JSON object"))?;
     fields.integer(Field::V, 1..=1)?;
     Ok(fields)
 }
 
+/// The event and its arrival; `last_ts` becomes that of the record.
+#[inline]
+fn decoded<'a>(
+    fields: &impl Values<'a>,
+    rules: &Rules,
+    arrival: Arrival,
+    last_ts: &mut Option<Timestamp>,
+) -> Result<Decoded<'a>, Rejection> {
+    let arrived = arrived(fields, arrival, last_ts)?;
+    let time = needed_time(fields, arrived)?;
+    let event = telemetry::event(fields, rules, time)?;
+    Ok(Decoded { event, arrival: arrived.unwrap_or(time) })
+}
+
 /// The arrival, as far as it is known before the event time is.
-fn arrived(
-    fields: &Fields<'_, '_>,
+fn arrived<'a>(
+    fields: &impl Values<'a>,
     arrival: Arrival,
     last_ts: &mut Option<Timestamp>,
 ) -> Result<Option<Timestamp>, Rejection> {
@@ -190,8 +241,8 @@ fn arrived(
     }
 }
 
-fn optional_time(
-    fields: &Fields<'_, '_>,
+fn optional_time<'a>(
+    fields: &impl Values<'a>,
     arrived: Option<Timestamp>,
 ) -> Result<Option<Timestamp>, Rejection> {
     let time = fields.time(Field::Time)?;
@@ -203,8 +254,8 @@ fn optional_time(
     }
 }
 
-fn needed_time(
-    fields: &Fields<'_, '_>,
+fn needed_time<'a>(
+    fields: &impl Values<'a>,
     arrived: Option<Timestamp>,
 ) -> Result<Timestamp, Rejection> {
     fields.need(Field::Time, |fields, _| optional_time(fields, arrived))

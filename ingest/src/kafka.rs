@@ -7,6 +7,7 @@
 //! In: [`KafkaConfig`]. Out: [`SourceEvent`]. Offsets committed to Kafka are a
 //! courtesy to lag tools and never read back.
 
+mod ahead;
 mod config;
 mod look;
 mod metadata;
@@ -16,7 +17,7 @@ mod rejected;
 mod sample;
 
 pub use config::{KafkaConfig, Topics, forbidden_property};
-pub use look::{PartitionLog, logs, partitions};
+pub use look::{PartitionLog, ends, logs, partitions};
 pub use rejected::RejectedTopic;
 pub use sample::sample;
 
@@ -31,8 +32,9 @@ use schemas::{Stream, StreamKind, Timestamp};
 
 use crate::metrics::{self, Received};
 use crate::source::{Headers, Membership, Record, Source, SourceError, SourceEvent, Start};
+use ahead::{Ahead, RECORDS_MAX, Taken};
 use metadata::{partition_count, partition_counts};
-use native::{Event, Failure, Kind, Message, Queue};
+use native::{Event, Failure, Fetched, Kind, Message, Queue};
 use rebalance::Context;
 
 /// How long one question to a broker that has answered before may take.
@@ -47,7 +49,8 @@ const SIGN_TIMEOUT: Duration = Duration::from_secs(2);
 /// The source of `run`.
 pub struct KafkaSource {
     // In this order: what is borrowed from the client is dropped before it.
-    current: Option<Event>,
+    current: Option<Fetched>,
+    ahead: Ahead,
     queue: Queue,
     consumer: BaseConsumer<Context>,
     config: KafkaConfig,
@@ -91,6 +94,7 @@ impl KafkaSource {
         let (starts, heard) = (BTreeMap::new(), Instant::now());
         Ok(Self {
             current: None,
+            ahead: Ahead::default(),
             queue,
             consumer,
             config,
@@ -120,6 +124,11 @@ impl KafkaSource {
             self.config.topics.kind(topic.as_bytes()).map(|kind| Stream { kind, partition })
         };
         list.elements().iter().filter_map(|it| stream(it.topic(), it.partition())).collect()
+    }
+
+    fn stream_of(&self, message: Message<'_>) -> Option<Stream> {
+        let kind = self.config.topics.kind(message.topic().to_bytes())?;
+        Some(Stream { kind, partition: message.partition() })
     }
 
     fn list(&self, streams: &[Stream]) -> TopicPartitionList {
@@ -212,20 +221,27 @@ impl Source for KafkaSource {
         self.current = None;
         loop {
             // Under load something is always there, and a look at the clock would cost as much.
-            let event = self.queue.poll(Duration::ZERO).or_else(|| {
+            if self.ahead.is_empty() {
+                self.ahead.fill(&self.queue);
+            }
+            let taken = self.ahead.next().or_else(|| {
                 let now = Instant::now();
                 let deadline = *deadline.get_or_insert(now + timeout);
-                self.queue.poll(deadline.saturating_duration_since(now))
+                self.ahead.push(self.queue.poll(deadline.saturating_duration_since(now))?);
+                self.ahead.next()
             });
-            let Some(event) = event else { return Ok(self.ask_if_quiet()) };
+            let Some(taken) = taken else { return Ok(self.ask_if_quiet()) };
             if deadline.is_some() {
                 self.heard = Instant::now();
             }
-            match event.kind() {
-                Kind::Fetch => {
-                    self.current = Some(event);
+            let event = match taken {
+                Taken::Record(fetched) => {
+                    self.current = Some(fetched);
                     break;
                 }
+                Taken::Other(event) => event,
+            };
+            match event.kind() {
                 Kind::Error => {
                     if let Some(event) = self.failed(event.failure())? {
                         return Ok(event);
@@ -239,6 +255,29 @@ impl Source for KafkaSource {
             }
         }
         self.fetched()
+    }
+
+    fn look_ahead(&mut self, see: &mut dyn FnMut(Stream, &[&[u8]])) {
+        if !self.ahead.is_empty() {
+            return;
+        }
+        self.ahead.fill(&self.queue);
+        let (mut keys, mut count, mut run) = ([&[][..]; RECORDS_MAX], 0, None);
+        for message in self.ahead.records().map(Fetched::message) {
+            let of = self.stream_of(message);
+            if let Some(stream) = run.filter(|_| run != of) {
+                see(stream, &keys[..count]);
+                count = 0;
+            }
+            run = of;
+            if let Some(key) = message.key().filter(|_| of.is_some()) {
+                keys[count] = key;
+                count += 1;
+            }
+        }
+        if let Some(stream) = run {
+            see(stream, &keys[..count]);
+        }
     }
 
     fn end_offsets(&self) -> Result<BTreeMap<Stream, i64>, SourceError> {
@@ -273,6 +312,7 @@ impl Source for KafkaSource {
     }
 
     fn release(&mut self, streams: &[Stream]) -> Result<(), SourceError> {
+        self.ahead.forget(are(&self.config.topics, streams));
         // A pause would outlive the assignment, and the partition come back unread.
         self.resume(streams)?;
         let list = self.list(streams);
@@ -280,6 +320,7 @@ impl Source for KafkaSource {
     }
 
     fn restart(&mut self, stream: Stream, start: Start) -> Result<(), SourceError> {
+        self.ahead.forget(are(&self.config.topics, &[stream]));
         self.resume(&[stream])?;
         let list = self.list(&[stream]);
         let failed = |source| client("start a partition again", source);
@@ -307,11 +348,13 @@ impl Source for KafkaSource {
     }
 
     fn pause(&mut self, streams: &[Stream]) -> Result<(), SourceError> {
+        self.ahead.pause(are(&self.config.topics, streams));
         let list = self.list(streams);
         self.consumer.pause(&list).map_err(|source| client("pause partitions", source))
     }
 
     fn resume(&mut self, streams: &[Stream]) -> Result<(), SourceError> {
+        self.ahead.resume(are(&self.config.topics, streams));
         let list = self.list(streams);
         self.consumer.resume(&list).map_err(|source| client("resume partitions", source))
     }
@@ -320,7 +363,7 @@ impl Source for KafkaSource {
 impl KafkaSource {
     /// The record that `current` holds.
     fn fetched(&self) -> Result<SourceEvent<'_>, SourceError> {
-        let Some(message) = self.current.as_ref().and_then(Event::message) else {
+        let Some(message) = self.current.as_ref().map(Fetched::message) else {
             return Ok(SourceEvent::Quiet);
         };
         if let Some(failure) = message.failure() {
@@ -332,6 +375,13 @@ impl KafkaSource {
         let record = record(message, kind);
         self.received.add(kind, record.size);
         Ok(SourceEvent::Record(record))
+    }
+}
+
+/// Whether a partition, named by its topic, is one of these.
+fn are<'a>(topics: &'a Topics, streams: &'a [Stream]) -> impl Fn(&[u8], i32) -> bool + 'a {
+    move |topic, partition| {
+        topics.kind(topic).is_some_and(|kind| streams.contains(&Stream { kind, partition }))
     }
 }
 

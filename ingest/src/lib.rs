@@ -16,7 +16,10 @@ pub mod metrics;
 pub mod ndjson;
 pub mod source;
 
-pub use decode::{Arrival, ChangeMessage, DecodeConfig, Decoded, Decoder, SupportMessage};
+pub use decode::{
+    Arrival, ChangeMessage, DecodeConfig, Decoded, Decoder, FieldNames, FieldNamesError,
+    SupportMessage,
+};
 pub use frame::unframe;
 pub use kafka::{
     KafkaConfig, KafkaSource, PartitionLog, RejectedTopic, Topics, forbidden_property, logs,

@@ -5,6 +5,7 @@ use schemas::{Stage, entry::StreamKind};
 
 const RECORDS: &str = "ringwatch_ingest_records_total";
 const BYTES: &str = "ringwatch_ingest_bytes_total";
+const DECODED: &str = "ringwatch_ingest_decoded_total";
 const REJECTED: &str = "ringwatch_ingest_rejected_total";
 const DOWN: &str = "ringwatch_ingest_broker_down_total";
 const COMMIT_FAILED: &str = "ringwatch_ingest_offset_commit_failed_total";
@@ -16,12 +17,20 @@ const REJECTED_TOPIC_FAILED: &str = "ringwatch_ingest_rejected_topic_failed_tota
 pub fn describe() {
     describe_counter!(RECORDS, "Records handed out, by stream");
     describe_counter!(BYTES, Unit::Bytes, "Bytes of the values handed out, by stream");
+    describe_counter!(DECODED, "Telemetry records looked at, by path: known shape, or parser");
     describe_counter!(REJECTED, "Records refused, by stage");
     describe_counter!(DOWN, "Reports that no broker answers or a connection was lost");
     describe_counter!(COMMIT_FAILED, "Offset commits to Kafka that failed; a courtesy only");
     describe_counter!(REBALANCES, "Assignments and revocations by the consumer group");
     describe_counter!(REJECTED_TOPIC_WAITS, "Waits for room in the queue to the rejected topic");
     describe_counter!(REJECTED_TOPIC_FAILED, "Records that the rejected topic did not take");
+    // There from the start: what appears with its first event shows no increase by it.
+    for failure in [DOWN, COMMIT_FAILED, REJECTED_TOPIC_WAITS, REJECTED_TOPIC_FAILED] {
+        counter!(failure).increment(0);
+    }
+    for stage in [Stage::Frame, Stage::Decode, Stage::Validate] {
+        counter!(REJECTED, "stage" => stage.name()).increment(0);
+    }
 }
 
 /// The counters of what a source hands out, looked up once.
@@ -42,6 +51,58 @@ impl Received {
     pub(crate) fn add(&self, kind: StreamKind, bytes: usize) {
         self.records[kind as usize].increment(1);
         self.bytes[kind as usize].increment(bytes as u64);
+    }
+}
+
+/// Which way records were decoded; told every so many records, and at the end.
+pub(crate) struct Paths {
+    by_shape: u64,
+    by_parser: u64,
+    told: [u64; 2],
+    counters: [Counter; 2],
+}
+
+/// A second or less at any rate that matters, and no counter shared with others for each record.
+const PATHS_TOLD_EVERY: u64 = 4_096;
+
+impl Paths {
+    pub(crate) fn new() -> Self {
+        let counters = ["shape", "parser"].map(|path| counter!(DECODED, "path" => path));
+        Self { by_shape: 0, by_parser: 0, told: [0; 2], counters }
+    }
+
+    #[inline]
+    pub(crate) fn shape(&mut self) {
+        self.by_shape += 1;
+        if self.by_shape.is_multiple_of(PATHS_TOLD_EVERY) {
+            self.tell();
+        }
+    }
+
+    #[inline]
+    pub(crate) fn parser(&mut self) {
+        self.by_parser += 1;
+        if self.by_parser.is_multiple_of(PATHS_TOLD_EVERY) {
+            self.tell();
+        }
+    }
+
+    pub(crate) const fn by_shape(&self) -> u64 {
+        self.by_shape
+    }
+
+    fn tell(&mut self) {
+        let counts = [self.by_shape, self.by_parser];
+        for ((counter, told), count) in self.counters.iter().zip(&mut self.told).zip(counts) {
+            counter.increment(count - *told);
+            *told = count;
+        }
+    }
+}
+
+impl Drop for Paths {
+    fn drop(&mut self) {
+        self.tell();
     }
 }
 

@@ -132,6 +132,10 @@ pub trait Source {
     /// The next event, within `timeout`.
     fn next(&mut self, timeout: Duration) -> Result<SourceEvent<'_>, SourceError>;
 
+    /// Shows the keys of records that [`Source::next`] hands out soon, each once, as runs of one
+    /// partition. A source that cannot know them shows none.
+    fn look_ahead(&mut self, _see: &mut dyn FnMut(Stream, &[&[u8]])) {}
+
     /// The offset after the newest readable record of every partition, as of now. Of files: of
     /// those that have been read to their end.
     fn end_offsets(&self) -> Result<BTreeMap<Stream, i64>, SourceError>;

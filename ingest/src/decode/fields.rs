@@ -8,11 +8,12 @@ use std::ops::RangeInclusive;
 
 use schemas::event::{AuditKind, BootReason, TicketSeverity, UpdateState};
 use schemas::registry::{ChangeStatus, EmergencyReason};
-use schemas::{KEY_BYTES_MAX, Rejection, Stage, Timestamp};
+use schemas::{Rejection, Stage, Timestamp};
 use simd_json::{Node, StaticNode};
 
-/// First moment no time may reach: RFC 3339 ends there, and sums with spans still fit.
-const YEAR_10000: Timestamp = Timestamp(253_402_300_800_000_000);
+use super::names::FieldNames;
+use super::telemetry::{Kind, Rules};
+use super::values::{CohortValues, Values, check_integer, check_key, check_time};
 
 macro_rules! fields {
     ($($variant:ident = $text:literal),+ $(,)?) => {
@@ -21,13 +22,13 @@ macro_rules! fields {
         pub(super) enum Field { $($variant),+ }
 
         impl Field {
-            const COUNT: usize = [$($text),+].len();
+            pub(super) const COUNT: usize = [$($text),+].len();
 
             pub(super) const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $text),+ }
             }
 
-            fn from_name(name: &str) -> Option<Self> {
+            pub(super) fn from_name(name: &str) -> Option<Self> {
                 match name { $($text => Some(Self::$variant),)+ _ => None }
             }
         }
@@ -49,6 +50,41 @@ fields! {
     Rings = "rings", Starts = "starts", Deleted = "deleted",
 }
 
+impl Field {
+    /// Those of a telemetry record.
+    pub(super) const TELEMETRY: [Self; Self::Title as usize] = [
+        Self::V,
+        Self::Type,
+        Self::Device,
+        Self::Ring,
+        Self::Time,
+        Self::Seq,
+        Self::Build,
+        Self::Model,
+        Self::Attrs,
+        Self::ArrivedAt,
+        Self::IntervalS,
+        Self::UptimeS,
+        Self::CertExpires,
+        Self::BootMs,
+        Self::SigninMs,
+        Self::Reason,
+        Self::Change,
+        Self::State,
+        Self::Code,
+        Self::DurationMs,
+        Self::Kind,
+        Self::Signature,
+        Self::Count,
+        Self::Ticket,
+        Self::Severity,
+        Self::Category,
+        Self::Actor,
+        Self::Detail,
+        Self::From,
+    ];
+}
+
 const _: () = assert!(Field::COUNT <= 64, "`Fields::twice` has one bit a field");
 
 /// A closed set of names, so that a refusal can list them.
@@ -68,6 +104,7 @@ macro_rules! named {
 named!(BootReason, UpdateState, TicketSeverity, AuditKind, ChangeStatus, EmergencyReason);
 
 /// A refusal by the stage VALIDATE over one field; `problem` follows its name.
+#[cold]
 pub(super) fn invalid(field: Field, problem: impl std::fmt::Display) -> Rejection {
     let name = field.name();
     Rejection { stage: Stage::Validate, field: Some(name), error: format!("`{name}` {problem}") }
@@ -93,13 +130,13 @@ pub(super) struct Fields<'t, 'a> {
 impl<'t, 'a> Fields<'t, 'a> {
     /// The fields of the object that begins `nodes`; `None` if it begins with anything else.
     #[inline] // else its 170 bytes are copied from frame to frame, 7 % of a record
-    pub(super) fn of(nodes: &'t [Node<'a>]) -> Option<Self> {
+    pub(super) fn of(nodes: &'t [Node<'a>], names: &FieldNames) -> Option<Self> {
         let Some(&Node::Object { len, .. }) = nodes.first() else { return None };
         let mut fields = Self { nodes, at: [0; Field::COUNT], twice: 0 };
         let mut index = 1;
         for _ in 0..len {
             if let Node::String(key) = nodes[index]
-                && let Some(field) = Field::from_name(key)
+                && let Some(field) = names.field(key)
             {
                 let slot = &mut fields.at[field as usize];
                 fields.twice |= u64::from(*slot != 0) << (field as u32);
@@ -119,63 +156,6 @@ impl<'t, 'a> Fields<'t, 'a> {
         Ok(if at == 0 { None } else { Some(&self.nodes[at..]) })
     }
 
-    /// What `read` finds, which must be there.
-    pub(super) fn need<T>(
-        &self,
-        field: Field,
-        read: impl FnOnce(&Self, Field) -> Result<Option<T>, Rejection>,
-    ) -> Result<T, Rejection> {
-        read(self, field)?.ok_or_else(|| invalid(field, "is missing"))
-    }
-
-    /// Any string. JSON's `null` is no string: a field that is not known is left out.
-    pub(super) fn string(&self, field: Field) -> Result<Option<&'a str>, Rejection> {
-        match self.value(field)? {
-            None => Ok(None),
-            Some([Node::String(text), ..]) => Ok(Some(text)),
-            Some(_) => Err(invalid(field, "must be a string")),
-        }
-    }
-
-    /// A string of at most `bytes_max` bytes.
-    pub(super) fn text(
-        &self,
-        field: Field,
-        bytes_max: usize,
-    ) -> Result<Option<&'a str>, Rejection> {
-        match self.string(field)? {
-            Some(text) if text.len() > bytes_max => {
-                Err(invalid(field, format_args!("must be at most {bytes_max} bytes")))
-            }
-            text => Ok(text),
-        }
-    }
-
-    /// A string that may become a key.
-    pub(super) fn key(&self, field: Field) -> Result<Option<&'a str>, Rejection> {
-        self.string(field)?.map(|text| check_key(field, text)).transpose()
-    }
-
-    /// A whole number in `range`, written without fraction or exponent.
-    pub(super) fn integer(
-        &self,
-        field: Field,
-        range: RangeInclusive<u64>,
-    ) -> Result<Option<u64>, Rejection> {
-        let number = match self.value(field)? {
-            None => return Ok(None),
-            Some([Node::Static(StaticNode::U64(number)), ..]) => Some(*number),
-            Some([Node::Static(StaticNode::I64(number)), ..]) => u64::try_from(*number).ok(),
-            Some(_) => None,
-        };
-        let (low, high) = (*range.start(), *range.end());
-        match number.filter(|number| range.contains(number)) {
-            Some(number) => Ok(Some(number)),
-            None if low == high => Err(invalid(field, format_args!("must be the integer {low}"))),
-            None => Err(invalid(field, format_args!("must be an integer in {low}..={high}"))),
-        }
-    }
-
     /// `true` or `false`.
     pub(super) fn truth(&self, field: Field) -> Result<Option<bool>, Rejection> {
         match self.value(field)? {
@@ -183,33 +163,6 @@ impl<'t, 'a> Fields<'t, 'a> {
             Some([Node::Static(StaticNode::Bool(truth)), ..]) => Ok(Some(*truth)),
             Some(_) => Err(invalid(field, "must be true or false")),
         }
-    }
-
-    /// RFC 3339 or Unix milliseconds, of the years 2000 to 9999.
-    pub(super) fn time(&self, field: Field) -> Result<Option<Timestamp>, Rejection> {
-        let time = match self.value(field)? {
-            None => return Ok(None),
-            Some([Node::String(text), ..]) => Timestamp::parse_rfc3339(text.as_bytes()),
-            Some([Node::Static(StaticNode::I64(millis)), ..]) => Timestamp::from_millis(*millis),
-            Some([Node::Static(StaticNode::U64(millis)), ..]) => {
-                i64::try_from(*millis).ok().and_then(Timestamp::from_millis)
-            }
-            Some(_) => None,
-        };
-        let time = time.ok_or_else(|| {
-            invalid(field, "must be an RFC 3339 time or an integer of Unix milliseconds")
-        })?;
-        if time < Timestamp::YEAR_2000 || time >= YEAR_10000 {
-            return Err(invalid(field, "must be in the years 2000 to 9999"));
-        }
-        Ok(Some(time))
-    }
-
-    /// One of a closed set of names.
-    pub(super) fn one_of<T: Named>(&self, field: Field) -> Result<Option<T>, Rejection> {
-        let Some(text) = self.string(field)? else { return Ok(None) };
-        let found = T::ALL.iter().copied().find(|value| value.name() == text);
-        found.map(Some).ok_or_else(|| not_one_of(field, T::ALL.iter().map(|value| value.name())))
     }
 
     /// The tape of an object, from the object on.
@@ -229,16 +182,67 @@ impl<'t, 'a> Fields<'t, 'a> {
     }
 }
 
-/// `text`, if it may become a key: 1..=128 bytes, no control characters.
-pub(super) fn check_key(field: Field, text: &str) -> Result<&str, Rejection> {
-    if text.is_empty() || text.len() > KEY_BYTES_MAX {
-        return Err(invalid(field, format_args!("must be 1..={KEY_BYTES_MAX} bytes")));
+impl<'a> Values<'a> for Fields<'_, 'a> {
+    fn kind(&self) -> Result<Kind, Rejection> {
+        let name = self.need(Field::Type, Self::string)?;
+        let found = Kind::ALL.iter().copied().find(|kind| kind.name() == name);
+        found.ok_or_else(|| not_one_of(Field::Type, Kind::ALL.iter().map(|kind| kind.name())))
     }
-    let plain = text.bytes().all(|byte| (b' '..0x7f).contains(&byte));
-    if !plain && text.chars().any(char::is_control) {
-        return Err(invalid(field, "must hold no control characters"));
+
+    fn string(&self, field: Field) -> Result<Option<&'a str>, Rejection> {
+        match self.value(field)? {
+            None => Ok(None),
+            Some([Node::String(text), ..]) => Ok(Some(text)),
+            Some(_) => Err(invalid(field, "must be a string")),
+        }
     }
-    Ok(text)
+
+    fn integer(&self, field: Field, range: RangeInclusive<u64>) -> Result<Option<u64>, Rejection> {
+        let number = match self.value(field)? {
+            None => return Ok(None),
+            Some([Node::Static(StaticNode::U64(number)), ..]) => Some(*number),
+            Some([Node::Static(StaticNode::I64(number)), ..]) => u64::try_from(*number).ok(),
+            Some(_) => None,
+        };
+        check_integer(field, number, &range).map(Some)
+    }
+
+    fn time(&self, field: Field) -> Result<Option<Timestamp>, Rejection> {
+        let time = match self.value(field)? {
+            None => return Ok(None),
+            Some([Node::String(text), ..]) => Timestamp::parse_rfc3339(text.as_bytes()),
+            Some([Node::Static(StaticNode::I64(millis)), ..]) => Timestamp::from_millis(*millis),
+            Some([Node::Static(StaticNode::U64(millis)), ..]) => {
+                i64::try_from(*millis).ok().and_then(Timestamp::from_millis)
+            }
+            Some(_) => None,
+        };
+        check_time(field, time).map(Some)
+    }
+
+    fn attrs(&self, rules: &Rules, values: &mut CohortValues<'a>) -> Result<(), Rejection> {
+        let Some(object) = self.object(Field::Attrs)? else { return Ok(()) };
+        let Some(&Node::Object { len, .. }) = object.first() else { return Ok(()) };
+        let attrs_max = rules.attrs_max;
+        if len > attrs_max {
+            return Err(invalid(Field::Attrs, format_args!("must have at most {attrs_max} keys")));
+        }
+        let mut index = 1;
+        for _ in 0..len {
+            let (Node::String(name), Node::String(text)) = (object[index], object[index + 1])
+            else {
+                return Err(invalid(Field::Attrs, "must be an object of strings"));
+            };
+            if let Some(position) = rules.cohort_of_attr(name) {
+                let value = check_key(Field::Attrs, text)?;
+                if values[position].replace(value).is_some() {
+                    return Err(invalid(Field::Attrs, "names a cohort dimension more than once"));
+                }
+            }
+            index += 1 + extent(&object[index + 1]);
+        }
+        Ok(())
+    }
 }
 
 /// The refusal of a name outside a closed set.

@@ -7,6 +7,8 @@ use schemas::{ChangeRecord, ChangeType, Rejection, SupportRecord, Timestamp};
 use simd_json::Node;
 
 use super::fields::{Field, Fields, extent, invalid, not_one_of};
+use super::names::FieldNames;
+use super::values::Values;
 
 /// The change types that a record may name; `unknown` is what a change without a record is.
 const CHANGE_TYPES: [ChangeType; 4] =
@@ -48,7 +50,7 @@ fn ring_starts(array: &[Node<'_>]) -> Result<Vec<RingStart>, Rejection> {
     let mut index = 1;
     let mut rings = Vec::with_capacity(len);
     for _ in 0..len {
-        let fields = Fields::of(&array[index..])
+        let fields = Fields::of(&array[index..], &FieldNames::STANDARD)
             .ok_or_else(|| invalid(Field::Rings, "must be an array of objects"))?;
         rings.push(RingStart {
             ring: fields.need(Field::Ring, Fields::key)?.to_owned(),

@@ -151,7 +151,8 @@ fn depth_is_bounded_without_recursion() {
     };
     let mut decoder = decoder();
     assert!(decoder.telemetry(nested(64).as_bytes(), Arrival::At(ARRIVAL)).is_ok());
-    let result = decoder.telemetry(nested(65).as_bytes(), Arrival::At(ARRIVAL));
+    let deeper = nested(65);
+    let result = decoder.telemetry(deeper.as_bytes(), Arrival::At(ARRIVAL));
     check_refused(result, Stage::Decode, None, "deeper than 64");
     for bomb in ["[".repeat(100_000), "{\"a\":".repeat(100_000)] {
         let result = decoder.telemetry(bomb.as_bytes(), Arrival::At(ARRIVAL));
@@ -169,9 +170,11 @@ fn size_is_bounded_and_a_giant_leaves_no_large_buffers() {
     let largest = filled(crate::RECORD_BYTES_MAX);
     assert_eq!(largest.len(), crate::RECORD_BYTES_MAX);
     assert!(decoder.telemetry(largest.as_bytes(), Arrival::At(ARRIVAL)).is_ok());
-    let result = decoder.telemetry(filled(largest.len() + 1).as_bytes(), Arrival::At(ARRIVAL));
+    let larger = filled(largest.len() + 1);
+    let result = decoder.telemetry(larger.as_bytes(), Arrival::At(ARRIVAL));
     check_refused(result, Stage::Frame, None, "larger than 1048576 bytes");
-    let result = decoder.telemetry(&vec![b'"'; 20 << 20], Arrival::At(ARRIVAL));
+    let giant = vec![b'"'; 20 << 20];
+    let result = decoder.telemetry(&giant, Arrival::At(ARRIVAL));
     check_refused(result, Stage::Frame, None, "larger than 1048576 bytes");
     assert!(decoder.telemetry(filled(300).as_bytes(), Arrival::At(ARRIVAL)).is_ok());
 }

@@ -24,6 +24,23 @@ pub fn partitions(
     Ok(StreamKind::ALL.iter().map(|&kind| (kind, counts[kind as usize])).collect())
 }
 
+/// Where each partition of the input topics ends now: the offset of its next record.
+pub fn ends(config: &KafkaConfig, timeout: Duration) -> Result<BTreeMap<Stream, i64>, SourceError> {
+    let consumer: BaseConsumer = config.consumer()?.create().map_err(SourceError::Configuration)?;
+    let counts = partition_counts(&consumer, config, timeout)?;
+    let mut ends = BTreeMap::new();
+    for &kind in StreamKind::ALL {
+        let topic = config.topics.name(kind);
+        for partition in 0..counts[kind as usize] {
+            let (_, end) = consumer
+                .fetch_watermarks(topic, partition, timeout)
+                .map_err(|source| client("ask for the ends of a partition", source))?;
+            ends.insert(Stream { kind, partition }, end);
+        }
+    }
+    Ok(ends)
+}
+
 /// One partition's log at the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PartitionLog {
@@ -94,7 +111,8 @@ fn find_first_records(
         };
         match event.kind() {
             Kind::Fetch => {
-                let Some(message) = event.message() else { continue };
+                let Some(fetched) = event.fetched() else { continue };
+                let message = fetched.message();
                 let Some(stream) = stream_of(message.topic().to_bytes(), message.partition())
                 else {
                     continue;

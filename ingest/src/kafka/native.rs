@@ -103,11 +103,11 @@ impl Event {
         }
     }
 
-    /// The message of a fetch event; `None` the second time.
-    pub(super) fn message(&self) -> Option<Message<'_>> {
-        // SAFETY: the message is owned by the event, which `Message` borrows.
-        let message = unsafe { c::rd_kafka_event_message_next(self.0.as_ptr()).as_ref() };
-        message.map(|message| Message { message, event: PhantomData })
+    /// The message of a fetch event.
+    pub(super) fn fetched(self) -> Option<Fetched> {
+        // SAFETY: the event is alive; the message is owned by it and stays where it is.
+        let message = unsafe { c::rd_kafka_event_message_next(self.0.as_ptr()) };
+        NonNull::new(message.cast_mut()).map(|message| Fetched { message, _event: self })
     }
 
     pub(super) fn raw_code(&self) -> c::rd_kafka_resp_err_t {
@@ -126,7 +126,8 @@ impl Event {
         Failure { code: self.raw_code().into(), reason, is_fatal, place: self.place() }
     }
 
-    fn place(&self) -> Option<Place> {
+    /// The partition that an event is about.
+    pub(super) fn place(&self) -> Option<Place> {
         // SAFETY: the list element returned is ours; it is copied, then destroyed once.
         unsafe {
             let element = c::rd_kafka_event_topic_partition(self.0.as_ptr());
@@ -172,6 +173,22 @@ impl Event {
                 c::rd_kafka_event_log(event, &raw mut facility, &raw mut text, &raw mut level);
             (code == 0).then(|| (level, owned_text(facility), owned_text(text)))
         }
+    }
+}
+
+/// A fetched message with the event that owns it.
+pub(super) struct Fetched {
+    message: NonNull<c::rd_kafka_message_t>,
+    _event: Event,
+}
+
+// SAFETY: the message is part of the event, which has one owner.
+unsafe impl Send for Fetched {}
+
+impl Fetched {
+    pub(super) fn message(&self) -> Message<'_> {
+        // SAFETY: the message lives as long as the event, and nothing else refers to it.
+        Message { message: unsafe { self.message.as_ref() }, event: PhantomData }
     }
 }
 

@@ -39,7 +39,8 @@ pub fn sample(
         let Some(event) = queue.poll(wait) else { break };
         match event.kind() {
             Kind::Fetch => {
-                let Some(message) = event.message() else { continue };
+                let Some(fetched) = event.fetched() else { continue };
+                let message = fetched.message();
                 let left = &mut left[message.partition() as usize];
                 if message.failure().is_none() && *left > 0 {
                     visit(&record(message, kind));
