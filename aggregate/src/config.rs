@@ -56,6 +56,8 @@ pub struct FoldLimits {
     pub signature_onsets_max: usize,
     /// Values of a cohort dimension that have rows of their own each hour, by ring and set.
     pub cohort_values_max: u16,
+    /// Remembered devices of which a certificate expires soon; 4 M take 40 MB.
+    pub certificates_max: usize,
 }
 
 impl Default for FoldLimits {
@@ -72,6 +74,7 @@ impl Default for FoldLimits {
             signatures_max: 8_192,
             signature_onsets_max: 4_000_000,
             cohort_values_max: 1_024,
+            certificates_max: 4_000_000,
         }
     }
 }

@@ -70,11 +70,21 @@ impl Devices {
     }
 
     /// Device ids are chosen by devices: a keyed hash, so that nobody can make two collide.
-    pub(crate) fn identity(&self, device: &str) -> Identity {
+    pub(crate) fn identity(&self, device: &[u8]) -> Identity {
         let mut hasher = SipHasher13::new_with_keys(self.seed[0], self.seed[1]);
-        hasher.write(device.as_bytes());
+        hasher.write(device);
         let (low, high) = hasher.finish128().as_u64();
         Identity { low, high: high as u32 }
+    }
+
+    /// Looks a device up and at its far end; whether it is known.
+    pub(crate) fn touch(&self, identity: Identity) -> bool {
+        let same = |&at: &u32| {
+            let device = self.get(at);
+            // Both ends, which lie in different cache lines; a device has a `life` of three.
+            device.identity() == identity && device.life as u8 <= 2
+        };
+        self.index.find(identity.low, same).is_some()
     }
 
     /// The number of a device, new ones in `group`; `None` (and counted) beyond the bound.
@@ -136,8 +146,9 @@ mod tests {
         let mut devices = Devices::new([5, 6], bound);
         for round in 0..2 {
             for number in 0..bound + 3 {
-                let identity = devices.identity(&format!("d-{number}"));
+                let identity = devices.identity(format!("d-{number}").as_bytes());
                 let found = devices.find_or_add(identity, Group::default());
+                assert_eq!(devices.touch(identity), number < bound);
                 assert_eq!(found, (number < bound).then_some(number), "round {round}");
                 if let Some(at) = found {
                     assert_eq!(devices.get(at).identity(), identity);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use schemas::delta::Place;
 use schemas::event::{BootReason, Lifecycle};
-use schemas::{Body, DurationSignal, Event, Signal, Span, Timestamp};
+use schemas::{Body, DurationSignal, Event, Fact, Signal, Span, Timestamp};
 
 use crate::accumulate::{Labels, Onset, Rows, ScopeId, SignalSums};
 use crate::cohorts::{Cohorts, HOUR_MS};
@@ -17,10 +17,11 @@ use crate::config::FoldConfig;
 use crate::device::{Device, Gap, Group, NEVER_MS, Sign, SlotNames, Tried};
 use crate::devices::Devices;
 use crate::exposure::{Exposure, reach_ms, time_of};
+use crate::facts::Certificates;
 use crate::gaps;
 use crate::hash::{Map, NumberHash};
 use crate::hll;
-use crate::intern::{NameId, Names};
+use crate::intern::{NameId, Names, is_same};
 use crate::lag::Lag;
 use crate::measures::Fault;
 use crate::metrics::Refused;
@@ -64,6 +65,7 @@ pub(crate) struct Fold {
     pub(crate) sequences: Sequences,
     pub(crate) onsets: Onsets<Signal>,
     signatures: Onsets<Fault>,
+    pub(crate) certificates: Certificates,
     pub(crate) lag: Lag,
     pub(crate) returns: Returns,
     pub(crate) rows: Rows,
@@ -91,8 +93,9 @@ impl Fold {
             sequences: Sequences::new(hash, limits.missing_ranges_max),
             onsets: Onsets::new(hash, limits.onsets_max),
             signatures: Onsets::new(hash, limits.signature_onsets_max),
+            certificates: Certificates::new(hash, limits.certificates_max),
             lag: Lag::new(rings.len()),
-            returns: Returns::new(hash, config.window_length.as_millis() / 1_000),
+            returns: Returns::new(hash, (config.window_length.as_millis() / 1_000) as u32),
             rows: Rows::new(hash),
             pseudonyms: Pseudonyms::new(&config.pseudonym_key),
             resets: Map::with_hasher(hash),
@@ -114,6 +117,7 @@ impl Fold {
         self.sequences.save(out);
         self.onsets.save(out);
         self.signatures.save(out);
+        self.certificates.save(out);
         self.lag.save(out);
         self.returns.save(out);
         self.labels.save(out);
@@ -132,6 +136,7 @@ impl Fold {
         self.sequences.load(from)?;
         self.onsets.load(from)?;
         self.signatures.load(from)?;
+        self.certificates.load(from, self.labels.rings.len())?;
         self.lag.load(from)?;
         self.returns.load(from)?;
         self.labels.load(from)?;
@@ -155,7 +160,7 @@ impl Fold {
     /// The index of a configured ring, or that of `unmanaged` behind them.
     pub(crate) fn ring(&self, name: &str) -> u8 {
         let configured = &self.labels.rings[..self.labels.rings.len() - 1];
-        let at = configured.iter().position(|ring| **ring == *name);
+        let at = configured.iter().position(|ring| is_same(ring, name));
         at.unwrap_or(configured.len()) as u8
     }
 
@@ -189,8 +194,10 @@ impl Fold {
         self.live((device, at), record);
         if newest && known && !reset && !moved && device.group().ring != record.ring {
             self.rows.counts.ring_drift += 1;
+            self.count_fact(record, Fact::RingDrift);
             self.signal(at, record, device.group().set, &names, (Signal::RingDrift, 1));
         }
+        self.note(at, record, order);
         let set = self.body((device, at), record, &names);
         let ring = if newest { record.ring } else { device.group().ring };
         let after = Group { ring, set };
@@ -251,8 +258,9 @@ impl Fold {
     /// A device is heard once an hour in the group that it is in, and at once in one that it
     /// comes into; a late record may tell of any hour.
     fn heard_in_hour(&mut self, device: &Device, record: &Record<'_>, group: Group, order: Order) {
-        let hour = |at_ms: i64| at_ms.div_euclid(HOUR_MS);
-        if order == Order::Late || hour(record.at_ms) != hour(device.newest_ms) {
+        let in_hour = record.at_ms.rem_euclid(HOUR_MS);
+        // The device's newest record is not after this one, unless that is late.
+        if order == Order::Late || record.at_ms - device.newest_ms > in_hour {
             self.heard(device, record, group);
         }
     }
@@ -445,6 +453,7 @@ impl Fold {
             cohort_values: self.exposure.cohorts.refused(),
             signatures: self.labels.signatures.refused(),
             signature_onsets: self.signatures.refused(),
+            certificates: self.certificates.refused(),
         }
     }
 
@@ -456,6 +465,7 @@ impl Fold {
             + self.sequences.memory_bytes()
             + self.returns.memory_bytes();
         let onsets = self.onsets.memory_bytes() + self.signatures.memory_bytes();
+        let onsets = onsets + self.certificates.memory_bytes();
         labels + tables + onsets + self.rows.memory_bytes()
     }
 }

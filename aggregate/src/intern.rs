@@ -87,7 +87,7 @@ impl Names {
 
     /// The number of `text`; `hint` is the number it probably has, which spares the hash.
     pub(crate) fn id(&mut self, text: &str, hint: NameId) -> NameId {
-        if *self.texts[usize::from(hint.0)] == *text {
+        if is_same(&self.texts[usize::from(hint.0)], text) {
             return hint;
         }
         let found =
@@ -129,9 +129,45 @@ impl Names {
     }
 }
 
+/// Whether two texts are equal, which they nearly always are: names are short, and a call to
+/// compare them costs more than the comparison.
+#[inline]
+pub(crate) fn is_same(one: &str, other: &str) -> bool {
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    if one.len() != other.len() {
+        return false;
+    }
+    match one.len() {
+        0..4 => one.iter().eq(other),
+        4..8 => {
+            one.first_chunk::<4>() == other.first_chunk()
+                && one.last_chunk::<4>() == other.last_chunk()
+        }
+        8..=16 => {
+            one.first_chunk::<8>() == other.first_chunk()
+                && one.last_chunk::<8>() == other.last_chunk()
+        }
+        _ => one == other,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_are_the_same_only_if_every_byte_is() {
+        let text = "abcdefghijklmnopqrstuvwxyz";
+        for length in 0..text.len() {
+            let one = &text[..length];
+            assert!(is_same(one, one) && !is_same(one, &text[..=length]));
+            for at in 0..length {
+                let mut other = one.to_owned();
+                other.replace_range(at..=at, "X");
+                assert!(!is_same(one, &other), "{other}");
+            }
+        }
+    }
 
     #[test]
     fn a_name_keeps_its_number_and_the_bound_gives_other() {

@@ -16,6 +16,7 @@ mod config;
 mod device;
 mod devices;
 mod exposure;
+mod facts;
 mod fold;
 mod gaps;
 mod hash;
@@ -39,6 +40,6 @@ mod update;
 
 pub use config::{FoldConfig, FoldLimits};
 pub use metrics::Refused;
-pub use partition::{Applied, Arrived, Partition};
+pub use partition::{Applied, Arrived, LOOK_AHEAD_MAX, Partition};
 pub use record_log::RecordLog;
 pub use state::StateError;

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use schemas::delta::{
-    CohortDelta, Delta, DurationDelta, Place, ReturnDelta, SignatureDelta, SketchDelta,
+    CohortDelta, Delta, DurationDelta, FactDelta, Place, ReturnDelta, SignatureDelta, SketchDelta,
 };
-use schemas::{DurationSignal, Histogram, Signal, Timestamp};
+use schemas::totals::Onsets;
+use schemas::{DurationSignal, Fact, Histogram, Signal, Timestamp};
 
 use crate::accumulate::{CohortId, Labels, ScopeId, SignalSums, sorted};
 use crate::device::Group;
@@ -49,6 +50,8 @@ pub(crate) struct Measures {
     /// Devices at risk when the hour began.
     hours: Map<HourKey, i64>,
     coupons: Map<(Timestamp, Group), Vec<u32>>,
+    /// By ring.
+    facts: Map<(Place, u8, Fact), Onsets>,
 }
 
 impl Measures {
@@ -59,6 +62,7 @@ impl Measures {
             signatures: Map::with_hasher(hash),
             hours: Map::with_hasher(hash),
             coupons: Map::with_hasher(hash),
+            facts: Map::with_hasher(hash),
         }
     }
 
@@ -87,8 +91,19 @@ impl Measures {
         self.coupons.entry((hour, group)).or_default().push(coupon);
     }
 
+    /// Something to be noted of the change process in a ring.
+    pub(crate) fn fact(
+        &mut self,
+        (place, ring): (Place, u8),
+        fact: Fact,
+        count: i64,
+        first_at: Option<Timestamp>,
+    ) {
+        self.facts.entry((place, ring, fact)).or_default().add(count, first_at);
+    }
+
     pub(crate) fn len(&self) -> usize {
-        let hours = self.hours.len() + self.coupons.len();
+        let hours = self.hours.len() + self.coupons.len() + self.facts.len();
         self.durations.len() + self.returns.len() + self.signatures.len() + hours
     }
 
@@ -132,6 +147,11 @@ impl Measures {
         delta.sketches = sorted(&mut self.coupons, sketch, |row| {
             (row.hour, Arc::clone(&row.ring), Arc::clone(&row.set))
         });
+        let fact = |((place, ring, fact), Onsets { affected, first_at }): ((_, u8, _), _)| {
+            FactDelta { place, ring: labels.ring(ring), fact, count: affected, first_at }
+        };
+        delta.facts =
+            sorted(&mut self.facts, fact, |row| (row.place, Arc::clone(&row.ring), row.fact));
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
@@ -139,7 +159,7 @@ impl Measures {
         let coupons: usize = self.coupons.values().map(|list| 4 * list.capacity()).sum();
         let keys = self.durations.capacity() * 100 + self.coupons.capacity() * 40;
         let sums = (self.returns.capacity() + self.signatures.capacity()) * 64;
-        buckets + coupons + keys + sums + self.hours.capacity() * 48
+        buckets + coupons + keys + sums + (self.hours.capacity() + self.facts.capacity()) * 48
     }
 }
 

@@ -94,7 +94,7 @@ impl MergeRefused {
 }
 
 /// Of a merge's stored state: to be raised whenever what is stored, or its order, changes.
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
 
 /// See the module.
 #[derive(Debug)]
@@ -197,8 +197,12 @@ impl Merge {
             for row in rows {
                 let (ring, set) = (self.names.name(&row.ring), self.names.set(&row.set));
                 set.iter().for_each(|change| self.changes.seen(change, evaluated));
-                if timing == Timing::OnTime && self.rings.contains(&ring) {
-                    evaluation::add_health(totals, (ring.clone(), set.clone()), row);
+                match (timing, self.rings.contains(&ring)) {
+                    (Timing::OnTime, true) => {
+                        evaluation::add_health(totals, (ring.clone(), set.clone()), row);
+                    }
+                    (Timing::OnTime, false) => evaluation::add_foreign(totals, &set, row),
+                    (Timing::Late, _) => {}
                 }
                 let mut cells = [0; health::CELLS];
                 cells[health::DEVICES_ACTIVE] = row.devices_active;

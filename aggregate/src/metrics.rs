@@ -26,11 +26,13 @@ pub struct Refused {
     pub signatures: u64,
     /// First events of a device and signature beyond `signature_onsets_max`: as above.
     pub signature_onsets: u64,
+    /// Devices beyond `certificates_max` of which a certificate expires soon: not counted.
+    pub certificates: u64,
 }
 
 impl Refused {
     /// Name of the bound and what it refused.
-    fn by_bound(&self) -> [(&'static str, u64); 10] {
+    fn by_bound(&self) -> [(&'static str, u64); 11] {
         [
             ("devices_max", self.devices),
             ("names_max", self.names),
@@ -42,6 +44,7 @@ impl Refused {
             ("cohort_values_max", self.cohort_values),
             ("signatures_max", self.signatures),
             ("signature_onsets_max", self.signature_onsets),
+            ("certificates_max", self.certificates),
         ]
     }
 

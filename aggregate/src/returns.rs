@@ -18,6 +18,7 @@ use crate::device::{Device, Group};
 use crate::hash::{Map, NumberHash};
 use crate::intern::NameId;
 use crate::measures::ReturnSums;
+use crate::sets::SetId;
 use crate::state::{Reader, StateError, Writer};
 
 /// No device has to be back sooner, however short its interval: a restart with an update in it
@@ -32,6 +33,30 @@ const RETURN_QUARTERS: i64 = 5;
 pub(crate) enum Who {
     Devices(Group),
     Attempts(u8, NameId),
+}
+
+/// A window of deadlines and whose trials, in one word: every heartbeat looks up two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Key(u64);
+
+impl Key {
+    /// `window` follows from a deadline, which has 32 bits.
+    fn new(window: u32, who: Who) -> Self {
+        let (kind, ring, number) = match who {
+            Who::Devices(Group { ring, set }) => (0, ring, set.0),
+            Who::Attempts(ring, change) => (1, ring, change.0),
+        };
+        Self(u64::from(window) << 32 | kind << 24 | u64::from(ring) << 16 | u64::from(number))
+    }
+
+    fn parts(self) -> (i64, Who) {
+        let (ring, number) = ((self.0 >> 16) as u8, self.0 as u16);
+        let who = match self.0 >> 24 & 1 {
+            0 => Who::Devices(Group { ring, set: SetId(number) }),
+            _ => Who::Attempts(ring, NameId(number)),
+        };
+        ((self.0 >> 32) as i64, who)
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -62,24 +87,25 @@ pub(crate) enum Order {
 /// Trials of one partition that are not decided yet.
 #[derive(Clone, Debug)]
 pub(crate) struct Returns {
-    window_s: i64,
+    window_s: u32,
     /// By number of the window of the deadline.
-    trials: Map<(i64, Who), Trials>,
+    trials: Map<Key, Trials>,
     due: BTreeMap<i64, Vec<Who>>,
     /// Windows before this are decided.
     decided: i64,
 }
 
 impl Returns {
-    pub(crate) fn new(hash: NumberHash, window_s: i64) -> Self {
+    pub(crate) fn new(hash: NumberHash, window_s: u32) -> Self {
         Self { window_s, trials: Map::with_hasher(hash), due: BTreeMap::new(), decided: 0 }
     }
 
     /// Stores the trials; what is due when follows from them.
     pub(crate) fn save(&self, out: &mut Writer) {
         out.put(&self.decided);
-        let mut trials: Vec<_> = self.trials.iter().collect();
-        trials.sort_unstable_by_key(|(key, _)| **key);
+        let mut trials: Vec<_> =
+            self.trials.iter().map(|(key, trials)| (key.parts(), trials)).collect();
+        trials.sort_unstable_by_key(|(key, _)| *key);
         out.put_all(trials.into_iter());
     }
 
@@ -87,15 +113,16 @@ impl Returns {
         self.decided = from.take()?;
         let trials: Vec<((i64, Who), Trials)> = from.take_all(Reader::take)?;
         for ((window, who), sums) in trials {
+            let number = u32::try_from(window).map_err(|_| StateError::Damaged)?;
             self.due.entry(window).or_default().push(who);
-            self.trials.insert((window, who), sums);
+            self.trials.insert(Key::new(number, who), sums);
         }
         Ok(())
     }
 
     /// Everybody whose trials are open.
     pub(crate) fn known(&self) -> impl Iterator<Item = Who> {
-        self.trials.keys().map(|(_, who)| *who)
+        self.trials.keys().map(|key| key.parts().1)
     }
 
     /// Takes up what a record at `at_ms` means for a device that is in the group `after` from then
@@ -144,14 +171,16 @@ impl Returns {
     }
 
     fn count(&mut self, due_s: u32, who: Who, change: impl FnOnce(&mut Trials)) {
-        let window = i64::from(due_s) / self.window_s;
-        if due_s == 0 || window < self.decided {
+        let window = due_s / self.window_s;
+        if due_s == 0 || i64::from(window) < self.decided {
             return;
         }
-        change(self.trials.entry((window, who)).or_insert_with(|| {
-            self.due.entry(window).or_default().push(who);
-            Trials::default()
-        }));
+        let key = Key::new(window, who);
+        if let Some(trials) = self.trials.get_mut(&key) {
+            return change(trials);
+        }
+        self.due.entry(i64::from(window)).or_default().push(who);
+        change(self.trials.entry(key).or_default());
     }
 
     /// Decides the trials of every window that has ended at `certain_ms`.
@@ -161,13 +190,16 @@ impl Returns {
         rows: &mut Rows,
         mut place: impl FnMut(i64) -> schemas::delta::Place,
     ) {
-        let until = certain_ms.div_euclid(self.window_s * 1_000);
+        let window_s = i64::from(self.window_s);
+        let until = certain_ms.div_euclid(window_s * 1_000);
         self.decided = self.decided.max(until);
         while let Some(entry) = self.due.first_entry().filter(|entry| *entry.key() < until) {
             let (window, who) = entry.remove_entry();
-            let place = place(window * self.window_s * 1_000);
+            let place = place(window * window_s * 1_000);
+            let number = u32::try_from(window).unwrap_or(u32::MAX);
             for who in who {
-                let Trials { begun, back } = self.trials.remove(&(window, who)).unwrap_or_default();
+                let Trials { begun, back } =
+                    self.trials.remove(&Key::new(number, who)).unwrap_or_default();
                 let (ring, scope) = match who {
                     Who::Devices(Group { ring, set }) => (ring, ScopeId::Set(set)),
                     Who::Attempts(ring, change) => (ring, ScopeId::Change(change)),

@@ -12,13 +12,31 @@ use schemas::{Alert, AlertState, ChangeType, SCHEMA_VERSION, Signal, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::lifecycle::{Level, Move, Patience, Phase};
+use crate::lifecycle::{Flaps, Level, Move, Patience, Phase};
 use crate::policy::Ruling;
 
 mod kept;
 
 /// Change, ring by its number, signal.
 pub type Key = (Arc<str>, usize, Signal);
+
+/// What an alert is about: names its page in the book.
+pub trait Subject: Ord + Clone {
+    fn change(&self) -> &str;
+
+    /// The name in alerts.
+    fn signal(&self) -> &'static str;
+}
+
+impl Subject for Key {
+    fn change(&self) -> &str {
+        &self.0
+    }
+
+    fn signal(&self) -> &'static str {
+        self.2.name()
+    }
+}
 
 /// Everything of an alert that its lifecycle does not decide.
 #[derive(Clone, Debug)]
@@ -42,9 +60,11 @@ pub enum Registered {
 
 /// Phases and open alerts by test. Bounded by the tests: changes x rings x signals.
 #[derive(Clone, Debug)]
-pub struct AlertBook {
+pub struct AlertBook<K = Key> {
     patience: Patience,
-    pages: BTreeMap<Key, Page>,
+    pages: BTreeMap<K, Page>,
+    /// Tests that have resolved within a day, or are open again after that.
+    flaps: BTreeMap<K, Flaps>,
 }
 
 /// One test that is not clear.
@@ -55,19 +75,24 @@ pub struct Page {
     alert: Option<Alert>,
 }
 
-impl AlertBook {
+impl<K: Subject> AlertBook<K> {
     pub const fn new(patience: Patience) -> Self {
-        Self { patience, pages: BTreeMap::new() }
+        Self { patience, pages: BTreeMap::new(), flaps: BTreeMap::new() }
     }
 
     /// Every test that is not clear, to be stored.
-    pub(crate) const fn pages(&self) -> &BTreeMap<Key, Page> {
+    pub(crate) const fn pages(&self) -> &BTreeMap<K, Page> {
         &self.pages
     }
 
+    /// What is remembered of tests that flap, to be stored.
+    pub(crate) const fn flaps(&self) -> &BTreeMap<K, Flaps> {
+        &self.flaps
+    }
+
     /// Goes on from what was stored.
-    pub(crate) fn with(self, pages: BTreeMap<Key, Page>) -> Self {
-        Self { pages, ..self }
+    pub(crate) fn with(self, pages: BTreeMap<K, Page>, flaps: BTreeMap<K, Flaps>) -> Self {
+        Self { pages, flaps, ..self }
     }
 
     /// The book, for as long as an empty one stands in its place.
@@ -81,14 +106,21 @@ impl AlertBook {
     /// is asked for only then.
     pub fn step(
         &mut self,
-        key: &Key,
+        key: &K,
         level: Level,
         at: Timestamp,
         draft: impl FnOnce() -> Draft,
     ) -> Option<Alert> {
         let page = self.pages.get_mut(key);
         let phase = page.as_ref().map_or(Phase::Clear, |page| page.phase);
-        let (phase, moved) = phase.next(level, at, self.patience);
+        let flaps = self.flaps.get(key).copied().unwrap_or_default();
+        let (phase, moved) = phase.next(flaps, level, at, self.patience);
+        let flaps = flaps.after(moved, level, at);
+        if flaps == Flaps::default() || (phase == Phase::Clear && flaps.is_over(at)) {
+            self.flaps.remove(key);
+        } else {
+            self.flaps.insert(key.clone(), flaps);
+        }
         let told = match (moved, page.as_ref().and_then(|page| page.alert.as_ref())) {
             (Some(Move::Fire), _) => Some(fired(key, draft(), at)),
             (Some(Move::Resolve), Some(alert)) => Some(resolved(alert.clone(), draft(), at)),
@@ -112,10 +144,22 @@ impl AlertBook {
     }
 
     /// Whether the test's alert is firing, or pending.
-    pub fn is_raised(&self, key: &Key) -> bool {
+    pub fn is_raised(&self, key: &K) -> bool {
         self.pages.contains_key(key)
     }
 
+    /// The last transition of an open alert.
+    pub(crate) fn alert(&self, key: &K) -> Option<&Alert> {
+        self.pages.get(key)?.alert.as_ref()
+    }
+
+    /// The last transition of every open alert, by change, ring and signal.
+    pub fn open_alerts(&self) -> Vec<&Alert> {
+        self.pages.values().filter_map(|page| page.alert.as_ref()).collect()
+    }
+}
+
+impl AlertBook {
     /// Whether any alert of a change is firing, or pending.
     pub fn has_raised(&self, change: &Arc<str>) -> bool {
         let first: Key = (Arc::clone(change), 0, Signal::ALL[0]);
@@ -128,16 +172,12 @@ impl AlertBook {
         let next = self.pages.range(first..).next();
         next.is_some_and(|((raised, at, _), _)| raised == change && *at == ring)
     }
-
-    /// The last transition of every open alert, by change, ring and signal.
-    pub fn open_alerts(&self) -> Vec<&Alert> {
-        self.pages.values().filter_map(|page| page.alert.as_ref()).collect()
-    }
 }
 
-fn fired((change, _, signal): &Key, draft: Draft, at: Timestamp) -> Alert {
+fn fired(subject: &impl Subject, draft: Draft, at: Timestamp) -> Alert {
     let decision = draft.ruling.decision;
-    let fingerprint = fingerprint(&[change, &draft.ring, signal.name(), decision.name()]);
+    let (change, signal) = (subject.change(), subject.signal());
+    let fingerprint = fingerprint(&[change, &draft.ring, signal, decision.name()]);
     Alert {
         v: SCHEMA_VERSION,
         id: episode_id(&fingerprint, at),
@@ -146,11 +186,11 @@ fn fired((change, _, signal): &Key, draft: Draft, at: Timestamp) -> Alert {
         decision,
         escalation: draft.ruling.escalation,
         severity: draft.ruling.severity,
-        change: change.to_string(),
+        change: change.to_owned(),
         change_type: draft.change_type,
         unregistered: draft.registered == Registered::No,
         ring: draft.ring,
-        signal: signal.name().to_owned(),
+        signal: signal.to_owned(),
         transition: 1,
         starts_at: at,
         updated_at: at,
@@ -177,7 +217,7 @@ fn resolved(alert: Alert, draft: Draft, at: Timestamp) -> Alert {
 }
 
 /// 32 hexadecimal digits that name change + ring + signal + decision.
-fn fingerprint(parts: &[&str]) -> String {
+pub(crate) fn fingerprint(parts: &[&str]) -> String {
     let digest = Sha256::digest(parts.join("\0"));
     digest[..16].iter().fold(String::with_capacity(32), |mut text, byte| {
         // Writing to a String cannot fail.
@@ -187,7 +227,7 @@ fn fingerprint(parts: &[&str]) -> String {
 }
 
 /// `rw-` and 20 characters of RFC 4648 base32, lower case: 100 bits of a SHA-256.
-fn episode_id(fingerprint: &str, starts_at: Timestamp) -> String {
+pub(crate) fn episode_id(fingerprint: &str, starts_at: Timestamp) -> String {
     const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
     let digest = Sha256::digest(format!("{fingerprint}\0{starts_at}"));
     let bit = |at: usize| usize::from(digest[at / 8] >> (7 - at % 8) & 1);
@@ -228,7 +268,7 @@ mod tests {
             ruling: rule(ChangeType::Quality, Reversal::Possible, Harm::Ordinary),
             summary: format!("{affected} affected"),
             evidence,
-            action: Action { what: "roll back".to_owned(), owner: Owner::Service },
+            action: Action { what: "roll back".to_owned(), owner: Owner::Service, notice: None },
             cohort: None,
         }
     }

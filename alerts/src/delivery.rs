@@ -16,31 +16,81 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use schemas::{Alert, Timestamp};
+use schemas::{Alert, Command, Commit, Order, Timestamp};
 
+mod address;
 mod alertmanager;
+mod circuit;
+mod command;
 mod config;
+mod destination;
+mod email;
+mod heartbeat;
+mod hours;
 mod http;
+mod jira;
+mod kafka;
+mod message;
 mod metrics;
+mod pagerduty;
 mod repeat;
 mod retry;
+mod route;
 mod secret;
+mod servicenow;
+mod slack;
 mod state;
+mod teams;
 mod webhook;
 mod worker;
 
-pub use config::{CONFIG_KEYS, Destination, DestinationConfig, DestinationError, DestinationKind};
-pub use http::{HttpClient, HttpError, Request, Response, UreqClient};
+pub use config::{CONFIG_KEYS, DestinationConfig, DestinationError, DestinationKind};
+pub use destination::Destination;
+pub use hours::OfficeHours;
+pub use http::{HttpClient, HttpError, Method, Request, Response, UreqClient};
+pub use kafka::RecordFormat;
 pub use metrics::describe;
 pub use retry::{Backoff, Outcome};
-pub use worker::{DestinationLoop, Feed, Running, Stopped, Wiring};
+pub use route::{Route, Stay, both_act};
+pub use state::{Acting, Notice, Refused, Standing};
+pub use worker::{DestinationLoop, Feed, Running, Stopped, Taken, Wiring};
 
-/// The alert transitions of one commit of the chain, in the order in which they were raised.
-#[derive(Clone, Debug, PartialEq)]
+/// What one commit of the chain tells destinations, in the order in which it was raised.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Committed {
     pub sequence: u64,
     /// Shared: every destination holds the same alerts.
     pub alerts: Vec<Arc<Alert>>,
+    /// Ids of alerts that are no longer to be repeated to people.
+    pub muted: Vec<String>,
+    /// Destinations that an operator wants tried at once.
+    pub retries: Vec<String>,
+}
+
+impl Committed {
+    /// What a commit tells: its alerts but the quiet ones.
+    pub fn of(commit: Commit) -> Self {
+        let quiet = commit.quiet;
+        let told = (0_u32..).zip(commit.alerts).filter(|(at, _)| !quiet.contains(at));
+        let retry = |command: Command| match command.order {
+            Order::Retry { destination } => Some(destination),
+            _ => None,
+        };
+        Self {
+            sequence: commit.sequence,
+            alerts: told.map(|(_, alert)| Arc::new(alert)).collect(),
+            muted: commit.muted.into_iter().map(|muted| muted.alert).collect(),
+            retries: commit.commands.into_iter().filter_map(retry).collect(),
+        }
+    }
+}
+
+/// An alert that stands at the chain's end.
+#[derive(Clone, Debug)]
+pub struct OpenAlert {
+    pub alert: Arc<Alert>,
+    /// Whether it is kept quiet there.
+    pub muted: bool,
 }
 
 /// A moment on both clocks.
@@ -60,8 +110,12 @@ pub trait CatchUp: Send {
     /// keep the memory of a long catch-up bounded.
     fn since(&self, sequence: u64) -> Result<Vec<Committed>, Box<dyn Error + Send + Sync>>;
 
-    /// The last transition of every alert that stands firing or acknowledged at the chain's end.
-    fn open(&self) -> Result<Vec<Arc<Alert>>, Box<dyn Error + Send + Sync>>;
+    /// The last transition of every alert that stands firing or acknowledged at the chain's end
+    /// and was told.
+    fn open(&self) -> Result<Vec<OpenAlert>, Box<dyn Error + Send + Sync>>;
+
+    /// The last transition that was told of each of these alerts.
+    fn last(&self, ids: &[String]) -> Result<Vec<Arc<Alert>>, Box<dyn Error + Send + Sync>>;
 }
 
 /// `text` without control characters, cut to `bytes_max` with an ellipsis (A10).
@@ -78,6 +132,8 @@ fn limited(text: &str, bytes_max: usize) -> String {
 
 #[cfg(test)]
 pub(crate) mod examples;
+#[cfg(test)]
+mod hostile;
 
 #[cfg(test)]
 mod tests {

@@ -34,15 +34,19 @@ mod attribution;
 mod change;
 mod clearance;
 mod cohorts;
+mod course;
 mod durations;
 mod judge;
+mod process;
 mod returns;
 mod signatures;
 mod stored;
 
 use change::{Change, Status};
 pub use clearance::{Clearance, Clearing};
+pub use course::{ChangeRow, Hits, Mark, Reached};
 pub use durations::DurationRow;
+use process::Process;
 pub use stored::StateError;
 
 /// Attempts of an earlier change from which it says more than the configured bound.
@@ -62,6 +66,7 @@ pub struct Engine {
     spreads: Vec<Spread>,
     known: KnownSignatures,
     book: AlertBook,
+    process: Process,
     partial: bool,
 }
 
@@ -81,6 +86,7 @@ impl Engine {
             spreads: vec![Spread::default(); config.rings.len()],
             known: KnownSignatures::default(),
             book: AlertBook::new(patience),
+            process: Process::new(),
             partial: false,
             config,
         }
@@ -103,7 +109,8 @@ impl Engine {
         }
     }
 
-    /// Takes in a window, and returns the alert transitions at its end, by change, ring and signal.
+    /// Takes in a window, and returns the alert transitions at its end, by change, ring and signal;
+    /// behind them those of the change process.
     pub fn evaluate(&mut self, totals: &WindowTotals) -> Vec<Alert> {
         let seen = totals.groups.keys().flat_map(|(_, set)| set.iter());
         for change in seen.chain(totals.changes.keys().map(|(_, change)| change)) {
@@ -125,14 +132,18 @@ impl Engine {
         self.past.push(totals.start, groups);
         self.partial = totals.partial;
         metrics::windows().increment(1);
-        let told = self.judge(totals.end);
+        let mut told = self.judge(totals.end);
         self.clear(totals.end);
+        told.extend(self.watch_process(totals));
         told
     }
 
-    /// The last transition of every open alert, by change, ring and signal.
+    /// The last transition of every open alert, by change, ring and signal; behind them those of
+    /// the change process.
     pub fn open_alerts(&self) -> Vec<&Alert> {
-        self.book.open_alerts()
+        let mut open = self.book.open_alerts();
+        open.extend(self.process.open_alerts());
+        open
     }
 
     /// The number of a change, given now if it is new; `None` beyond the bound.

@@ -1,9 +1,9 @@
 //! From window totals to decisions worth telling someone, and to the people they are for.
 //!
 //! ```text
-//! WindowTotals ─► Engine::evaluate: detector ─► policy ─► lifecycle (AlertBook) ─► Vec<Alert>
-//!                                                                                      │
-//!                          destinations ◄── delivery: one bounded loop each ◄── chain ◄┘
+//! WindowTotals ─► Engine::evaluate: detector ─► policy ─► lifecycle (AlertBook) ─► Desk ─► Said
+//!                                                                                           │
+//!                               destinations ◄── delivery: one bounded loop each ◄── chain ◄┘
 //! ```
 //! Everything but `delivery` is pure: window totals and registry records in, alerts out, event
 //! time only, the same bytes for the same calls.
@@ -11,6 +11,7 @@
 pub mod book;
 pub mod config;
 pub mod delivery;
+pub mod desk;
 pub mod detector;
 pub mod engine;
 pub mod explain;
@@ -18,7 +19,11 @@ pub mod lifecycle;
 pub mod metrics;
 pub mod plan;
 pub mod policy;
+pub mod process;
 
 pub use config::{ConfigError, DetectionConfig};
+pub use desk::{Desk, Said, no_evidence};
 pub use detector::verdict::{Verdict, VerdictRow};
-pub use engine::{Clearance, Clearing, DurationRow, Engine, StateError};
+pub use engine::{
+    ChangeRow, Clearance, Clearing, DurationRow, Engine, Hits, Mark, Reached, StateError,
+};

@@ -10,8 +10,11 @@ const COHORTS_REFUSED: &str = "ringwatch_detector_cohorts_refused_total";
 const SIGNATURES_REFUSED: &str = "ringwatch_detector_signatures_refused_total";
 const LATE_ELSEWHERE: &str = "ringwatch_detector_late_elsewhere_total";
 const REGISTRY_UNREADABLE: &str = "ringwatch_detector_registry_unreadable_total";
+const SUPPORT_UNREADABLE: &str = "ringwatch_process_support_unreadable_total";
+const TICKETS_REFUSED: &str = "ringwatch_process_tickets_refused_total";
 const UNBUDGETED: &str = "ringwatch_detector_unbudgeted_rings_total";
 const TESTS_ENDED: &str = "ringwatch_detector_tests_ended_total";
+const SILENCES_REFUSED: &str = "ringwatch_silences_refused_total";
 const TRANSITIONS: &str = "ringwatch_alert_transitions_total";
 
 /// Says what each metric means; called once by the shell.
@@ -24,12 +27,19 @@ pub fn describe() {
     describe_counter!(SIGNATURES_REFUSED, "fault signatures not tested: too many are known or new");
     describe_counter!(LATE_ELSEWHERE, "windows of late onsets whose exposure is no longer known");
     describe_counter!(REGISTRY_UNREADABLE, "registry records that this version cannot read");
+    describe_counter!(SUPPORT_UNREADABLE, "support records that this version cannot read");
+    describe_counter!(TICKETS_REFUSED, "open tickets of severity A beyond 10,000, not watched");
     describe_counter!(UNBUDGETED, "rings first exposed when the change's error budget was spent");
     describe_counter!(
         TESTS_ENDED,
         "changes in a ring whose tests ended with a growth of the topic"
     );
+    describe_counter!(SILENCES_REFUSED, "silences of everything, or beyond 1,000 at once");
     describe_counter!(TRANSITIONS, "alert transitions by state");
+    // There from the start: what appears with its first event shows no increase by it.
+    for start in [WINDOWS, CHANGES_REFUSED, GROUPS_REFUSED, REGISTRY_UNREADABLE] {
+        counter!(start).increment(0);
+    }
 }
 
 pub(crate) fn windows() -> Counter {
@@ -38,6 +48,10 @@ pub(crate) fn windows() -> Counter {
 
 pub(crate) fn changes_refused() -> Counter {
     counter!(CHANGES_REFUSED)
+}
+
+pub(crate) fn silences_refused() -> Counter {
+    counter!(SILENCES_REFUSED)
 }
 
 pub(crate) fn groups_refused() -> Counter {
@@ -62,6 +76,14 @@ pub(crate) fn late_elsewhere() -> Counter {
 
 pub(crate) fn registry_unreadable() -> Counter {
     counter!(REGISTRY_UNREADABLE)
+}
+
+pub(crate) fn support_unreadable() -> Counter {
+    counter!(SUPPORT_UNREADABLE)
+}
+
+pub(crate) fn tickets_refused() -> Counter {
+    counter!(TICKETS_REFUSED)
 }
 
 pub(crate) fn unbudgeted_rings() -> Counter {

@@ -17,7 +17,7 @@ use crate::detector::power::rate_growth_at;
 const DEVICES_MAX: u64 = 100_000_000;
 
 /// What is asked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Question {
     /// Devices per ring, in rollout order; as many as there are rings.
     pub devices: Vec<u64>,
@@ -45,6 +45,12 @@ pub struct Sight {
     /// Devices that the ring would need to see it within the goal's time; `None` where no number
     /// of them would do.
     pub devices_needed: Option<u64>,
+}
+
+/// Whether a rate test with a weight of its own decides: learned silence shares that of silence,
+/// and for data loss two devices are enough.
+pub fn can_be_planned(signal: Signal) -> bool {
+    signal.is_onset() && !matches!(signal, Signal::SilenceLearned | Signal::DataLoss)
 }
 
 /// Every ring x signal x ratio, in that order.

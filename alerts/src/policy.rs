@@ -72,6 +72,17 @@ pub fn rule(change_type: ChangeType, reversal: Reversal, harm: Harm) -> Ruling {
 }
 
 impl Ruling {
+    /// What a rule of the change process asks for, as loud as contracts.md 4 has it.
+    pub(crate) fn of_process(decision: Decision, escalation: Option<Escalation>) -> Self {
+        let critical = decision == Decision::Rollback || escalation == Some(Escalation::A);
+        let severity = match (critical, decision, escalation) {
+            (true, ..) => Severity::Critical,
+            (_, Decision::Hold, _) | (_, _, Some(_)) => Severity::Warning,
+            _ => Severity::Info,
+        };
+        Self { decision, escalation, severity, later: LaterRings::GoOn }
+    }
+
     /// The same where the harm is that of one cohort: only it is held back.
     #[must_use]
     pub fn narrowed(self) -> Self {
@@ -114,7 +125,7 @@ pub fn action(
             what.push_str(whom);
         }
     }
-    Action { what, owner: Owner::Service }
+    Action { what, owner: Owner::Service, notice: None }
 }
 
 /// One sentence for people; attempts may have been compared with those of an earlier change.

@@ -1,5 +1,5 @@
-//! The real Alertmanager takes what is posted, forgets nothing while it is repeated, notifies
-//! once when it fires and once when it is over.
+//! The real Alertmanager takes what is posted, forgets nothing while it is repeated, is silent
+//! about what is acknowledged, and notifies once when an alert fires and once when it is over.
 //!
 //! Needs `prometheus-alertmanager` (Debian: `apt-get install prometheus-alertmanager`). Without it
 //! this fails: a test that can be skipped is a claim without proof.
@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use alerts::delivery::Stopped;
+use schemas::{Alert, AlertState, Decision, Span};
 use serde_json::Value;
 
 #[path = "delivery_support/chain.rs"]
@@ -38,7 +39,8 @@ impl Alertmanager {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("bound");
         drop(listener);
-        let folder = std::env::temp_dir().join(format!("ringwatch-am-{}", std::process::id()));
+        let name = format!("ringwatch-am-{}-{}", std::process::id(), address.port());
+        let folder = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&folder).expect("created");
         let config = folder.join("alertmanager.yml");
         std::fs::write(&config, configuration(notify)).expect("written");
@@ -47,12 +49,27 @@ impl Alertmanager {
         Self { process, address, folder }
     }
 
-    /// All alerts it holds, by `GET /api/v2/alerts`.
+    /// All alerts it holds.
     fn alerts(&self) -> Vec<Value> {
-        let url = format!("http://{}/api/v2/alerts?active=true", self.address);
+        self.get("alerts?active=true")
+    }
+
+    /// All silences that last.
+    fn silences(&self) -> Vec<Value> {
+        let all = self.get("silences").into_iter();
+        all.filter(|one| one["status"]["state"] != "expired").collect()
+    }
+
+    fn get(&self, path: &str) -> Vec<Value> {
+        let url = format!("http://{}/api/v2/{path}", self.address);
         let mut answer = ureq::get(&url).call().expect("answered");
         let text = answer.body_mut().read_to_string().expect("text");
         serde_json::from_str(&text).expect("JSON")
+    }
+
+    /// The keys of a `[[destination]]` that posts to it.
+    fn keys(&self) -> String {
+        format!("\"type\":\"alertmanager\",\"url\":\"http://{}\"", self.address)
     }
 }
 
@@ -78,22 +95,43 @@ fn spawn(config: &Path, folder: &Path, address: SocketAddr) -> Child {
     })
 }
 
+/// People are told again each second; the rule that inhibits is the one of `deploy/`.
 fn configuration(notify: SocketAddr) -> String {
+    let deployed = include_str!("../../deploy/alertmanager.yml");
+    let (_, rules) = deployed.split_once("inhibit_rules:").expect("a rule that inhibits");
     format!(
         "route: {{receiver: hook, group_by: [fingerprint], group_wait: 0s, \
-         group_interval: 1s, repeat_interval: 4h}}\n\
+         group_interval: 1s, repeat_interval: 1s}}\n\
          receivers: [{{name: hook, webhook_configs: [{{url: 'http://{notify}/', \
-         send_resolved: true}}]}}]\n"
+         send_resolved: true}}]}}]\n\
+         inhibit_rules:{rules}"
     )
+}
+
+/// What was notified, in order: state and id of each alert.
+fn told(receiver: &Receiver) -> Vec<(String, String)> {
+    let mut told = Vec::new();
+    for notification in receiver.received() {
+        let body: Value = serde_json::from_slice(&notification.body).expect("JSON");
+        for alert in body["alerts"].as_array().expect("alerts") {
+            let text = |value: &Value| value.as_str().expect("text").to_owned();
+            told.push((text(&alert["status"]), text(&alert["annotations"]["id"])));
+        }
+    }
+    told
+}
+
+fn count(receiver: &Receiver, state: &str, id: &str) -> usize {
+    let told = told(receiver);
+    told.iter().filter(|(one, about)| one == state && about == id).count()
 }
 
 #[test]
 fn an_alert_fires_is_repeated_and_resolves_with_one_notification_each() {
     let notified = Receiver::start(Box::new(|_, stream| answer(stream, 200, "")));
     let alertmanager = Alertmanager::start(notified.address);
-    let keys = format!("\"type\":\"alertmanager\",\"url\":\"http://{}\"", alertmanager.address);
     let setup = Setup { speed: 600, ..Setup::default() };
-    let running = setup.start(&keys);
+    let running = setup.start(&alertmanager.keys());
 
     running.feed.offer(setup.chain.commit(&[firing("kb\"1\"")]));
     let held = eventually(|| alertmanager.alerts().pop());
@@ -126,4 +164,99 @@ fn an_alert_fires_is_repeated_and_resolves_with_one_notification_each() {
     assert_eq!(states, ["firing", "resolved"]);
     assert_eq!(notifications[0].headers["content-type"], "application/json");
     assert!(notifications[0].at < notifications[1].at);
+}
+
+#[test]
+fn what_is_acknowledged_is_silent_until_it_is_over_and_a_restart_makes_no_second_silence() {
+    let notified = Receiver::start(Box::new(|_, stream| answer(stream, 200, "")));
+    let alertmanager = Alertmanager::start(notified.address);
+    let setup = Setup { speed: 600, ..Setup::default() };
+    let running = setup.start(&alertmanager.keys());
+    running.feed.offer(setup.chain.commit(&[firing("kb1")]));
+    eventually(|| (count(&notified, "firing", "rw-kb1") >= 2).then_some(()));
+
+    let state = AlertState::Acknowledged;
+    running.feed.offer(setup.chain.commit(&[Alert { state, transition: 2, ..firing("kb1") }]));
+    let silence = eventually(|| alertmanager.silences().pop());
+    assert_eq!(silence["createdBy"], "ringwatch");
+    assert_eq!(silence["matchers"][0]["value"], "fingerprint-kb1");
+    assert!(silence["comment"].as_str().expect("text").contains("rw-kb1"));
+    eventually(|| (alertmanager.get("alerts?silenced=false").is_empty()).then_some(()));
+    std::thread::sleep(std::time::Duration::from_millis(1_200));
+    let heard = count(&notified, "firing", "rw-kb1");
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    assert_eq!(count(&notified, "firing", "rw-kb1"), heard, "it was told again");
+    assert_eq!(running.wait(), Stopped::Finished);
+
+    let running = setup.start(&alertmanager.keys());
+    running.feed.offer(setup.chain.commit(&[firing("kb2")]));
+    eventually(|| (count(&notified, "firing", "rw-kb2") > 0).then_some(()));
+    let silences = alertmanager.silences();
+    assert_eq!(silences.len(), 1, "{silences:?}");
+    assert_eq!(silences[0]["id"], silence["id"]);
+
+    running.feed.offer(setup.chain.commit(&[Alert { transition: 3, ..resolved("kb1") }]));
+    eventually(|| alertmanager.silences().is_empty().then_some(()));
+    eventually(|| (count(&notified, "resolved", "rw-kb1") > 0).then_some(()));
+    assert_eq!(running.wait(), Stopped::Finished);
+    assert_eq!(count(&notified, "resolved", "rw-kb1"), 1);
+    assert_eq!(count(&notified, "firing", "rw-kb1"), heard);
+}
+
+#[test]
+fn a_rollback_inhibits_the_hold_of_the_same_change_and_ring_and_no_other() {
+    let notified = Receiver::start(Box::new(|_, stream| answer(stream, 200, "")));
+    let alertmanager = Alertmanager::start(notified.address);
+    let setup = Setup { speed: 600, ..Setup::default() };
+    let running = setup.start(&alertmanager.keys());
+    let hold = |id: &str, ring: &str| Alert {
+        id: id.to_owned(),
+        fingerprint: id.to_owned(),
+        decision: Decision::Hold,
+        ring: ring.to_owned(),
+        ..firing("kb1")
+    };
+    running.feed.offer(setup.chain.commit(&[firing("kb1")]));
+    eventually(|| (count(&notified, "firing", "rw-kb1") > 0).then_some(()));
+    let holds = [hold("rw-here", "first"), hold("rw-elsewhere", "last")];
+    running.feed.offer(setup.chain.commit(&holds));
+    eventually(|| (count(&notified, "firing", "rw-elsewhere") >= 2).then_some(()));
+    assert_eq!(count(&notified, "firing", "rw-here"), 0);
+    let inhibited = alertmanager.get("alerts?active=false&inhibited=true");
+    assert_eq!(inhibited.len(), 1, "{inhibited:?}");
+    assert_eq!(running.wait(), Stopped::Finished);
+}
+
+/// Its clock on the wall is behind ours, so that the four minutes until an alert ends by itself
+/// are a few seconds here.
+#[test]
+fn an_alert_whose_sender_died_ends_by_itself_and_is_the_same_one_after_a_restart() {
+    let notified = Receiver::start(Box::new(|_, stream| answer(stream, 200, "")));
+    let alertmanager = Alertmanager::start(notified.address);
+    let behind = Span::seconds(4 * 60 - 5);
+    let setup = Setup { speed: 600, behind, ..Setup::default() };
+    let running = setup.start(&alertmanager.keys());
+    running.feed.offer(setup.chain.commit(&[firing("kb1")]));
+    let held = eventually(|| alertmanager.alerts().pop());
+    eventually(|| (count(&notified, "firing", "rw-kb1") > 0).then_some(()));
+    // A quick restart: it has not ended, and is not told of as over.
+    assert_eq!(running.wait(), Stopped::Finished);
+    let running = setup.start(&alertmanager.keys());
+    std::thread::sleep(std::time::Duration::from_secs(6));
+    assert_eq!(count(&notified, "resolved", "rw-kb1"), 0);
+    let renewed = alertmanager.alerts();
+    assert_eq!(renewed.len(), 1);
+    assert_eq!(renewed[0]["fingerprint"], held["fingerprint"]);
+
+    assert_eq!(running.wait(), Stopped::Finished);
+    eventually(|| (count(&notified, "resolved", "rw-kb1") > 0).then_some(()));
+    assert!(alertmanager.alerts().is_empty());
+    let before = count(&notified, "firing", "rw-kb1");
+    let running = setup.start(&alertmanager.keys());
+    let again = eventually(|| alertmanager.alerts().pop());
+    assert_eq!(again["fingerprint"], held["fingerprint"], "the same alert");
+    assert_eq!(again["annotations"], held["annotations"]);
+    eventually(|| (count(&notified, "firing", "rw-kb1") > before).then_some(()));
+    assert_eq!(count(&notified, "resolved", "rw-kb1"), 1);
+    assert_eq!(running.wait(), Stopped::Finished);
 }

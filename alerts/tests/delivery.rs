@@ -6,11 +6,11 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use alerts::delivery::Stopped;
+use alerts::delivery::{Notice, Stopped};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
-use schemas::Alert;
+use schemas::{Alert, ChangeType, Span};
 
 #[path = "delivery_support/chain.rs"]
 mod chain;
@@ -240,4 +240,172 @@ fn alertmanager_is_told_again_each_minute_also_after_a_restart() {
         assert_eq!(posted[0]["labels"]["change"], "kb0");
         assert_eq!(posted[0]["annotations"]["action"], "roll back kb0");
     }
+}
+
+/// An answer of a gigabyte, of which the sender reads the beginning.
+fn gigabyte(stream: &mut std::net::TcpStream) {
+    let head = "HTTP/1.1 500 x\r\ncontent-length: 1073741824\r\nconnection: close\r\n\r\n";
+    stream.write_all(head.as_bytes()).ok();
+    let block = vec![b'x'; 1 << 20];
+    for _ in 0..1_024 {
+        if stream.write_all(&block).is_err() {
+            break;
+        }
+    }
+}
+
+/// What can be wrong with a receiver before it is right again.
+fn faults() -> Vec<(&'static str, Script)> {
+    let in_two_seconds = "date: Wed, 21 Oct 2026 07:28:00 GMT\r\n\
+                          retry-after: Wed, 21 Oct 2026 07:28:02 GMT\r\n";
+    let hang = || std::thread::sleep(Duration::from_secs(30));
+    vec![
+        (
+            "500 nine times",
+            Box::new(|number, stream| {
+                answer(stream, if number < 9 { 500 } else { 200 }, "");
+            }),
+        ),
+        (
+            "429 in seconds",
+            Box::new(|number, stream| match number {
+                3 => answer(stream, 429, "retry-after: 2\r\n"),
+                _ => answer(stream, 200, ""),
+            }),
+        ),
+        (
+            "429 with a date",
+            Box::new(move |number, stream| match number {
+                3 => answer(stream, 429, in_two_seconds),
+                _ => answer(stream, 200, ""),
+            }),
+        ),
+        (
+            "hangs",
+            Box::new(move |number, stream| match number {
+                2 => hang(),
+                _ => answer(stream, 200, ""),
+            }),
+        ),
+        (
+            "a gigabyte",
+            Box::new(|number, stream| match number {
+                1 => gigabyte(stream),
+                _ => answer(stream, 200, ""),
+            }),
+        ),
+        (
+            "closed before the answer",
+            Box::new(|number, stream| {
+                if number % 4 != 1 {
+                    answer(stream, 200, "");
+                }
+            }),
+        ),
+    ]
+}
+
+/// Each destination has a loop of its own: what one receiver does is nothing to the others.
+#[test]
+fn whatever_receivers_do_each_gets_what_it_should_in_order_and_the_healthy_at_once() {
+    let healthy = Receiver::start(always(200));
+    let setup = Setup::default();
+    let feed = setup.start(&webhook(&healthy));
+    let memory_mib = memory_mib_max();
+    let rough: Vec<_> = faults()
+        .into_iter()
+        .map(|(name, script)| {
+            let receiver = Receiver::start(script);
+            let keys = format!("{},\"request_timeout\":\"1s\"", webhook(&receiver));
+            let setup = Setup { chain: setup.chain.clone(), ..Setup::default() };
+            let running = setup.start(&keys);
+            (name, receiver, setup, running)
+        })
+        .collect();
+    let begun = Instant::now();
+    for change in names(0..20) {
+        let commit = setup.chain.commit(&[firing(&change)]);
+        feed.feed.offer(commit.clone());
+        for (_, _, _, running) in &rough {
+            running.feed.offer(commit.clone());
+        }
+    }
+    assert_eq!(changes(&healthy.wait_for(20)), names(0..20));
+    assert!(begun.elapsed() < Duration::from_secs(1), "it took {:?}", begun.elapsed());
+    assert_eq!(feed.wait(), Stopped::Finished);
+    for (name, receiver, setup, running) in rough {
+        eventually(|| setup.cursor().filter(|cursor| *cursor == 20));
+        assert_eq!(running.wait(), Stopped::Finished, "{name}");
+        let requests = receiver.received();
+        let mut all = changes(&requests);
+        assert!(all.len() > 20, "{name}: something was sent again");
+        all.dedup();
+        assert_eq!(all, names(0..20), "{name}");
+        let ids = requests.iter().map(|one| one.headers["webhook-id"].clone());
+        let expected = changes(&requests).into_iter().map(|change| format!("rw-{change}.1"));
+        assert!(ids.eq(expected), "{name}: every repeat has its id");
+        if name.starts_with("429") {
+            let waited = requests[4].at - requests[3].at;
+            assert!(waited >= Duration::from_millis(1_990), "{name}: waited {waited:?}");
+        }
+    }
+    let grown = memory_mib_max() - memory_mib;
+    assert!(grown < 64, "a gigabyte was answered, and {grown} MiB were taken for it");
+}
+
+/// The most that this process has had in memory.
+fn memory_mib_max() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a line");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") / 1_024
+}
+
+#[test]
+fn a_redirect_to_where_secrets_are_is_refused_kept_and_told_again_when_asked() {
+    let location = "location: http://169.254.169.254/latest/meta-data/\r\n";
+    let receiver = Receiver::start(Box::new(move |number, stream| match number {
+        0 => answer(stream, 301, location),
+        _ => answer(stream, 200, ""),
+    }));
+    let setup = Setup::default();
+    let running = setup.start(&webhook(&receiver));
+    running.feed.offer(setup.chain.commit(&[firing("kb0"), firing("kb1")]));
+    receiver.wait_for(2);
+    eventually(|| setup.cursor());
+    let refused = setup.standing.lock().expect("not poisoned").refused.clone();
+    assert_eq!((refused.len(), &*refused[0].alert), (1, "rw-kb0"));
+    assert!(refused[0].reason.starts_with("status 301"), "{}", refused[0].reason);
+    let mut commit = setup.chain.commit(&[]);
+    commit.retries = vec!["test".to_owned()];
+    running.feed.offer(commit);
+    assert_eq!(changes(&receiver.wait_for(3)), ["kb0", "kb1", "kb0"]);
+    assert_eq!(running.wait(), Stopped::Finished);
+    assert_eq!(setup.standing.lock().expect("not poisoned").refused.len(), 0);
+}
+
+#[test]
+fn an_action_is_asked_for_with_a_key_and_an_end_and_its_answer_acknowledges() {
+    let receiver = Receiver::start(Box::new(|number, stream| {
+        answer(stream, if number == 0 { 503 } else { 200 }, "");
+    }));
+    let setup = Setup::default();
+    let running = setup.start(&format!("{},\"acts\":true", webhook(&receiver)));
+    let now = chain::wall();
+    let rollback = Alert { updated_at: now, ..firing("kb0") };
+    let security = Alert { change_type: ChangeType::Security, ..rollback.clone() };
+    let stale = Alert { updated_at: now - Span::minutes(11), ..firing("kb2") };
+    running.feed.offer(setup.chain.commit(&[security, rollback, stale]));
+    eventually(|| setup.cursor());
+    assert_eq!(running.wait(), Stopped::Finished);
+    let requests = receiver.received();
+    assert_eq!(changes(&requests), ["kb0", "kb0"]);
+    for request in &requests {
+        assert_eq!(request.headers["idempotency-key"], "rw-kb0.1");
+        let before = (now + Span::minutes(10)).to_string();
+        assert_eq!(request.headers["ringwatch-act-before"], before);
+    }
+    let notices = setup.notices.lock().expect("not poisoned").clone();
+    let reason = "it came too late to be sent".to_owned();
+    let late = Notice::NotActed { alert: "rw-kb2".to_owned(), reason };
+    assert_eq!(notices, [Notice::Acted { alert: "rw-kb0".to_owned() }, late]);
 }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use alerts::{DetectionConfig, Engine, StateError};
 use proptest::prelude::*;
-use schemas::delta::{ChangeSet, RegistryDelta, Scope};
+use schemas::delta::{ChangeSet, RegistryDelta, Scope, SupportDelta};
 use schemas::totals::{ChangeTotals, GroupTotals, Onsets, Returns};
-use schemas::{DurationSignal, Histogram, Signal, Span, Timestamp, WindowTotals};
+use schemas::{DurationSignal, Fact, Histogram, Signal, Span, Timestamp, WindowTotals};
 
 const RINGS: [&str; 3] = ["test", "first", "last"];
 const CHANGES: [&str; 4] = ["kb1", "kb2", "kb3", "kb4"];
@@ -70,6 +70,7 @@ fn step(engine: &mut Engine, number: usize, draw: Draw) -> String {
     let own = at(number.saturating_sub(late % 20));
     let late = Onsets { affected: late as i64 % 5, first_at: Some(own) };
     totals.late.insert((own, Arc::from(ring), named(set % 16), Signal::OsCrash), late);
+    add_process(engine, &mut totals, [onsets, devices, kind], ring, change);
     add_measures(&mut totals, [set % 16, onsets, signal as usize, devices], named);
     let told = engine.evaluate(&totals);
     let rows =
@@ -114,8 +115,30 @@ fn add_measures(
     }
 }
 
+/// What the change process lives on: facts, exposure, a ticket, a change in a foreign group.
+fn add_process(
+    engine: &mut Engine,
+    totals: &mut WindowTotals,
+    [onsets, devices, kind]: [usize; 3],
+    ring: &str,
+    change: &str,
+) {
+    let (fact, first_at) = (Fact::ALL[onsets % Fact::ALL.len()], Some(totals.start));
+    let noted = Onsets { affected: devices as i64 % 7, first_at };
+    totals.facts.insert((Arc::from(ring), fact), noted);
+    totals.foreign.insert(Arc::from(change), devices as i64 % 2);
+    if let Some(counts) = totals.changes.get_mut(&(Arc::from(ring), Arc::from(change))) {
+        counts.devices_exposed = onsets as i64 % 3;
+    }
+    let status = ["opened", "closed"][kind % 2];
+    let rest = format!(r#""time":"2000-01-01T00:00:00Z","change":"{change}","status":"{status}""#);
+    let record = format!(r#"{{"ticket":"T-{}","severity":"A",{rest}}}"#, devices % 4);
+    engine.support(&SupportDelta { offset: 0, takes_effect: totals.start, record });
+}
+
 fn register(engine: &mut Engine, change: &str, status: &str, takes_effect: Timestamp) {
-    let rings = r#""rings":[{"ring":"first","starts":"2026-07-14T17:00:00Z"}]"#;
+    let rings = r#""rings":[{"ring":"test","starts":"1999-12-01T00:00:00Z"},
+                  {"ring":"first","starts":"2000-01-01T03:00:00Z"}]"#;
     let facts = format!(r#""status":"{status}","type":"quality","reversible":true,{rings}"#);
     let record = (!status.is_empty()).then(|| format!(r#"{{"change":"{change}",{facts}}}"#));
     engine.register(&RegistryDelta { offset: 0, takes_effect, change: change.to_owned(), record });

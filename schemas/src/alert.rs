@@ -124,11 +124,34 @@ pub struct Cohort {
     pub share: f64,
 }
 
+names! {
+    /// A way on which people are told of the change process.
+    Channel { Page = "page", Email = "email", Bulletin = "bulletin" }
+}
+
+names! {
+    /// Where the change stands when its process is spoken of.
+    When { Before = "before", During = "during", After = "after" }
+}
+
 /// What should be done, and by whom.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Action {
     pub what: String,
     pub owner: Owner,
+    /// Set where the change process speaks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notice: Option<Notice>,
+}
+
+/// How its owner is told: what the type of the change prescribes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// In the order in which they are used.
+    pub channels: Vec<Channel>,
+    /// `None` where it is not about one change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<When>,
 }
 
 /// Where to look further.

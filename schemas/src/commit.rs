@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::alert::Alert;
+use crate::command::{Command, Muted};
 use crate::entry::{Counts, Stream};
 use crate::time::Timestamp;
 
@@ -28,6 +29,15 @@ pub struct Commit {
     pub evaluated_until: Option<Timestamp>,
     /// Alert transitions, in the order in which they were raised.
     pub alerts: Vec<Alert>,
+    /// Those of them that no destination is told of, as indices into `alerts`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quiet: Vec<u32>,
+    /// Open alerts that are kept quiet from here on, until a transition of theirs is told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub muted: Vec<Muted>,
+    /// Commands obeyed, in their order; after what this commit merged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub commands: Vec<Command>,
     /// Whether the rows merged so far were cut for tables, also where no row came of it.
     pub cut: bool,
     /// Table files that exist from this commit on.

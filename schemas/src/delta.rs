@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::event::UpdateState;
+use crate::fact::Fact;
 use crate::histogram::Histogram;
 use crate::reject::RejectedRow;
 use crate::signal::{DurationSignal, Signal};
@@ -27,6 +28,7 @@ pub struct Delta {
     pub signatures: Vec<SignatureDelta>,
     pub cohorts: Vec<CohortDelta>,
     pub sketches: Vec<SketchDelta>,
+    pub facts: Vec<FactDelta>,
     /// In the order of the records.
     pub transitions: Vec<Transition>,
     /// In the order of the records.
@@ -137,6 +139,19 @@ pub struct ReturnDelta {
     pub trials: i64,
     /// Trials without heartbeat or boot by their deadline; at most `trials`.
     pub failed: i64,
+}
+
+/// What was noted of the change process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FactDelta {
+    pub place: Place,
+    /// A configured ring, or `unmanaged`.
+    pub ring: Arc<str>,
+    pub fact: Fact,
+    /// How often; for a level what it rises by, or falls by if negative.
+    pub count: i64,
+    /// Event time of the first; for certificates the earliest expiry among those that came soon.
+    pub first_at: Option<Timestamp>,
 }
 
 /// Devices newly hit by one fault signature.

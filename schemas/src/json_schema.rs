@@ -7,7 +7,9 @@
 
 use serde_json::{Value, json};
 
-use crate::alert::{AlertState, Decision, Escalation, EvidenceKind, Owner, Severity};
+use crate::alert::{
+    AlertState, Channel, Decision, Escalation, EvidenceKind, Owner, Severity, When,
+};
 use crate::event::{AuditKind, BootReason, TicketSeverity, UpdateState};
 use crate::registry::{ChangeStatus, ChangeType, EmergencyReason};
 use crate::signal::Signal;
@@ -233,7 +235,12 @@ fn cohort() -> Value {
 
 fn action() -> Value {
     let owner = one_of(Owner::ALL.iter().map(|owner| owner.name()));
-    closed(&json!({"what": {"type": "string"}, "owner": owner}))
+    let channels = one_of(Channel::ALL.iter().map(|channel| channel.name()));
+    let notice = closed(&json!({
+        "channels": {"type": "array", "items": channels},
+        "when": one_of(When::ALL.iter().map(|when| when.name())),
+    }));
+    closed(&json!({"what": {"type": "string"}, "owner": owner, "notice": notice}))
 }
 
 fn links() -> Value {
@@ -241,11 +248,13 @@ fn links() -> Value {
     closed(&json!({"dashboard": link, "runbook": link}))
 }
 
-/// An object that has all of these fields (but `unregistered`, which stands only where true) and
-/// no other.
+/// Fields that stand only where they say something.
+const OPTIONAL: [&str; 3] = ["unregistered", "notice", "when"];
+
+/// An object that has all of these fields, but for those in [`OPTIONAL`], and no other.
 fn closed(properties: &Value) -> Value {
     let names = properties.as_object().into_iter().flat_map(serde_json::Map::keys);
-    let required: Vec<&String> = names.filter(|name| *name != "unregistered").collect();
+    let required: Vec<&String> = names.filter(|name| !OPTIONAL.contains(&name.as_str())).collect();
     json!({"type": "object", "required": required, "additionalProperties": false,
            "properties": properties})
 }

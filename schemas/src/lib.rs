@@ -7,11 +7,13 @@
 //! with other people's systems (input records, datasets, alerts) are defined here and nowhere else.
 
 pub mod alert;
+pub mod command;
 pub mod commit;
 pub mod delta;
 pub mod dictionary;
 pub mod entry;
 pub mod event;
+pub mod fact;
 pub mod histogram;
 pub mod json_schema;
 pub mod registry;
@@ -22,10 +24,12 @@ pub mod time;
 pub mod totals;
 
 pub use alert::{Alert, AlertState, Decision, Escalation, Severity};
+pub use command::{Command, Matcher, Muted, Order};
 pub use commit::{Commit, FileRecord, Named};
 pub use delta::{ChangeSet, Delta};
 pub use entry::{Counts, Entry, Gap, Grown, Input, Stream, StreamKind};
 pub use event::{Body, Event};
+pub use fact::Fact;
 pub use histogram::Histogram;
 pub use registry::{ChangeRecord, ChangeStatus, ChangeType, SupportRecord};
 pub use reject::{Rejection, Stage};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::delta::{ChangeSet, Scope};
+use crate::fact::Fact;
 use crate::histogram::Histogram;
 use crate::signal::{DurationSignal, Signal};
 use crate::time::Timestamp;
@@ -35,6 +36,10 @@ pub struct WindowTotals {
     /// Devices at risk by ring, set, dimension and value, where this window is the first of an
     /// hour; else empty. Values beyond a bound stand as `__other__`.
     pub cohorts: BTreeMap<CohortKey, i64>,
+    /// What was noted of the change process by ring, also `unmanaged`, on time and late.
+    pub facts: BTreeMap<(Arc<str>, Fact), Onsets>,
+    /// Devices at risk at the window's start that have a change in a ring that is not configured.
+    pub foreign: BTreeMap<Arc<str>, i64>,
     /// Whether a partition was left out (a straggler), so that verdicts are partial.
     pub partial: bool,
     /// Whether devices have moved between partitions since the window before: what is known of

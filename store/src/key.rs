@@ -15,6 +15,7 @@ pub(crate) const STAGING: &str = "system/staging";
 pub(crate) const TABLES: &str = "tables";
 pub(crate) const SETTLED: &str = "settled";
 pub(crate) const CHECKPOINTS: &str = "system/checkpoints";
+pub(crate) const SERVED: &str = "system/served";
 const SNAPSHOTS: &str = "system/snapshots";
 pub(crate) const IDENTITY: &str = "system/identity.json";
 /// Everything of a data folder that was set aside, by number.
@@ -22,6 +23,7 @@ pub(crate) const SET_ASIDE: &str = "set-aside";
 /// While that is being done: which number.
 pub(crate) const SETTING_ASIDE: &str = "system/setting-aside";
 pub(crate) const GROWTH: &str = "system/growth";
+pub(crate) const COMMANDS: &str = "system/commands";
 pub(crate) const CONFIG: &str = "system/config/0";
 
 /// Digits of a number in a key: all of `u64`, so that names sort as numbers do.
@@ -111,6 +113,30 @@ pub(crate) fn staged_file(sequence: u64, n: u32, sha256: &str) -> String {
     format!("{STAGING}/{sequence:020}-{n}-{}.parquet", &sha256[..STAGED_HASH_DIGITS])
 }
 
+pub(crate) fn command(number: u64) -> String {
+    format!("{COMMANDS}/{number:020}")
+}
+
+pub(crate) fn served(destination: &str) -> String {
+    format!("{SERVED}/{}", escape(destination))
+}
+
+/// The destination that a key of [`SERVED`] is about.
+pub(crate) fn parse_served(key: &str) -> Option<String> {
+    let mut rest = key.strip_prefix(SERVED)?.strip_prefix('/')?;
+    let mut name = Vec::with_capacity(rest.len());
+    while let Some(byte) = rest.bytes().next() {
+        let (value, length) = match byte {
+            b'%' => (u8::from_str_radix(rest.get(1..3)?, 16).ok()?, 3),
+            _ => (byte, 1),
+        };
+        name.push(value);
+        rest = rest.get(length..)?;
+    }
+    let name = String::from_utf8(name).ok()?;
+    (served(&name) == key).then_some(name)
+}
+
 pub(crate) fn cursor(destination: &str) -> String {
     format!("system/cursors/{}", escape(destination))
 }
@@ -165,6 +191,13 @@ fn escape(name: &str) -> String {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_key_of_how_a_destination_stands_says_its_name(name in ".{1,40}") {
+            prop_assert_eq!(parse_served(&served(&name)), Some(name));
+        }
+    }
 
     #[test]
     fn a_journal_key_says_its_stream_and_number_and_nothing_else_does() {

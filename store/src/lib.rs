@@ -7,7 +7,8 @@
 //! finished day ─► settle ─(after the commit)─► settled/<dataset>/date=…/…    its rows once more
 //! state ─► states            system/{snapshots, checkpoints}/…               named by a log
 //!                            system/{identity.json, growth/…, config/0}     world
-//!                            system/cursors/…                               deliveries
+//! Command ─► commands       system/commands/<number>                       put-if-absent
+//!                            system/{cursors, served}/…                     deliveries
 //! ```
 //! What nothing needs any more goes by [`retention`] and [`collect`]; [`verify()`] proves the rest;
 //! [`rebuild`] sets everything aside for a new beginning.
@@ -19,6 +20,7 @@
 pub mod blobs;
 pub mod chain;
 pub mod collect;
+pub mod commands;
 pub mod cursor;
 pub mod error;
 mod hash;
@@ -28,6 +30,7 @@ pub mod metrics;
 pub mod rebuild;
 pub mod retention;
 pub mod rows;
+pub mod served;
 pub mod settle;
 pub mod states;
 pub mod tables;

@@ -1,6 +1,6 @@
 //! The metrics of this crate, each declared once.
 
-use metrics::{Unit, describe_counter};
+use metrics::{Unit, counter, describe_counter};
 
 pub(crate) const ENTRIES: &str = "ringwatch_journal_entries_total";
 pub(crate) const ENTRY_BYTES: &str = "ringwatch_journal_bytes_total";
@@ -39,4 +39,8 @@ pub fn describe() {
     describe_counter!(COLLECTED_BYTES, Unit::Bytes, "bytes of what was collected");
     describe_counter!(REQUESTS, "requests to the object store, by HTTP method; what it bills by");
     describe_counter!(RETRIES, "requests to the object store that were tried again");
+    // There from the start: what appears with its first event shows no increase by it.
+    for failure in [LOST, SYNC_FAILURES, RETRIES] {
+        counter!(failure).increment(0);
+    }
 }

@@ -14,13 +14,13 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use schemas::delta::{
-    ChangeDelta, CohortDelta, DurationDelta, HealthDelta, Place, RegistryDelta, ReturnDelta, Scope,
-    SignalDelta, SignatureDelta, SketchDelta, SupportDelta, Transition,
+    ChangeDelta, CohortDelta, DurationDelta, FactDelta, HealthDelta, Place, RegistryDelta,
+    ReturnDelta, Scope, SignalDelta, SignatureDelta, SketchDelta, SupportDelta, Transition,
 };
 use schemas::event::UpdateState;
 use schemas::reject::{RejectedRow, Stage};
 use schemas::{
-    ChangeSet, Counts, Dataset, Delta, DurationSignal, Histogram, Input, Signal, Timestamp,
+    ChangeSet, Counts, Dataset, Delta, DurationSignal, Fact, Histogram, Input, Signal, Timestamp,
 };
 
 use crate::journal::EntryParts;
@@ -233,6 +233,13 @@ fn sketch() -> impl Strategy<Value = SketchDelta> {
         .prop_map(|(hour, ring, set, coupons)| SketchDelta { hour, ring, set, coupons })
 }
 
+fn fact() -> impl Strategy<Value = FactDelta> {
+    let fact = (0..Fact::ALL.len()).prop_map(|number| Fact::ALL[number]);
+    (place(), name(), fact, any::<i64>(), option::of(time())).prop_map(
+        |(place, ring, fact, count, first_at)| FactDelta { place, ring, fact, count, first_at },
+    )
+}
+
 /// Rows of every kind, most kinds sometimes absent.
 pub(crate) fn delta() -> impl Strategy<Value = Delta> {
     let counts = (vec(health(), 0..4), vec(change(), 0..4), vec(signal(), 0..4));
@@ -248,12 +255,13 @@ pub(crate) fn delta() -> impl Strategy<Value = Delta> {
         vec(signature(), 0..3),
         vec(cohort(), 0..3),
         vec(sketch(), 0..3),
+        vec(fact(), 0..3),
     );
     (counts, records, measures).prop_map(
         |(
             (health, changes, signals),
             (transitions, rejected, registry, support),
-            (durations, returns, signatures, cohorts, sketches),
+            (durations, returns, signatures, cohorts, sketches, facts),
         )| Delta {
             health,
             changes,
@@ -263,6 +271,7 @@ pub(crate) fn delta() -> impl Strategy<Value = Delta> {
             signatures,
             cohorts,
             sketches,
+            facts,
             transitions,
             rejected,
             registry,

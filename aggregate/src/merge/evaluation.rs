@@ -138,6 +138,13 @@ pub(super) fn add_health(
     group.devices_silent += row.devices_silent;
 }
 
+/// Devices that have a change in a ring that is not configured.
+pub(super) fn add_foreign(totals: &mut WindowTotals, set: &ChangeSet, row: &HealthDelta) {
+    for change in set.iter().filter(|_| row.devices_active != 0) {
+        *totals.foreign.entry(Arc::clone(change)).or_default() += row.devices_active;
+    }
+}
+
 pub(super) fn add_change(totals: &mut WindowTotals, key: (Arc<str>, Arc<str>), row: &ChangeDelta) {
     let change = totals.changes.entry(key).or_default();
     change.devices_exposed += row.devices_exposed;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use schemas::Signal;
 use schemas::delta::{
-    CohortDelta, Delta, DurationDelta, Place, ReturnDelta, Scope, SignatureDelta, SketchDelta,
+    CohortDelta, Delta, DurationDelta, FactDelta, Place, ReturnDelta, Scope, SignatureDelta,
+    SketchDelta,
 };
 
 use super::Merge;
@@ -18,6 +19,7 @@ impl Merge {
         delta.signatures.iter().for_each(|row| self.add_signature(row));
         delta.cohorts.iter().for_each(|row| self.add_cohort(row));
         delta.sketches.iter().for_each(|row| self.add_sketch(row));
+        delta.facts.iter().for_each(|row| self.add_fact(row));
     }
 
     fn add_duration(&mut self, row: &DurationDelta) {
@@ -79,6 +81,14 @@ impl Merge {
             *totals.cohorts.entry(key).or_default() += row.devices_active;
         }
         self.hours.add_devices(row.hour, (ring, set), row.cohort.clone(), row.devices_active);
+    }
+
+    /// Facts are for the change process alone, and count there also where a ring is not configured.
+    fn add_fact(&mut self, row: &FactDelta) {
+        let (evaluated, _) = self.evaluation_of(row.place);
+        let key = (self.names.name(&row.ring), row.fact);
+        let totals = self.evaluation.window(evaluated);
+        totals.facts.entry(key).or_default().add(row.count, row.first_at);
     }
 
     fn add_sketch(&mut self, row: &SketchDelta) {

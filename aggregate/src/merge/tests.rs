@@ -40,6 +40,8 @@ proptest! {
             let signatures = run.windows.iter().flat_map(|(totals, ..)| totals.signatures.values());
             let affected: i64 = signatures.map(|onsets| onsets.affected).sum();
             prop_assert_eq!(affected, model::signatures(&world));
+            let facts = run.windows.iter().flat_map(|(totals, ..)| totals.facts.values());
+            prop_assert_eq!(facts.map(|sum| sum.affected).sum::<i64>(), model::facts(&world));
             let durations = run.windows.iter().flat_map(|(totals, ..)| totals.durations.values());
             let returns = run.windows.iter().flat_map(|(totals, ..)| totals.returns.values());
             let returns = returns.fold([0; 2], |[t, f], sum| [t + sum.trials, f + sum.failed]);

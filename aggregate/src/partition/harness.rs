@@ -6,7 +6,8 @@ use std::fmt::Debug;
 use schemas::delta::{Place, Scope};
 use schemas::event::{BootReason, Lifecycle, UpdateState};
 use schemas::{
-    Body, COHORTS_MAX, Counts, Delta, DurationSignal, Event, Histogram, Signal, Span, Timestamp,
+    Body, COHORTS_MAX, Counts, Delta, DurationSignal, Event, Fact, Histogram, Signal, Span,
+    Timestamp,
 };
 
 use super::{Applied, Arrived, Partition};
@@ -34,6 +35,12 @@ pub(crate) fn event<'a>(device: &'a str, time: Timestamp, body: Body<'a>) -> Eve
 
 pub(crate) const fn heartbeat<'a>(interval_s: u32) -> Body<'a> {
     Body::Heartbeat { interval_s, uptime_s: 1, cert_expires: None }
+}
+
+/// A heartbeat of a device of which a certificate expires so many days after [`START`].
+pub(crate) fn certificate<'a>(days: i64) -> Body<'a> {
+    let cert_expires = Some(START + Span::days(days));
+    Body::Heartbeat { interval_s: 3_600, uptime_s: 1, cert_expires }
 }
 
 pub(crate) const fn boot<'a>(reason: BootReason) -> Body<'a> {
@@ -110,8 +117,30 @@ pub(crate) struct Sums {
     pub(crate) hours: BTreeMap<(i64, String, Vec<String>, Option<String>), i64>,
     /// Devices heard by seconds to the hour, ring and set, each once.
     pub(crate) heard: BTreeMap<(i64, String, Vec<String>), BTreeSet<u32>>,
+    /// By place, ring and fact: the count.
+    pub(crate) facts: BTreeMap<(Place, String, Fact), i64>,
     pub(crate) pseudonyms: Vec<String>,
     pub(crate) counts: Counts,
+}
+
+/// The rows of every kind ascend: no key stands twice.
+fn check_order(delta: &Delta) {
+    ascending(delta.health.iter().map(|row| (row.place, &row.ring, &row.set)));
+    ascending(delta.changes.iter().map(|row| (row.place, &row.ring, &row.change)));
+    ascending(
+        delta.signals.iter().map(|row| (row.place, &row.ring, &row.scope, row.signal, &row.cohort)),
+    );
+    ascending(delta.durations.iter().map(|row| (row.place, &row.ring, &row.scope, row.signal)));
+    ascending(delta.returns.iter().map(|row| (row.place, &row.ring, &row.scope)));
+    ascending(delta.cohorts.iter().map(|row| (row.hour, &row.ring, &row.set, &row.cohort)));
+    ascending(delta.sketches.iter().map(|row| (row.hour, &row.ring, &row.set)));
+    ascending(delta.facts.iter().map(|row| (row.place, &row.ring, row.fact)));
+    ascending(
+        delta
+            .signatures
+            .iter()
+            .map(|row| (row.place, &row.ring, &row.set, row.signal, &row.signature)),
+    );
 }
 
 impl Sums {
@@ -150,7 +179,6 @@ impl Sums {
             let key = (row.ring.to_string(), row.scope.clone());
             plus(self.returns.entry(key).or_default(), &[row.trials, row.failed]);
         }
-        ascending(delta.returns.iter().map(|row| (row.place, &row.ring, &row.scope)));
         let since_s = |at: Timestamp| (at - START).0 / 1_000_000;
         let names = |set: &schemas::ChangeSet| set.iter().map(ToString::to_string).collect();
         for row in &delta.cohorts {
@@ -162,28 +190,16 @@ impl Sums {
             let key = (since_s(row.hour), row.ring.to_string(), names(&row.set));
             self.heard.entry(key).or_default().extend(&row.coupons);
         }
-        ascending(delta.cohorts.iter().map(|row| (row.hour, &row.ring, &row.set, &row.cohort)));
-        ascending(delta.sketches.iter().map(|row| (row.hour, &row.ring, &row.set)));
+        for row in &delta.facts {
+            let key = (row.place, row.ring.to_string(), row.fact);
+            *self.facts.entry(key).or_default() += row.count;
+        }
         for row in &delta.signatures {
             let key = (row.ring.to_string(), row.signal, row.signature.to_string());
             *self.signatures.entry(key).or_default() += row.affected_devices;
         }
-        ascending(delta.durations.iter().map(|row| (row.place, &row.ring, &row.scope, row.signal)));
-        ascending(
-            delta
-                .signatures
-                .iter()
-                .map(|row| (row.place, &row.ring, &row.set, row.signal, &row.signature)),
-        );
         self.pseudonyms.extend(delta.transitions.iter().map(|row| row.device.clone()));
-        ascending(delta.health.iter().map(|row| (row.place, &row.ring, &row.set)));
-        ascending(delta.changes.iter().map(|row| (row.place, &row.ring, &row.change)));
-        ascending(
-            delta
-                .signals
-                .iter()
-                .map(|row| (row.place, &row.ring, &row.scope, row.signal, &row.cohort)),
-        );
+        check_order(delta);
     }
 
     /// Health sums of one column, ring and set, over all places.

@@ -1,7 +1,7 @@
 //! A partition that was stored and loaded goes on as if nothing had been.
 
 use proptest::prelude::*;
-use schemas::event::{BootReason, Lifecycle, TicketSeverity, UpdateState};
+use schemas::event::{AuditKind, BootReason, Lifecycle, TicketSeverity, UpdateState};
 use schemas::{Body, Event, Input, Signal};
 
 use super::harness::*;
@@ -38,6 +38,7 @@ fn tight_config() -> FoldConfig {
         signatures_max: 2,
         cohort_values_max: 1,
         signature_onsets_max: 3,
+        certificates_max: 2,
         ..FoldLimits::default()
     };
     FoldConfig { limits, ..config() }
@@ -46,7 +47,7 @@ fn tight_config() -> FoldConfig {
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let seq = prop_oneof![1 => Just(None), 3 => (0_u64..400).prop_map(Some)];
     let after_s = prop_oneof![8 => -300_i64..900, 1 => 0_i64..100_000];
-    let step = (0..DEVICES.len(), 0..RINGS.len(), 0..NAMES.len(), 0_u8..14, after_s, seq);
+    let step = (0..DEVICES.len(), 0..RINGS.len(), 0..NAMES.len(), 0_u8..17, after_s, seq);
     let step = step.prop_map(|(device, ring, name, kind, after_s, seq)| Step {
         device,
         ring,
@@ -70,6 +71,9 @@ fn body<'a>(step: &Step) -> Body<'a> {
         9 => update(change, UpdateState::RolledBack),
         10 => lifecycle(Lifecycle::Offline),
         11 => lifecycle(Lifecycle::Reset),
+        14 => certificate(30 * (1 + step.name as i64)),
+        15 => Body::Audit { kind: AuditKind::PolicyEdit, actor: "a", detail: None },
+        16 => Body::Ticket { ticket: "T", severity: TicketSeverity::A, category: None },
         _ => Body::Ticket { ticket: "T", severity: TicketSeverity::B, category: None },
     }
 }

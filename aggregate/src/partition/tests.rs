@@ -352,6 +352,7 @@ fn every_bound_refuses_counts_and_loses_no_record() {
         signatures: 1,
         signature_onsets: 1,
         cohort_values: 0,
+        certificates: 0,
     };
     assert_eq!(rig.partition.refused(), refused);
     let (delta, counts) = rig.partition.take();

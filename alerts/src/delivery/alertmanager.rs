@@ -2,15 +2,23 @@
 //!
 //! Source: <https://prometheus.io/docs/alerting/latest/clients/> and the description of its API:
 //! labels name an alert; one whose `endsAt` has passed is resolved; annotations of the last post
-//! replace those before, so every post holds them in full.
+//! replace those before, so every post holds them in full. `silences.rs`: what is acknowledged.
+
+use std::cell::RefCell;
+use std::time::Duration;
 
 use schemas::{Alert, AlertState, Decision, Span, Timestamp};
 use serde_json::{Value, json};
 use ureq::http::Uri;
 
-use super::http::Request;
+use super::http::{HttpClient, Request};
 use super::limited;
 use super::repeat::Item;
+use super::retry::Outcome;
+
+mod silences;
+
+use silences::Silences;
 
 /// Where alerts are posted, below the configured address.
 const PATH: &str = "/api/v2/alerts";
@@ -27,16 +35,31 @@ const ANNOTATION_BYTES_MAX: usize = 4_096;
 #[derive(Debug)]
 pub(crate) struct Alertmanager {
     url: String,
+    silences: RefCell<Silences>,
 }
 
 impl Alertmanager {
     /// `address` with or without the path of the API.
     pub(crate) fn new(address: &str) -> Self {
         let base = address.trim_end_matches('/').trim_end_matches(PATH);
-        Self { url: format!("{base}{PATH}") }
+        let silences = RefCell::new(Silences::new(base));
+        Self { url: format!("{base}{PATH}"), silences }
     }
 
-    pub(crate) fn request(&self, items: &[Item], wall: Timestamp) -> Request {
+    /// First the silences, so that nobody is told of what is cared for already and everybody of
+    /// what is over; they get half of the time at most.
+    pub(crate) fn send(
+        &self,
+        http: &dyn HttpClient,
+        items: &[Item],
+        wall: Timestamp,
+        at_most: Duration,
+    ) -> Outcome {
+        self.silences.borrow_mut().follow(http, items, wall, at_most / 2);
+        Outcome::of(http.post(&self.request(items, wall), at_most / 2))
+    }
+
+    fn request(&self, items: &[Item], wall: Timestamp) -> Request {
         let alerts: Vec<Value> = items.iter().map(|item| posted(item, wall)).collect();
         Request { url: self.url.clone(), headers: Vec::new(), body: super::http::json(&alerts) }
     }
@@ -69,8 +92,12 @@ fn labels(alert: &Alert) -> Value {
         "signal": limited(&alert.signal, LABEL_BYTES_MAX),
         "decision": alert.decision.name(),
         "severity": alert.severity.name(),
-        "fingerprint": limited(&alert.fingerprint, LABEL_BYTES_MAX),
+        "fingerprint": label_of_fingerprint(alert),
     })
+}
+
+fn label_of_fingerprint(alert: &Alert) -> String {
+    limited(&alert.fingerprint, LABEL_BYTES_MAX)
 }
 
 fn annotations(alert: &Alert) -> Value {

@@ -39,7 +39,7 @@ pub(crate) fn firing(change: &str) -> Alert {
             comparison_weight: None,
         },
         cohort: None,
-        action: Action { what: format!("roll back {change}"), owner: Owner::Service },
+        action: Action { what: format!("roll back {change}"), owner: Owner::Service, notice: None },
         links: Links::default(),
     }
 }

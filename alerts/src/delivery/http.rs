@@ -1,25 +1,34 @@
-//! The only place of this crate that opens a socket: one POST, bounded in time and in bytes.
+//! The only place of this crate that speaks HTTP: one request, bounded in time and in bytes.
 
+use std::fmt;
 use std::io::Read;
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::config::Destination;
+use super::address::Guard;
+use super::destination::Destination;
 
-/// 64 KiB of an answer are read and the rest is dropped: it is only ever shown, never parsed.
+/// 64 KiB of an answer are read and the rest is dropped: most are only shown.
 const ANSWER_BYTES_MAX: u64 = 64 << 10;
 
 /// Some gateways refuse requests that do not name their sender.
 const USER_AGENT: &str = concat!("ringwatch/", env!("CARGO_PKG_VERSION"));
 
-/// One POST of a JSON body.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Where to and what: a JSON body, empty where the method has none.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Request {
     pub url: String,
     /// Besides `content-type` and `user-agent`.
     pub headers: Vec<(&'static str, String)>,
     pub body: Vec<u8>,
+}
+
+impl fmt::Debug for Request {
+    /// Addresses and headers may be secrets: only how much there is.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Request({} headers, {} bytes)", self.headers.len(), self.body.len())
+    }
 }
 
 /// What the receiver said.
@@ -28,6 +37,8 @@ pub struct Response {
     pub status: u16,
     /// The header `retry-after`, as it stands.
     pub retry_after: Option<String>,
+    /// The header `date`: the receiver's own clock.
+    pub date: Option<String>,
     /// The beginning of the body.
     pub body: Vec<u8>,
 }
@@ -39,13 +50,32 @@ pub struct HttpError {
     pub reason: String,
 }
 
-/// Something that can POST.
-pub trait HttpClient: Send {
-    /// Sends `request`; back within `at_most`, a little more on a system without timeouts in DNS.
-    fn post(&self, request: &Request, at_most: Duration) -> Result<Response, HttpError>;
+/// What is to be done at an address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Method {
+    Get,
+    Post,
+    Delete,
 }
 
-/// The real client: HTTP/1.1, TLS with the web's public roots, no redirects.
+/// Something that speaks HTTP.
+pub trait HttpClient: Send {
+    /// Sends `request`; back within `at_most`, a little more on a system without timeouts in DNS.
+    fn send(
+        &self,
+        method: Method,
+        request: &Request,
+        at_most: Duration,
+    ) -> Result<Response, HttpError>;
+
+    /// As most destinations want it.
+    fn post(&self, request: &Request, at_most: Duration) -> Result<Response, HttpError> {
+        self.send(Method::Post, request, at_most)
+    }
+}
+
+/// The real client: HTTP/1.1, TLS with the web's public roots, no redirects, and no address that
+/// the destination must not have.
 ///
 /// A proxy is used if the usual environment variables name one.
 #[derive(Debug)]
@@ -62,17 +92,41 @@ impl UreqClient {
             .timeout_connect(Some(destination.config().connect_timeout))
             .user_agent(USER_AGENT)
             .build();
-        Self { agent: config.new_agent() }
+        let reach = destination.allowed_reach();
+        let connector = ureq::unversioned::transport::DefaultConnector::default();
+        Self { agent: ureq::Agent::with_parts(config, connector, Guard { reach }) }
     }
 
-    fn try_post(&self, request: &Request, at_most: Duration) -> Result<Response, ureq::Error> {
-        let mut post = self.agent.post(&request.url).header("content-type", "application/json");
-        for (name, value) in &request.headers {
-            post = post.header(*name, value);
-        }
-        let answer = post.config().timeout_global(Some(at_most)).build().send(&request.body[..])?;
-        let retry_after = answer.headers().get("retry-after");
-        let retry_after = retry_after.and_then(|value| value.to_str().ok()).map(str::to_owned);
+    fn try_send(
+        &self,
+        method: Method,
+        request: &Request,
+        at_most: Duration,
+    ) -> Result<Response, ureq::Error> {
+        let answer = match method {
+            Method::Post => {
+                let post = self.agent.post(&request.url);
+                let mut post = post.header("content-type", "application/json");
+                for (name, value) in &request.headers {
+                    post = post.header(*name, value);
+                }
+                let post = post.config().timeout_global(Some(at_most)).build();
+                post.send(&request.body[..])?
+            }
+            Method::Get | Method::Delete => {
+                let mut call = if method == Method::Get {
+                    self.agent.get(&request.url)
+                } else {
+                    self.agent.delete(&request.url)
+                };
+                for (name, value) in &request.headers {
+                    call = call.header(*name, value);
+                }
+                call.config().timeout_global(Some(at_most)).build().call()?
+            }
+        };
+        let header = |name| answer.headers().get(name)?.to_str().ok().map(str::to_owned);
+        let (retry_after, date) = (header("retry-after"), header("date"));
         let status = answer.status().as_u16();
         // The status decides; a body that breaks off or does not end changes nothing.
         let mut body = Vec::new();
@@ -80,13 +134,19 @@ impl UreqClient {
         if let Err(error) = reader.take(ANSWER_BYTES_MAX).read_to_end(&mut body) {
             tracing::debug!(%error, status, "the answer's body broke off");
         }
-        Ok(Response { status, retry_after, body })
+        Ok(Response { status, retry_after, date, body })
     }
 }
 
 impl HttpClient for UreqClient {
-    fn post(&self, request: &Request, at_most: Duration) -> Result<Response, HttpError> {
-        self.try_post(request, at_most).map_err(|error| HttpError { reason: error.to_string() })
+    fn send(
+        &self,
+        method: Method,
+        request: &Request,
+        at_most: Duration,
+    ) -> Result<Response, HttpError> {
+        let sent = self.try_send(method, request, at_most);
+        sent.map_err(|error| HttpError { reason: error.to_string() })
     }
 }
 

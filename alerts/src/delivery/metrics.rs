@@ -9,6 +9,7 @@ const DELIVERIES: &str = "ringwatch_deliveries_total";
 const SECONDS: &str = "ringwatch_delivery_seconds";
 const QUEUED: &str = "ringwatch_delivery_queued_alerts";
 const CATCH_UPS: &str = "ringwatch_delivery_catch_ups_total";
+const FAILING: &str = "ringwatch_delivery_failing";
 const REPEATS_REFUSED: &str = "ringwatch_delivery_repeats_refused_total";
 
 /// Declares them to the installed recorder.
@@ -23,6 +24,7 @@ pub fn describe() {
         CATCH_UPS,
         "Commits that did not fit a destination's queue and are read again from the chain"
     );
+    describe_gauge!(FAILING, "1 while a destination has not answered five times in a row");
     describe_counter!(
         REPEATS_REFUSED,
         "Alerts that are told once only because too many stand at a destination at once"
@@ -41,6 +43,10 @@ pub(crate) fn queued(destination: &str) -> Gauge {
 
 pub(crate) fn catch_ups(destination: &str) -> Counter {
     counter!(CATCH_UPS, "destination" => destination.to_owned())
+}
+
+pub(crate) fn failing(destination: &str) -> Gauge {
+    gauge!(FAILING, "destination" => destination.to_owned())
 }
 
 pub(crate) fn repeats_refused(destination: &str, alerts: u64) {

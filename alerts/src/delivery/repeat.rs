@@ -1,5 +1,6 @@
-//! What a receiver that forgets must be told again: each standing alert once a minute, and each
-//! resolved one for a quarter of an hour. Pure.
+//! What is told again. A receiver that forgets: each standing alert once a minute, and each
+//! resolved one for a quarter of an hour. People, where `repeat_interval` is set: what still fires
+//! and nobody has acknowledged. Pure.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -46,60 +47,102 @@ pub(crate) enum Noted {
     Full,
 }
 
+/// Who is told again, and how often.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Listener {
+    Forgetful,
+    People { every: Duration },
+}
+
 /// The alerts that stand at one receiver, by fingerprint.
-#[derive(Debug, Default)]
-pub(crate) struct Book(BTreeMap<String, Standing>);
+#[derive(Debug)]
+pub(crate) struct Book {
+    listener: Listener,
+    standing: BTreeMap<String, Standing>,
+}
 
 impl Book {
+    pub(crate) const fn new(listener: Listener) -> Self {
+        Self { listener, standing: BTreeMap::new() }
+    }
+
+    pub(crate) fn is_for_people(&self) -> bool {
+        self.listener != Listener::Forgetful
+    }
+
+    fn every(&self) -> Duration {
+        match self.listener {
+            Listener::Forgetful => REPEAT_EVERY,
+            Listener::People { every } => every,
+        }
+    }
+
+    /// An alert that has been muted: people hear no more of it.
+    pub(crate) fn mute(&mut self, id: &str) {
+        if self.is_for_people() {
+            self.standing.retain(|_, standing| standing.item.alert.id != id);
+        }
+    }
+
     /// An alert that the receiver has just been told of.
     pub(crate) fn note(&mut self, alert: Arc<Alert>, now: Now) -> Noted {
+        if self.is_for_people() && alert.state != AlertState::Firing {
+            self.standing.remove(&alert.fingerprint);
+            return Noted::Yes;
+        }
         let over = alert.state == AlertState::Resolved;
         self.put(Standing {
             item: Item { alert, resolved_at: over.then_some(now.wall) },
-            due: now.elapsed + REPEAT_EVERY,
+            due: now.elapsed + self.every(),
             until: over.then_some(now.elapsed + RESOLVED_KEPT),
         })
     }
 
-    /// An alert that stands since before the start: due at once, unless something newer is known.
+    /// An alert that stands since before the start: due at once at a receiver that may have
+    /// forgotten it, unless something newer is known.
     pub(crate) fn seed(&mut self, alert: Arc<Alert>, now: Now) -> Noted {
-        if self.0.contains_key(&alert.fingerprint) {
+        let acknowledged = alert.state != AlertState::Firing;
+        if self.standing.contains_key(&alert.fingerprint) || self.is_for_people() && acknowledged {
             return Noted::Yes;
         }
+        let wait = if self.is_for_people() { self.every() } else { Duration::ZERO };
         let item = Item { alert, resolved_at: None };
-        self.put(Standing { item, due: now.elapsed, until: None })
+        self.put(Standing { item, due: now.elapsed + wait, until: None })
     }
 
     fn put(&mut self, standing: Standing) -> Noted {
         let fingerprint = standing.item.alert.fingerprint.clone();
-        if self.0.len() >= STANDING_MAX && !self.0.contains_key(&fingerprint) {
+        if self.standing.len() >= STANDING_MAX && !self.standing.contains_key(&fingerprint) {
             return Noted::Full;
         }
-        self.0.insert(fingerprint, standing);
+        self.standing.insert(fingerprint, standing);
         Noted::Yes
     }
 
     /// What is to be told now, in the order of fingerprints; empty if nothing is due.
     pub(crate) fn due(&mut self, elapsed: Duration) -> Vec<Item> {
-        self.0.retain(|_, standing| standing.until.is_none_or(|until| until > elapsed));
+        self.standing.retain(|_, standing| standing.until.is_none_or(|until| until > elapsed));
         if self.next_due().is_none_or(|due| due > elapsed) {
             return Vec::new();
         }
-        let soon = self.0.values().filter(|standing| standing.due <= elapsed + TOGETHER_WITHIN);
+        let soon =
+            self.standing.values().filter(|standing| standing.due <= elapsed + TOGETHER_WITHIN);
         soon.take(TOGETHER_MAX).map(|standing| standing.item.clone()).collect()
     }
 
-    /// The receiver has been told of `items`, or has refused them: the next time is a minute away.
+    /// The receiver has been told of `items`, or has refused them: the next time is an interval
+    /// away.
     pub(crate) fn told(&mut self, items: &[Item], elapsed: Duration) {
+        let every = self.every();
         for item in items {
-            if let Some(standing) = self.0.get_mut(&item.alert.fingerprint) {
-                standing.due = elapsed + REPEAT_EVERY;
+            if let Some(standing) = self.standing.get_mut(&item.alert.fingerprint) {
+                standing.due = elapsed + every;
             }
         }
     }
 
     pub(crate) fn next_due(&self) -> Option<Duration> {
-        self.0.values().map(|standing| standing.due).min()
+        self.standing.values().map(|standing| standing.due).min()
     }
 }
 
@@ -128,14 +171,14 @@ mod tests {
 
     #[test]
     fn a_firing_alert_is_told_each_minute_for_as_long_as_it_stands() {
-        let mut book = Book::default();
+        let mut book = Book::new(Listener::Forgetful);
         book.note(Arc::new(firing("kb1")), at(5));
         assert_eq!(told_at(&mut book, 300), [65, 125, 185, 245]);
     }
 
     #[test]
     fn a_resolved_alert_is_told_for_a_quarter_of_an_hour_with_the_same_end() {
-        let mut book = Book::default();
+        let mut book = Book::new(Listener::Forgetful);
         book.note(Arc::new(firing("kb1")), at(0));
         book.note(Arc::new(resolved("kb1")), at(30));
         let first = book.due(Duration::from_secs(90));
@@ -147,7 +190,7 @@ mod tests {
 
     #[test]
     fn repeats_gather_and_a_request_has_a_bound() {
-        let mut book = Book::default();
+        let mut book = Book::new(Listener::Forgetful);
         for number in 0..250 {
             book.note(Arc::new(firing(&format!("kb{number:03}"))), at(number / 50));
         }
@@ -167,7 +210,7 @@ mod tests {
 
     #[test]
     fn what_is_known_is_newer_than_what_is_seeded() {
-        let mut book = Book::default();
+        let mut book = Book::new(Listener::Forgetful);
         book.note(Arc::new(resolved("kb1")), at(0));
         book.seed(Arc::new(firing("kb1")), at(1));
         book.seed(Arc::new(firing("kb2")), at(1));
@@ -178,11 +221,27 @@ mod tests {
 
     #[test]
     fn a_full_book_takes_no_more_but_renews_what_it_has() {
-        let mut book = Book::default();
+        let mut book = Book::new(Listener::Forgetful);
         for number in 0..STANDING_MAX {
             assert_eq!(book.note(Arc::new(firing(&number.to_string())), at(0)), Noted::Yes);
         }
         assert_eq!(book.note(Arc::new(firing("one more")), at(0)), Noted::Full);
         assert_eq!(book.note(Arc::new(resolved("7")), at(0)), Noted::Yes);
+    }
+
+    #[test]
+    fn people_are_told_again_until_somebody_cares_or_it_is_muted() {
+        let mut book = Book::new(Listener::People { every: Duration::from_mins(10) });
+        book.note(Arc::new(firing("kb1")), at(0));
+        book.note(Arc::new(firing("kb2")), at(0));
+        assert_eq!(book.due(Duration::from_mins(10)).len(), 2, "together");
+        book.mute("rw-kb2");
+        assert_eq!(told_at(&mut book, 1_300), [600, 1_200]);
+        let state = AlertState::Acknowledged;
+        book.note(Arc::new(Alert { state, ..firing("kb1") }), at(1_300));
+        assert_eq!(book.next_due(), None);
+        book.seed(Arc::new(Alert { state, ..firing("kb3") }), at(1_300));
+        book.seed(Arc::new(firing("kb4")), at(1_300));
+        assert_eq!(book.next_due(), Some(Duration::from_secs(1_900)), "not at each restart");
     }
 }

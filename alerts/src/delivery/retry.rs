@@ -54,10 +54,17 @@ fn said(response: &Response) -> String {
     limited(format!("status {} {body}", response.status).trim(), REASON_BYTES_MAX)
 }
 
-/// Only whole seconds are read; a date falls back to our own waiting.
+/// Seconds, or a date: held against the receiver's own `date`, so that no two clocks must agree.
+///
+/// A date without the other falls back to our own waiting.
 fn retry_after(response: &Response) -> Option<Duration> {
-    let seconds = response.retry_after.as_ref()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX))
+    let text = response.retry_after.as_ref()?.trim();
+    let wait = text.parse().map(Duration::from_secs).ok().or_else(|| {
+        let until = httpdate::parse_http_date(text).ok()?;
+        let now = httpdate::parse_http_date(response.date.as_ref()?.trim()).ok()?;
+        Some(until.duration_since(now).unwrap_or_default())
+    })?;
+    Some(wait.min(RETRY_AFTER_MAX))
 }
 
 /// Exponential waiting with full jitter.
@@ -121,16 +128,25 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_read_in_seconds_and_bounded() {
-        for (text, expected) in [
-            ("7", Some(7)),
-            (" 0 ", Some(0)),
-            ("86400", Some(3_600)),
-            ("-1", None),
-            ("Wed, 21 Oct 2026 07:28:00 GMT", None),
+    fn retry_after_is_read_in_both_forms_and_bounded() {
+        let now = Some("Wed, 21 Oct 2026 07:27:30 GMT");
+        for (text, date, expected) in [
+            ("7", None, Some(7)),
+            (" 0 ", now, Some(0)),
+            ("86400", None, Some(3_600)),
+            ("-1", None, None),
+            ("Wed, 21 Oct 2026 07:28:00 GMT", None, None),
+            ("Wed, 21 Oct 2026 07:28:00 GMT", now, Some(30)),
+            ("Wed, 21 Oct 2026 07:27:00 GMT", now, Some(0)),
+            ("Thu, 22 Oct 2026 07:28:00 GMT", now, Some(3_600)),
+            ("soon", now, None),
         ] {
-            let response =
-                Response { status: 429, retry_after: Some(text.to_owned()), body: Vec::new() };
+            let response = Response {
+                status: 429,
+                retry_after: Some(text.to_owned()),
+                date: date.map(str::to_owned),
+                body: Vec::new(),
+            };
             let Outcome::Busy { retry_after, .. } = Outcome::of(Ok(response)) else {
                 panic!("{text}")
             };
@@ -141,7 +157,7 @@ mod tests {
     #[test]
     fn the_reason_is_short_and_on_one_line() {
         let body = "a\nb".repeat(1_000).into_bytes();
-        let response = Response { status: 400, retry_after: None, body };
+        let response = Response { status: 400, body, ..Response::default() };
         let Outcome::Refused { reason } = Outcome::of(Ok(response)) else { panic!("refused") };
         assert!(reason.starts_with("status 400 a ba b") && reason.len() <= REASON_BYTES_MAX);
     }

@@ -22,6 +22,40 @@ const SECRET_BYTES_MAX: usize = 64;
 /// Two are enough for a rotation; each adds 50 bytes to every request.
 const SECRETS_MAX: usize = 4;
 
+/// A password, a key, or an address that is one.
+#[derive(Clone, Default)]
+pub(crate) struct Token(String);
+
+impl Token {
+    /// The text of a secret, without what an editor puts behind it.
+    pub(crate) fn new(text: &str) -> Result<Self, &'static str> {
+        match text.trim() {
+            "" => Err("it is empty"),
+            text => Ok(Self(text.to_owned())),
+        }
+    }
+
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// The header `authorization`: basic for `user:password`, else bearer.
+    pub(crate) fn authorization(&self) -> String {
+        if self.0.contains(':') {
+            format!("Basic {}", STANDARD.encode(&self.0))
+        } else {
+            format!("Bearer {}", self.0)
+        }
+    }
+}
+
+impl fmt::Debug for Token {
+    /// That there is one, and never what it is.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Token")
+    }
+}
+
 /// None (unsigned), one, or several while a receiver changes from one to the next.
 #[derive(Clone, Default)]
 pub(crate) struct Secrets(Vec<Vec<u8>>);

@@ -9,14 +9,21 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 use std::{fmt, io, thread};
 
-use super::config::Memory;
-use super::repeat::{Book, Item};
+use schemas::AlertState;
+
+use super::destination::Memory;
+use super::heartbeat::Heartbeat;
+use super::repeat::{Book, Item, Listener};
 use super::retry::{Backoff, Outcome};
-use super::state::{State, Step};
-use super::{CatchUp, Committed, Destination, HttpClient, Now, metrics};
+use super::route::Route;
+use super::state::{Acting, Notice, Standing, State, Step, Terms};
+use super::{CatchUp, Committed, Destination, HttpClient, Now, OpenAlert, metrics};
 
 /// 100 ms: how late a stop is noticed; ten wake-ups a second cost nothing that could be measured.
 const WAKE_EVERY: Duration = Duration::from_millis(100);
+
+/// 5 s: a notice that the data folder did not take is offered again.
+const NOTIFY_EVERY: Duration = Duration::from_secs(5);
 
 /// 5 s: time to bring out what is queued, before a service manager becomes impatient.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
@@ -30,6 +37,14 @@ pub struct Wiring {
     pub cursor: u64,
     /// Called with each later cursor worth keeping; it only grows.
     pub save_cursor: Box<dyn FnMut(u64) + Send>,
+    /// How the destination stood when that was last saved, and where it is saved: before the
+    /// cursor, as often as it changes.
+    pub standing: Standing,
+    pub save_standing: Box<dyn FnMut(&Standing) + Send>,
+    /// Hands in what others must know; it is offered again until it is taken.
+    pub notify: Box<dyn FnMut(&Notice) -> Taken + Send>,
+    /// Whether a destination that acts may do so now.
+    pub acting: Box<dyn Fn() -> Acting + Send>,
     /// Whether a request may begin now: not once another process may have taken over.
     pub may_send: Box<dyn Fn() -> bool + Send>,
     pub clock: Box<dyn Fn() -> Now + Send>,
@@ -44,6 +59,13 @@ impl fmt::Debug for Wiring {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "Wiring({} from {})", self.destination.name(), self.cursor)
     }
+}
+
+/// Whether a notice is durable.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Taken {
+    Yes,
+    No,
 }
 
 /// Where the publisher hands in its commits; never blocks.
@@ -62,6 +84,8 @@ struct Shared {
     queued_max: usize,
     /// A commit was left out: it is to be read from the chain.
     behind: AtomicBool,
+    /// An operator wants the destination tried at once.
+    hurry: AtomicBool,
     stop: AtomicBool,
 }
 
@@ -76,6 +100,9 @@ impl Feed {
     /// Offers a commit that *is in the chain*, also one without alerts: the cursor follows it.
     pub fn offer(&self, commit: Committed) {
         let alerts = commit.alerts.len();
+        if commit.retries.contains(&self.shared.destination) {
+            self.shared.hurry.store(true, Ordering::Release);
+        }
         let queued = self.shared.queued.load(Ordering::Acquire);
         // A commit above the bound goes in alone: it is in memory anyway.
         let fits = queued == 0 || queued + alerts <= self.shared.queued_max;
@@ -129,6 +156,9 @@ pub struct DestinationLoop {
     catching_up: bool,
     /// Whether the alerts that stood at the start are known.
     seeded: bool,
+    /// How it stood when that was last saved.
+    standing: Standing,
+    notify_from: Duration,
     /// The end of the time that a stop leaves.
     stop_at: Option<Duration>,
 }
@@ -147,14 +177,25 @@ impl DestinationLoop {
             queued: AtomicUsize::new(0),
             queued_max: wiring.queued_max,
             behind: AtomicBool::new(false),
+            hurry: AtomicBool::new(false),
             stop: AtomicBool::new(false),
         });
-        let book = (wiring.destination.memory() == Memory::Forgets).then(Book::default);
-        let decisions = wiring.destination.config().decisions.clone();
-        let state = State::new(decisions, book, wiring.cursor).with_backoff(wiring.backoff);
+        let standing = wiring.standing.clone();
+        let name = wiring.destination.name();
+        let state = State::new(name, terms(&wiring), wiring.cursor, standing.clone());
         let feed = Feed { queue: sender, shared: Arc::clone(&shared) };
-        let (catching_up, seeded, stop_at) = (true, false, None);
-        (Self { wiring, state, queue, shared, catching_up, seeded, stop_at }, feed)
+        let this = Self {
+            wiring,
+            state,
+            queue,
+            shared,
+            catching_up: true,
+            seeded: false,
+            standing,
+            notify_from: Duration::ZERO,
+            stop_at: None,
+        };
+        (this, feed)
     }
 
     /// Runs the loop in a thread named after the destination.
@@ -175,13 +216,34 @@ impl DestinationLoop {
         while let Some(next) = self.advance(step) {
             step = next;
             let elapsed = self.now().elapsed;
+            self.tell(elapsed);
             if let Some(cursor) = self.state.cursor_to_save(elapsed) {
                 (self.wiring.save_cursor)(cursor);
             }
         }
         let elapsed = self.now().elapsed;
+        self.notify_from = elapsed;
+        self.tell(elapsed);
         if let Some(cursor) = self.state.last_cursor(elapsed) {
             (self.wiring.save_cursor)(cursor);
+        }
+    }
+
+    /// Hands in notices, and saves how the destination stands; the cursor comes after both.
+    fn tell(&mut self, elapsed: Duration) {
+        while elapsed >= self.notify_from
+            && let Some(notice) = self.state.notice()
+        {
+            match (self.wiring.notify)(notice) {
+                Taken::Yes => self.state.gave_notice(),
+                Taken::No => self.notify_from = elapsed + NOTIFY_EVERY,
+            }
+        }
+        let standing = self.state.standing();
+        metrics::failing(&self.shared.destination).set(f64::from(standing.failing.is_some()));
+        if standing != self.standing {
+            (self.wiring.save_standing)(&standing);
+            self.standing = standing;
         }
     }
 
@@ -194,12 +256,16 @@ impl DestinationLoop {
             return None;
         }
         match step {
+            Step::Send(_) if (self.wiring.may_send)() && self.is_over() => {
+                Some(self.state.drop_action(now))
+            }
             Step::Send(items) if (self.wiring.may_send)() => Some(self.send(&items, now)),
             // Its cursor stands before them: whoever publishes next sends them.
             Step::Send(_) if self.stop_at.is_some() => None,
-            Step::Send(items) => {
+            // Much may have changed when the lease is back.
+            Step::Send(_) => {
                 thread::sleep(WAKE_EVERY);
-                Some(Step::Send(items))
+                Some(self.refreshed())
             }
             Step::Wait(_) if self.stop_at.is_some() && self.nothing_left() => None,
             Step::Wait(until) => {
@@ -209,12 +275,26 @@ impl DestinationLoop {
         }
     }
 
+    /// Whether the next message asks for an action on what has since ended or been taken care of.
+    fn is_over(&self) -> bool {
+        let Some(alert) = self.state.action() else { return false };
+        match self.wiring.catch_up.last(std::slice::from_ref(&alert.id)) {
+            Ok(last) => last
+                .iter()
+                .any(|last| last.transition > alert.transition && last.state != AlertState::Firing),
+            Err(error) => {
+                let destination = &self.shared.destination;
+                tracing::warn!(destination, error = &*error, "cannot read how an alert stands");
+                false
+            }
+        }
+    }
+
     fn send(&mut self, items: &[Item], now: Now) -> Step {
         let destination = &self.wiring.destination;
-        let request = destination.request(items, now.wall);
         let rest = self.stop_at.map_or(Duration::MAX, |at| at.saturating_sub(now.elapsed));
         let at_most = destination.config().request_timeout.min(rest);
-        let outcome = Outcome::of(self.wiring.http.post(&request, at_most));
+        let outcome = destination.send(&*self.wiring.http, items, now.wall, at_most);
         let after = (self.wiring.clock)();
         metrics::delivery(
             destination.name(),
@@ -222,10 +302,11 @@ impl DestinationLoop {
             after.elapsed.saturating_sub(now.elapsed),
         );
         log(destination.name(), items, &outcome);
+        self.state.set_acting((self.wiring.acting)());
         let step = self.state.decide(&outcome, after, (self.wiring.random)());
-        let refused = self.state.take_refused();
-        if refused > 0 {
-            metrics::repeats_refused(self.wiring.destination.name(), refused);
+        let forgotten = self.state.take_forgotten();
+        if forgotten > 0 {
+            metrics::repeats_refused(self.wiring.destination.name(), forgotten);
         }
         step
     }
@@ -233,15 +314,32 @@ impl DestinationLoop {
     /// Takes in what there is to take in, and asks what to do.
     fn refreshed(&mut self) -> Step {
         let now = self.now();
+        self.state.set_acting((self.wiring.acting)());
         if self.state.may_act(now) {
             self.catch_up(now);
         }
         while !self.catching_up && self.state.is_done() {
             let Ok(commit) = self.queue.try_recv() else { break };
-            self.take(commit);
+            self.take(commit, now);
             self.catch_up(now);
         }
+        self.look_for_retries(now);
         self.state.step(now)
+    }
+
+    /// An operator asks at any time, also while commits wait.
+    fn look_for_retries(&mut self, now: Now) {
+        if self.shared.hurry.swap(false, Ordering::AcqRel) {
+            self.state.hurry(now);
+        }
+        let Some(ids) = self.state.take_retry() else { return };
+        match self.wiring.catch_up.last(&ids) {
+            Ok(alerts) => self.state.resend(alerts),
+            Err(error) => {
+                let destination = &self.shared.destination;
+                tracing::warn!(destination, error = &*error, "cannot read what is to be retried");
+            }
+        }
     }
 
     /// Reads the chain to its end, as far as nothing waits to be sent.
@@ -252,7 +350,7 @@ impl DestinationLoop {
                 let destination = &self.shared.destination;
                 tracing::warn!(destination, error = &*error, "the chain cannot be read");
                 let random = (self.wiring.random)();
-                self.state.postpone(None, now, random);
+                self.state.postpone(now, random);
                 break;
             }
         }
@@ -261,12 +359,16 @@ impl DestinationLoop {
     fn read_chain(&mut self, now: Now) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let expected = self.state.expected();
         for commit in self.wiring.catch_up.since(expected)? {
-            self.state.accept(commit);
+            self.state.accept(commit, now);
         }
         let at_end = self.state.expected() == expected;
         if at_end && !self.seeded {
-            for alert in self.wiring.catch_up.open()? {
+            for OpenAlert { alert, muted } in self.wiring.catch_up.open()? {
+                let id = alert.id.clone();
                 self.state.seed(alert, now);
+                if muted {
+                    self.state.mute(&id);
+                }
             }
             self.seeded = true;
         }
@@ -275,12 +377,12 @@ impl DestinationLoop {
     }
 
     /// Takes a commit from the queue, or, where one before it is missing, leaves it to the chain.
-    fn take(&mut self, commit: Committed) {
+    fn take(&mut self, commit: Committed, now: Now) {
         self.shared.count(|queued| queued.fetch_sub(commit.alerts.len(), Ordering::AcqRel));
         if commit.sequence > self.state.expected() {
             self.catching_up = true;
         } else {
-            self.state.accept(commit);
+            self.state.accept(commit, now);
         }
     }
 
@@ -291,7 +393,7 @@ impl DestinationLoop {
             return thread::sleep(slice);
         }
         match self.queue.recv_timeout(slice) {
-            Ok(commit) => self.take(commit),
+            Ok(commit) => self.take(commit, now),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => self.shared.stop.store(true, Ordering::Release),
         }
@@ -306,6 +408,22 @@ impl DestinationLoop {
 
     fn now(&self) -> Now {
         (self.wiring.clock)()
+    }
+}
+
+fn terms(wiring: &Wiring) -> Terms {
+    let (destination, config) = (&wiring.destination, wiring.destination.config());
+    let listener = match (destination.memory(), config.repeat_interval) {
+        (Memory::Forgets, _) => Some(Listener::Forgetful),
+        (Memory::Keeps, every) => every.map(|every| Listener::People { every }),
+    };
+    Terms {
+        route: Route::new(config),
+        book: listener.map(Book::new),
+        together: destination.together(),
+        backoff: wiring.backoff,
+        heartbeat: config.heartbeat_interval.map(Heartbeat::new),
+        act_timeout: config.act_timeout,
     }
 }
 

@@ -45,6 +45,15 @@ struct RingHour {
     trials_failed: i64,
 }
 
+/// How things usually are, by the whole hours that are remembered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Usual {
+    /// Devices at risk by ring, on average.
+    pub devices: Vec<u64>,
+    /// Newly hit devices per device and day, over all rings.
+    pub per_day: [f64; ONSETS],
+}
+
 /// Devices that lost data, and the time at risk (device-milliseconds) in which they did.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Losses {
@@ -153,6 +162,28 @@ impl Baseline {
         share.clamp(WITHIN_RANGE.0, WITHIN_RANGE.1)
     }
 
+    /// Ring sizes and rates; `None` before the first hour has passed.
+    pub fn usual(&self) -> Option<Usual> {
+        let whole = self.hours.len().checked_sub(1).filter(|&whole| whole > 0)?;
+        let mut at_risk_ms = vec![0; self.ring_count];
+        let mut onsets = [0; ONSETS];
+        for hour in self.hours.iter().take(whole) {
+            for (ring, sum) in hour.rings.iter().zip(&mut at_risk_ms) {
+                *sum += ring.at_risk_ms;
+                for (count, more) in onsets.iter_mut().zip(&ring.onsets) {
+                    *count += more;
+                }
+            }
+        }
+        let hour_ms = Span::hours(1).as_secs_f64() * 1_000.0;
+        let device_days = at_risk_ms.iter().sum::<i64>() as f64 / (24.0 * hour_ms);
+        let devices = at_risk_ms.iter().map(|&ms| (ms as f64 / hour_ms / whole as f64) as u64);
+        (device_days > 0.0).then(|| Usual {
+            devices: devices.collect(),
+            per_day: onsets.map(|count| count as f64 / device_days),
+        })
+    }
+
     /// The history of a ring, beside that of the later rings together.
     fn sums(&self, ring: usize, count: impl Fn(&RingHour) -> i64) -> Arms {
         let mut sums = Arms::default();
@@ -188,6 +219,17 @@ mod tests {
         check(&[(0, even), (5, more)], 0, 42.0 / (70.0 * 200.0 / 800.0 + 10.0));
         check(&[(0, [sum(100, 900), sum(100, 20), sum(100, 20)])], 0, 3.0);
         check(&[(0, [sum(100, 1), sum(100, 500), sum(100, 500)])], 0, 1.0);
+    }
+
+    #[test]
+    fn what_is_usual_is_told_by_whole_hours() {
+        let mut baseline = Baseline::new(Span::days(14), 2);
+        let hour_ms = 3_600_000;
+        baseline.add(Timestamp::YEAR_2000, &[sum(10 * hour_ms, 1), sum(14 * hour_ms, 0)]);
+        assert_eq!(baseline.usual(), None);
+        baseline.add(Timestamp::YEAR_2000 + Span::hours(1), &[sum(hour_ms, 9), sum(1, 9)]);
+        let usual = baseline.usual().expect("an hour has passed");
+        assert_eq!((usual.devices, usual.per_day[0]), (vec![10, 14], 1.0));
     }
 
     #[test]

@@ -254,6 +254,13 @@ impl Pair {
         }
     }
 
+    /// Whether any device was hit, in either arm of any comparison.
+    pub fn has_hits(&self, signal: Signal) -> bool {
+        let hit = |test: &RateTest| test.within.onsets().total() + test.later.onsets().total() > 0;
+        let tests = self.rate_tests(signal);
+        tests.iter().any(hit) || (tests.is_empty() && self.attempts.ended().total() > 0)
+    }
+
     /// Both comparisons' exposure for a signal.
     pub(super) fn sides(&self, signal: Signal) -> &Sides {
         if signal == Signal::NoReturn { &self.return_sides } else { &self.onset_sides }

@@ -42,7 +42,7 @@ impl Change {
         }
     }
 
-    const fn record(&self) -> Option<&ChangeRecord> {
+    pub(super) const fn record(&self) -> Option<&ChangeRecord> {
         if let Status::Registered(record) = &self.status { Some(record) } else { None }
     }
 

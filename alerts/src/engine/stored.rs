@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::change::Change;
+use super::process::{Process, Stored};
 use super::{ChangeNumber, DetectionConfig, Engine};
 use crate::book::{Key, Page};
 use crate::detector::baseline::Hour;
@@ -16,9 +17,10 @@ use crate::detector::cohort::Spread;
 use crate::detector::past::StoredWindows;
 use crate::detector::signature::KnownSignatures;
 use crate::detector::strata::GroupHour;
+use crate::lifecycle::Flaps;
 
 /// To be raised whenever what is stored, or its order, changes.
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
 
 /// Why stored state cannot be gone on from.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,8 +33,8 @@ pub enum StateError {
     Settings,
 }
 
-/// Numbers, changes, history, past windows, hours of groups, spreads and signatures, pages, whether
-/// the last window was partial.
+/// Numbers, changes, history, past windows, hours of groups, spreads and signatures, pages and
+/// those that flap, change process, whether the last window was partial.
 type State = (
     BTreeMap<Arc<str>, ChangeNumber>,
     Vec<Change>,
@@ -40,17 +42,29 @@ type State = (
     StoredWindows,
     VecDeque<GroupHour>,
     (Vec<Spread>, KnownSignatures),
-    BTreeMap<Key, Page>,
+    (BTreeMap<Key, Page>, BTreeMap<Key, Flaps>),
+    Stored,
     bool,
 );
 
 impl Engine {
     /// The state as bytes: an engine loaded from them tells the same from then on, byte by byte.
     pub fn save(&self) -> Vec<u8> {
-        let (hours, past, pages) = (self.baseline.hours(), self.past.stored(), self.book.pages());
+        let (hours, past) = (self.baseline.hours(), self.past.stored());
+        let book = (self.book.pages(), self.book.flaps());
         let (groups, seen) = (self.group_hours.hours(), (&self.spreads, &self.known));
         let (numbers, changes) = (&self.numbers, &self.changes);
-        let state = (numbers, changes, hours, past, groups, seen, pages, self.partial);
+        let state = (
+            numbers,
+            changes,
+            hours,
+            past,
+            groups,
+            seen,
+            book,
+            self.process.stored(),
+            self.partial,
+        );
         #[expect(clippy::expect_used, reason = "no type here refuses, and a Vec takes any bytes")]
         postcard::to_extend(&state, vec![FORMAT]).expect("state is plain data")
     }
@@ -67,7 +81,8 @@ impl Engine {
         };
         let (state, rest) =
             postcard::take_from_bytes::<State>(state).map_err(|_| StateError::Damaged)?;
-        let (numbers, changes, hours, past, groups, (spreads, signatures), pages, partial) = state;
+        let (numbers, changes, hours, past, groups, seen, book, process, partial) = state;
+        let ((spreads, signatures), (pages, flaps)) = (seen, book);
         let ring_count = config.rings.len();
         let known = |&number: &ChangeNumber| number < changes.len();
         let members_known = past.0.iter().all(|(_, members)| members.iter().all(known));
@@ -80,6 +95,7 @@ impl Engine {
         if of_other_rings || in_pairs.chain(in_past).any(|ring| ring >= ring_count) {
             return Err(StateError::Settings);
         }
+        let process = Process::with(process, changes.len(), ring_count);
         let engine = Self::new(config);
         let group_hours = engine.group_hours.with(groups, changes.len());
         Ok(Self {
@@ -90,7 +106,8 @@ impl Engine {
             known: signatures,
             group_hours: group_hours.ok_or(StateError::Settings)?,
             past: engine.past.with(past).ok_or(StateError::Damaged)?,
-            book: engine.book.with(pages),
+            book: engine.book.with(pages, flaps),
+            process: process.ok_or(StateError::Damaged)?,
             partial,
             ..engine
         })

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use alerts::delivery::{
-    Backoff, CatchUp, Committed, DestinationConfig, DestinationLoop, Now, Running, UreqClient,
-    Wiring,
+    Acting, Backoff, CatchUp, Committed, DestinationConfig, DestinationLoop, Notice, Now,
+    OpenAlert, Running, Standing, Taken, UreqClient, Wiring,
 };
-use schemas::{Alert, AlertState, Timestamp};
+use schemas::{Alert, AlertState, Span, Timestamp};
 
 /// Commits by sequence, dense from 0.
 #[derive(Clone, Default)]
@@ -19,7 +19,7 @@ impl Chain {
         let mut commits = self.0.lock().expect("not poisoned");
         let alerts = alerts.iter().cloned().map(Arc::new).collect();
         let sequence = commits.len() as u64;
-        commits.push(Committed { sequence, alerts });
+        commits.push(Committed { sequence, alerts, ..Committed::default() });
         commits[commits.len() - 1].clone()
     }
 }
@@ -30,7 +30,7 @@ impl CatchUp for Chain {
         Ok(commits.iter().skip(sequence as usize).take(3).cloned().collect())
     }
 
-    fn open(&self) -> Result<Vec<Arc<Alert>>, Box<dyn Error + Send + Sync>> {
+    fn open(&self) -> Result<Vec<OpenAlert>, Box<dyn Error + Send + Sync>> {
         let mut open: Vec<Arc<Alert>> = Vec::new();
         for alert in self.0.lock().expect("not poisoned").iter().flat_map(|one| &one.alerts) {
             open.retain(|before| before.fingerprint != alert.fingerprint);
@@ -38,7 +38,14 @@ impl CatchUp for Chain {
                 open.push(Arc::clone(alert));
             }
         }
-        Ok(open)
+        Ok(open.into_iter().map(|alert| OpenAlert { alert, muted: false }).collect())
+    }
+
+    fn last(&self, ids: &[String]) -> Result<Vec<Arc<Alert>>, Box<dyn Error + Send + Sync>> {
+        let commits = self.0.lock().expect("not poisoned");
+        let told: Vec<&Arc<Alert>> = commits.iter().flat_map(|one| &one.alerts).collect();
+        let last = |id: &String| told.iter().rfind(|alert| alert.id == *id);
+        Ok(ids.iter().filter_map(last).map(|alert| Arc::clone(alert)).collect())
     }
 }
 
@@ -47,14 +54,27 @@ pub(crate) struct Setup {
     pub(crate) chain: Chain,
     /// Its cursors, in the order in which they were saved; it starts at the last.
     pub(crate) cursors: Arc<Mutex<Vec<u64>>>,
+    /// How the destination stood when that was last saved, and what it gave notice of.
+    pub(crate) standing: Arc<Mutex<Standing>>,
+    pub(crate) notices: Arc<Mutex<Vec<Notice>>>,
     pub(crate) queued_max: usize,
     /// How much faster than ours its clock runs.
     pub(crate) speed: u32,
+    /// How far its clock on the wall is behind ours.
+    pub(crate) behind: Span,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { chain: Chain::default(), cursors: Arc::default(), queued_max: 100, speed: 1 }
+        Self {
+            chain: Chain::default(),
+            cursors: Arc::default(),
+            standing: Arc::default(),
+            notices: Arc::default(),
+            queued_max: 100,
+            speed: 1,
+            behind: Span::ZERO,
+        }
     }
 }
 
@@ -64,7 +84,8 @@ impl Setup {
         let config: DestinationConfig =
             serde_json::from_str(&format!("{{\"name\":\"test\",{keys}}}")).expect("keys");
         let destination = config.open().expect("valid");
-        let (saved, speed) = (Arc::clone(&self.cursors), self.speed);
+        let (saved, speed, behind) = (Arc::clone(&self.cursors), self.speed, self.behind);
+        let (standings, notices) = (Arc::clone(&self.standing), Arc::clone(&self.notices));
         let (begun, mut state) = (Instant::now(), 1_u64);
         let random = move || {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -76,8 +97,20 @@ impl Setup {
             catch_up: Box::new(self.chain.clone()),
             cursor: self.cursor().unwrap_or(0),
             save_cursor: Box::new(move |next| saved.lock().expect("not poisoned").push(next)),
+            standing: self.standing.lock().expect("not poisoned").clone(),
+            save_standing: Box::new(move |standing| {
+                standings.lock().expect("not poisoned").clone_from(standing);
+            }),
+            notify: Box::new(move |notice| {
+                notices.lock().expect("not poisoned").push(notice.clone());
+                Taken::Yes
+            }),
+            acting: Box::new(|| Acting::Allowed),
             may_send: Box::new(|| true),
-            clock: Box::new(move || Now { wall: wall(), elapsed: begun.elapsed() * speed }),
+            clock: Box::new(move || Now {
+                wall: wall() - behind,
+                elapsed: begun.elapsed() * speed,
+            }),
             random: Box::new(random),
             backoff: Backoff { base: Duration::from_millis(20), ..Backoff::default() },
             queued_max: self.queued_max,
@@ -91,7 +124,7 @@ impl Setup {
     }
 }
 
-fn wall() -> Timestamp {
+pub(crate) fn wall() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
     Timestamp(since.as_micros() as i64)
 }

@@ -29,6 +29,7 @@ const RETURNS: u8 = 9;
 const SIGNATURES: u8 = 10;
 const COHORTS: u8 = 11;
 const SKETCHES: u8 = 12;
+const FACTS: u8 = 13;
 
 /// The sections of a delta, in the order of their tags.
 pub(super) fn batches(delta: &Delta) -> Vec<(u8, RecordBatch)> {
@@ -45,6 +46,7 @@ pub(super) fn batches(delta: &Delta) -> Vec<(u8, RecordBatch)> {
         (SIGNATURES, measures::signatures_batch(&delta.signatures)),
         (COHORTS, measures::cohorts_batch(&delta.cohorts)),
         (SKETCHES, measures::sketches_batch(&delta.sketches)),
+        (FACTS, measures::facts_batch(&delta.facts)),
     ];
     sections.retain(|(_, batch)| batch.num_rows() > 0);
     sections
@@ -71,6 +73,7 @@ pub(super) fn read(
         SIGNATURES => delta.signatures = measures::signatures_rows(&table, names)?,
         COHORTS => delta.cohorts = measures::cohorts_rows(&table, names)?,
         SKETCHES => delta.sketches = measures::sketches_rows(&table, names)?,
+        FACTS => delta.facts = measures::facts_rows(&table, names)?,
         other => return Err(format!("section {other} is unknown to this version")),
     }
     Ok(())

@@ -378,7 +378,7 @@ fn an_alert_is_a_row_with_its_objects_as_json() {
         summary: "a makes os_crash likely".to_owned(),
         evidence,
         cohort: Some(Cohort { key: "model".to_owned(), value: "m1".to_owned(), share: 0.9 }),
-        action: Action { what: "roll back a".to_owned(), owner: Owner::Service },
+        action: Action { what: "roll back a".to_owned(), owner: Owner::Service, notice: None },
         links: Links::default(),
     };
     let resolved = Alert { transition: 2, updated_at: minute(1_440), ..alert.clone() };
@@ -393,4 +393,20 @@ fn an_alert_is_a_row_with_its_objects_as_json() {
     let cohort = text(batch, "cohort", 0);
     assert_eq!(cohort.as_deref(), Some(r#"{"key":"model","value":"m1","share":0.9}"#));
     assert_eq!((text(batch, "escalation", 0), value(batch, "starts_at", 0)), (None, minute(11).0));
+}
+
+#[test]
+fn a_change_on_devices_of_a_ring_that_is_not_configured_is_told_beside_the_arms() {
+    let mut bench = Bench::new(config(100));
+    for (ring, change_bits, devices) in [("first", 1, 5), ("unmanaged", 3, 7), ("unmanaged", 0, 9)]
+    {
+        let mut rows = health(500, 500, ring, change_bits, 60);
+        rows.health.iter_mut().for_each(|row| row.devices_active = devices);
+        bench.add(TELEMETRY, 500, rows);
+    }
+    bench.end();
+    let (totals, ..) = bench.merge.next_window().unwrap();
+    let foreign: Vec<_> = totals.foreign.iter().map(|(name, count)| (&**name, *count)).collect();
+    assert_eq!(foreign, [("a", 7), ("b", 7)]);
+    assert_eq!(totals.groups.len(), 1);
 }

@@ -152,6 +152,11 @@ pub(super) fn signatures(world: &World) -> i64 {
     managed.map(|row| row.affected_devices).sum()
 }
 
+/// Counts over all facts and rings.
+pub(super) fn facts(world: &World) -> i64 {
+    world.deltas().flat_map(|delta| &delta.facts).map(|row| row.count).sum()
+}
+
 pub(super) fn signals(world: &World) -> BTreeMap<SignalKey, [i64; 2]> {
     let mut sums: BTreeMap<SignalKey, [i64; 2]> = BTreeMap::new();
     let attempts = world.deltas().flat_map(|delta| &delta.returns);

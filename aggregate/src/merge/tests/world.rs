@@ -1,11 +1,11 @@
 //! Random worlds that keep the promises of the journal.
 
 use schemas::delta::{
-    ChangeDelta, ChangeSet, CohortDelta, DurationDelta, HealthDelta, RegistryDelta, ReturnDelta,
-    SignalDelta, SignatureDelta, SketchDelta,
+    ChangeDelta, ChangeSet, CohortDelta, DurationDelta, FactDelta, HealthDelta, RegistryDelta,
+    ReturnDelta, SignalDelta, SignatureDelta, SketchDelta,
 };
 use schemas::entry::{Counts, EntryHeader};
-use schemas::{DurationSignal, Histogram, Signal, StreamKind};
+use schemas::{DurationSignal, Fact, Histogram, Signal, StreamKind};
 
 use super::*;
 
@@ -50,7 +50,7 @@ impl World {
             let [kind, index, ..] = draw;
             let index = usize::from(index) % STREAMS;
             let mut delta = Delta::default();
-            match (kind % 14, index) {
+            match (kind % 15, index) {
                 (0, _) => closed[index] += i64::from(draw[2] % 3) + 1,
                 (1, _) => closed[index] += i64::from(draw[2] % 30) + 1,
                 (_, 3) => delta.registry.push(registry(draw, offset as i64, closed[index])),
@@ -60,6 +60,7 @@ impl World {
                 (10, _) => delta.signatures.push(signature(draw, closed[index])),
                 (11, _) => delta.returns.push(returns(draw, closed[index])),
                 (12, _) => delta.cohorts.push(cohort(draw, closed[index])),
+                (14, _) => delta.facts.push(fact(draw, closed[index])),
                 (13, _) => delta.sketches.push(sketch(draw, closed[index])),
                 _ => delta.signals.push(signal(draw, closed[index])),
             }
@@ -93,6 +94,7 @@ impl World {
                 last.delta.returns.extend(step.delta.returns.iter().cloned());
                 last.delta.cohorts.extend(step.delta.cohorts.iter().cloned());
                 last.delta.sketches.extend(step.delta.sketches.iter().cloned());
+                last.delta.facts.extend(step.delta.facts.iter().cloned());
                 last.delta.registry.extend(step.delta.registry.iter().cloned());
             }
             let mut end = entry(stream(index), entries.len() as u64);
@@ -236,6 +238,18 @@ fn sketch(draw: [u8; 6], closed: i64) -> SketchDelta {
         ring: ring(b),
         set: set_of((b >> 2) % 8),
         coupons: coupons.collect(),
+    }
+}
+
+fn fact(draw: [u8; 6], closed: i64) -> FactDelta {
+    let [_, _, a, b, c, d] = draw;
+    let place = place(a, closed);
+    FactDelta {
+        place,
+        ring: ring(b),
+        fact: Fact::ALL[usize::from(c) % Fact::ALL.len()],
+        count: i64::from(d) - 100,
+        first_at: (d % 2 == 0).then_some(Timestamp(place.window.0 + i64::from(c))),
     }
 }
 

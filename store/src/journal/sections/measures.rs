@@ -1,8 +1,11 @@
-//! Sections of what is measured beside counts: durations, returns, signatures, cohorts, sketches.
+//! Sections of what is measured beside counts: durations, returns, signatures, cohorts, sketches,
+//! facts.
 
 use arrow::array::{AsArray, RecordBatch};
-use schemas::delta::{CohortDelta, DurationDelta, ReturnDelta, SignatureDelta, SketchDelta};
-use schemas::{DurationSignal, Histogram, Signal, Timestamp};
+use schemas::delta::{
+    CohortDelta, DurationDelta, FactDelta, ReturnDelta, SignatureDelta, SketchDelta,
+};
+use schemas::{DurationSignal, Fact, Histogram, Signal, Timestamp};
 
 use super::super::columns::{Columns, Fault, Names, Table, int_at, ints_at, text_at};
 use super::{change_of, known, placed, places, rows, scopes, set_of};
@@ -166,6 +169,29 @@ pub(super) fn sketches_rows(
             ring: names.name(rings.value(row)),
             set: names.set(sets.value(row).as_string()),
             coupons: coupons.iter().map(|coupon| u32::from_le_bytes(*coupon)).collect(),
+        })
+    })
+}
+
+pub(super) fn facts_batch(rows: &[FactDelta]) -> RecordBatch {
+    placed(rows.iter().map(|row| row.place))
+        .texts("ring", rows.iter().map(|row| &*row.ring))
+        .texts("fact", rows.iter().map(|row| row.fact.name()))
+        .ints("count", rows.iter().map(|row| row.count))
+        .optional_ints("first_us", rows.iter().map(|row| row.first_at.map(|time| time.0)))
+        .batch()
+}
+
+pub(super) fn facts_rows(table: &Table<'_>, names: &mut Names) -> Result<Vec<FactDelta>, Fault> {
+    let (place, rings, facts) = (places(table)?, table.texts("ring")?, table.texts("fact")?);
+    let (counts, first) = (table.ints("count")?, table.optional_ints("first_us")?);
+    rows(table, |row| {
+        Ok(FactDelta {
+            place: place(row),
+            ring: names.name(rings.value(row)),
+            fact: known(Fact::from_name, "fact", facts.value(row))?,
+            count: counts[row],
+            first_at: int_at(first, row).map(Timestamp),
         })
     })
 }

@@ -1,0 +1,24 @@
+//! An alert whose every text is what a device or the registry could make of it at worst.
+
+use schemas::Alert;
+
+use super::examples::firing;
+
+/// What a device or the registry could make of every text that it controls.
+pub(crate) fn hostile() -> Alert {
+    let bad =
+        "<!channel> *x* [a](http://b) </p><script>alert(1)</script> \"\\\r\nBcc: x@y \u{202e}ä";
+    let long = bad.repeat(400);
+    let change = limited_to(&long, 128);
+    let mut alert = firing(&change);
+    alert.summary.clone_from(&long);
+    alert.action.what.clone_from(&long);
+    alert.ring = limited_to(&long, 128);
+    alert.signal = limited_to(&long, 256);
+    alert.links.runbook = Some(long);
+    alert
+}
+
+fn limited_to(text: &str, count: usize) -> String {
+    text.chars().take(count).collect()
+}

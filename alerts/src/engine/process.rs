@@ -1,0 +1,249 @@
+//! The change process beside the detector: what the rules need, kept and stepped window by window.
+//!
+//! In: support records, windows, the registry and what is clear. Out: transitions of alerts with
+//! the signal `process.<rule>`. A rule is looked at once a window, for changes under way only.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use schemas::alert::{Action, ArmEvidence, Evidence, EvidenceKind};
+use schemas::delta::SupportDelta;
+use schemas::{Alert, Span, Timestamp, WindowTotals};
+use serde::{Deserialize, Serialize};
+
+use super::change::Change;
+use super::{ChangeNumber, Engine};
+use crate::book::{AlertBook, Draft, Page, Registered};
+use crate::lifecycle::{Level, Patience};
+use crate::metrics;
+use crate::policy::Ruling;
+use crate::process::ledger::Ledger;
+use crate::process::rules::{self, RingStand, Rollout};
+use crate::process::{Finding, Key, notice};
+
+/// A rule is broken or it is not: there is no evidence to wait for, up or down, and no flapping to
+/// damp: what holds again is withdrawn at once.
+const AT_ONCE: Patience = Patience { pending_for: Span::ZERO, resolve_after: Span::ZERO };
+
+#[derive(Clone, Debug)]
+pub(super) struct Process {
+    ledger: Ledger,
+    /// Devices exposed in a ring before its start; forgotten when it starts.
+    early: BTreeMap<(ChangeNumber, usize), i64>,
+    /// Rings, by bit, that started when the ring ahead was clear.
+    passed: BTreeMap<ChangeNumber, u64>,
+    /// The start of the first window: whether a ring was clear before that nobody has seen.
+    since: Option<Timestamp>,
+    book: AlertBook<Key>,
+}
+
+/// What is stored of it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Stored {
+    ledger: Ledger,
+    early: BTreeMap<(ChangeNumber, usize), i64>,
+    passed: BTreeMap<ChangeNumber, u64>,
+    since: Option<Timestamp>,
+    pages: BTreeMap<Key, Page>,
+}
+
+impl Process {
+    pub(super) fn new() -> Self {
+        let (ledger, early, passed) = (Ledger::default(), BTreeMap::new(), BTreeMap::new());
+        Self { ledger, early, passed, since: None, book: AlertBook::new(AT_ONCE) }
+    }
+
+    pub(super) fn stored(&self) -> Stored {
+        let Self { ledger, early, passed, since, book } = self.clone();
+        Stored { ledger, early, passed, since, pages: book.pages().clone() }
+    }
+
+    /// Goes on from what was stored; `None` where it names what is not there.
+    pub(super) fn with(stored: Stored, changes: usize, rings: usize) -> Option<Self> {
+        let Stored { ledger, early, passed, since, pages } = stored;
+        let numbers = early.keys().map(|(number, _)| number).chain(passed.keys());
+        let known = numbers.into_iter().all(|&number| number < changes);
+        let known = known && early.keys().all(|&(_, ring)| ring < rings);
+        let book = AlertBook::new(AT_ONCE).with(pages, BTreeMap::new());
+        known.then_some(Self { ledger, early, passed, since, book })
+    }
+
+    pub(super) fn open_alerts(&self) -> Vec<&Alert> {
+        self.book.open_alerts()
+    }
+}
+
+impl Engine {
+    /// Takes in a support record: the latest of a ticket counts.
+    pub fn support(&mut self, support: &SupportDelta) {
+        match serde_json::from_str(&support.record) {
+            Ok(record) => self.process.ledger.support(record, support.takes_effect),
+            Err(error) => {
+                tracing::error!(offset = support.offset, %error, "support record unreadable");
+                metrics::support_unreadable().increment(1);
+            }
+        }
+    }
+
+    /// Looks at every rule at the end of a window.
+    pub(super) fn watch_process(&mut self, totals: &WindowTotals) -> Vec<Alert> {
+        self.process.since.get_or_insert(totals.start);
+        self.process.ledger.add(totals);
+        self.add_early(totals);
+        let findings = self.findings(totals);
+        let mut book = self.process.book.lend();
+        let raised: BTreeSet<Key> = book.pages().keys().cloned().collect();
+        let gone: Vec<&Key> = raised.iter().filter(|key| !findings.contains_key(key)).collect();
+        let is_sure = |key: &Key| !(totals.partial && key.0.needs_all_devices());
+        let mut told = Vec::new();
+        for key in gone.into_iter().filter(|key| is_sure(key)) {
+            if let Some(open) = book.alert(key).cloned() {
+                told.extend(book.step(key, Level::Withdrawn, totals.end, || again(open)));
+            }
+        }
+        for (key, finding) in findings.iter().filter(|(key, _)| is_sure(key)) {
+            // More of the same, after people were told: a new episode, acknowledged by nobody yet.
+            let open = book.alert(key).filter(|open| {
+                finding.newest.is_some_and(|newest| newest > open.starts_at + key.0.again_after())
+            });
+            if let Some(open) = open.cloned() {
+                told.extend(book.step(key, Level::Withdrawn, totals.end, || again(open)));
+            }
+            let draft = || self.process_draft(key, finding, totals.end);
+            told.extend(book.step(key, Level::Above, totals.end, draft));
+        }
+        self.process.book = book;
+        for alert in &told {
+            metrics::transitions(alert.state).increment(1);
+        }
+        told
+    }
+
+    fn findings(&mut self, totals: &WindowTotals) -> BTreeMap<Key, Finding> {
+        let known = |ring: &str| {
+            let groups = totals.groups.iter().filter(|((name, _), _)| **name == *ring);
+            groups.map(|(_, group)| group.devices_active + group.devices_silent).sum()
+        };
+        let mut findings = self.process.ledger.findings(totals.end, known);
+        for (change, &count) in &totals.foreign {
+            let ring = Arc::from(schemas::UNMANAGED);
+            let finding = rules::foreign_group(change, count);
+            let key = (crate::process::Rule::ForeignGroup, Arc::clone(change), ring);
+            findings.extend(finding.map(|finding| (key, finding)));
+        }
+        for (name, &number) in &self.numbers {
+            let Some(rollout) = self.rollout(number, totals.end) else {
+                self.process.passed.remove(&number);
+                continue;
+            };
+            let passed = let_pass(&rollout);
+            let found = rollout.findings();
+            self.process.passed.insert(number, passed);
+            findings.extend(
+                found
+                    .into_iter()
+                    .map(|(rule, ring, finding)| ((rule, Arc::clone(name), ring), finding)),
+            );
+        }
+        findings
+    }
+
+    /// A registered change under way, with what is known of it in each ring.
+    fn rollout(&self, number: ChangeNumber, at: Timestamp) -> Option<Rollout<'_>> {
+        let change = &self.changes[number];
+        let record = change.record().filter(|record| !rules::is_over(record))?;
+        let passed = self.process.passed.get(&number).copied().unwrap_or_default();
+        let stand = |(ring, name): (usize, &'_ String)| {
+            let early = self.process.early.get(&(number, ring)).copied().unwrap_or_default();
+            let clear = change.pairs.get(&ring).is_some_and(|pair| pair.clear_since.is_some());
+            let started = rules::has_started(record, name, at);
+            let unseen = rules::start_of(record, name) < self.process.since;
+            RingStand { early, clear, let_pass: started && (unseen || passed >> ring & 1 == 1) }
+        };
+        let rings = self.config.rings.iter().enumerate();
+        let rings = rings.map(|ring| (ring.1.as_str(), stand(ring))).collect();
+        let mut rollout = Rollout { record, rings, at };
+        let passed = let_pass(&rollout);
+        for (ring, (_, stand)) in rollout.rings.iter_mut().enumerate() {
+            stand.let_pass = passed >> ring & 1 == 1;
+        }
+        Some(rollout)
+    }
+
+    /// Counts devices that were exposed in a ring before its start.
+    fn add_early(&mut self, totals: &WindowTotals) {
+        let exposed = totals.changes.iter().filter(|(_, counts)| counts.devices_exposed > 0);
+        for ((ring, change), counts) in exposed {
+            let ring = self.rings.get(&**ring);
+            let (Some(&ring), Some(&number)) = (ring, self.numbers.get(change)) else { continue };
+            *self.process.early.entry((number, ring)).or_default() += counts.devices_exposed;
+        }
+        let (changes, rings) = (&self.changes, &self.config.rings);
+        self.process.early.retain(|&(number, ring), _| {
+            let record = changes[number].record().filter(|record| !rules::is_over(record));
+            record.is_some_and(|record| rules::is_ahead(record, &rings[ring], totals.end))
+        });
+    }
+
+    fn process_draft(&self, (rule, change, ring): &Key, finding: &Finding, at: Timestamp) -> Draft {
+        let unknown = if change.is_empty() { Registered::Yes } else { Registered::No };
+        let change = self.numbers.get(change).map(|&number| &self.changes[number]);
+        let (decision, escalation) = rule.decision();
+        let notice = Some(notice(change.and_then(Change::record), at));
+        Draft {
+            change_type: change.map_or(schemas::ChangeType::Unknown, Change::change_type),
+            registered: change.map_or(unknown, Change::registered),
+            ring: ring.to_string(),
+            ruling: Ruling::of_process(decision, escalation),
+            summary: finding.summary.clone(),
+            evidence: evidence(finding),
+            action: Action { what: finding.what.clone(), owner: rule.owner(), notice },
+            cohort: None,
+        }
+    }
+}
+
+/// Rings that started when the ring ahead was clear, now or before, and those with none ahead.
+fn let_pass(rollout: &Rollout<'_>) -> u64 {
+    let rings = rollout.rings.iter().enumerate().filter(|&(ring, (name, stand))| {
+        let ahead = rollout.ring_ahead(ring);
+        let clear = ahead.is_none_or(|ahead| rollout.rings[ahead].1.clear);
+        rules::has_started(rollout.record, name, rollout.at) && (stand.let_pass || clear)
+    });
+    rings.fold(0, |bits, (ring, _)| bits | 1 << ring)
+}
+
+/// What a finding that holds no longer is told with: the words that it was told with.
+fn again(alert: Alert) -> Draft {
+    Draft {
+        change_type: alert.change_type,
+        registered: if alert.unregistered { Registered::No } else { Registered::Yes },
+        ring: alert.ring,
+        ruling: Ruling::of_process(alert.decision, alert.escalation),
+        summary: alert.summary,
+        evidence: alert.evidence,
+        action: alert.action,
+        cohort: alert.cohort,
+    }
+}
+
+/// No test stands behind it: only what was counted.
+fn evidence(finding: &Finding) -> Evidence {
+    let none = ArmEvidence::default();
+    Evidence {
+        kind: EvidenceKind::Process,
+        log_e: 0.0,
+        line: 0.0,
+        alpha: 0.0,
+        r0: 0.0,
+        treated: ArmEvidence { devices: finding.of, affected: finding.affected, ..none },
+        control: none,
+        ratio: None,
+        ratio_low: None,
+        ratio_high: None,
+        windows: 0,
+        first_affected_at: finding.first_at,
+        baseline_ratio: None,
+        comparison_weight: None,
+    }
+}
