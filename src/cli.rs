@@ -12,6 +12,13 @@ use crate::failure::{Failure, Outcome};
 use crate::output::Format;
 use crate::{log, verbs};
 
+mod operators;
+
+pub use operators::{
+    AckArgs, AlertsArgs, AlertsVerb, DeliveriesArgs, DeliveriesListArgs, DeliveriesRetryArgs,
+    DeliveriesVerb, GivenBy, PauseArgs, ShowArgs, SilenceArgs, TestArgs,
+};
+
 /// Watches staged changes roll through rings of devices and says, with evidence, when one does
 /// harm.
 #[derive(Debug, Parser)]
@@ -63,9 +70,16 @@ pub enum Verb {
     Run(RunArgs),
     /// Show a bad change being caught: broker, fleet and service in one process
     #[command(
-        after_help = "Examples:\n  ringwatch demo\n  ringwatch demo --duration 30s --headless"
+        after_help = "Examples:\n  ringwatch demo\n  ringwatch demo --duration 30s --headless\n  \
+                      ringwatch demo --stay   # and look at the dashboard"
     )]
     Demo(DemoArgs),
+    /// Watch a running service in the terminal
+    #[command(after_help = "Examples:\n  ringwatch top\n  \
+        ringwatch top --url http://ringwatch.example.com:8080\n  \
+        ringwatch top --once | grep hold\n\n\
+        Keys: q ends; arrows, PgUp and PgDn scroll the changes.")]
+    Top(TopArgs),
     /// Run NDJSON files through the same pipeline, as fast as it can
     #[command(after_help = "Examples:\n  ringwatch replay --input ./incident --data ./out\n  \
         ringwatch replay --input ./incident --data ./out --json | jq .alerts\n\n\
@@ -100,10 +114,26 @@ pub enum Verb {
         Nothing is thrown away: tables that the topics no longer cover can still be read below\n\
         set-aside/<n>/tables. Stop every process that writes into the folder first.")]
     Rebuild(RebuildArgs),
-    /// Look at alerts
+    /// Look at alerts, acknowledge and silence them, try the destinations
     #[command(after_help = "Examples:\n  ringwatch alerts list --data ./data\n  \
-        ringwatch alerts list --data ./data --all --json | jq '.[].summary'")]
+        ringwatch alerts list --data ./data --all --json | jq '.[].summary'\n  \
+        ringwatch alerts ack rw-5k2n8 --reason 'vendor is called'\n  \
+        ringwatch alerts silence --change kb5040442 --for 2h --reason 'known, see T-18231'\n  \
+        ringwatch alerts test --explain --decision hold --ring first\n\n\
+        Whoever may write the data folder may give commands; the service obeys them within\n\
+        seconds, also if it is started only later.")]
     Alerts(AlertsArgs),
+    /// Look at how destinations are served; try one again
+    #[command(after_help = "Examples:\n  ringwatch deliveries list --config ringwatch.toml\n  \
+        ringwatch deliveries retry on-call --config ringwatch.toml")]
+    Deliveries(DeliveriesArgs),
+    /// Let nothing act on alerts: destinations with `acts = true` wait, people are told as before
+    #[command(after_help = "Examples:\n  ringwatch pause --config ringwatch.toml \
+        --reason 'the rollback tool is being replaced'")]
+    Pause(PauseArgs),
+    /// Let destinations act on alerts again
+    #[command(after_help = "Examples:\n  ringwatch resume --config ringwatch.toml")]
+    Resume(PauseArgs),
     /// Recompute an alert's evidence from the tables, and print the arithmetic
     #[command(after_help = "Examples:\n  ringwatch explain rw-5k2n8 --data ./data\n  \
         ringwatch explain rw-5k2n8 --data ./data --json | jq .terms\n\n\
@@ -153,6 +183,19 @@ pub struct DemoArgs {
     /// Where to write; a new folder under the system's temporary folder without it
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
+    /// Keep the dashboard open after the end of the story, until Ctrl-C
+    #[arg(long)]
+    pub stay: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct TopArgs {
+    /// Where the service listens
+    #[arg(long, default_value = "http://127.0.0.1:8080", value_name = "URL")]
+    pub url: String,
+    /// Print how things stand once, and end; also what happens where the output is no terminal
+    #[arg(long)]
+    pub once: bool,
 }
 
 #[derive(Debug, Args)]
@@ -228,18 +271,6 @@ pub struct RebuildArgs {
     /// Data folder; the configured one without it
     #[arg(long, value_name = "DIR|URL")]
     pub data: Option<DataLocation>,
-}
-
-#[derive(Debug, Args)]
-pub struct AlertsArgs {
-    #[command(subcommand)]
-    pub verb: AlertsVerb,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum AlertsVerb {
-    /// List alerts that are open
-    List(AlertsListArgs),
 }
 
 #[derive(Debug, Args)]
@@ -321,6 +352,7 @@ pub fn run(cli: &Cli) -> Result<Outcome, Failure> {
     match &cli.verb {
         Verb::Run(args) => verbs::run::run(common, args),
         Verb::Demo(args) => verbs::demo::run(common, args),
+        Verb::Top(args) => verbs::top::run(common, args),
         Verb::Replay(args) => verbs::replay::run(common, args),
         Verb::Simulate(args) => verbs::simulate::run(common, args),
         Verb::Evaluate(args) => verbs::evaluate::run(common, args),
@@ -328,6 +360,9 @@ pub fn run(cli: &Cli) -> Result<Outcome, Failure> {
         Verb::Verify(args) => verbs::verify::run(common, args),
         Verb::Rebuild(args) => verbs::rebuild::run(common, args),
         Verb::Alerts(args) => verbs::alerts::run(common, args),
+        Verb::Deliveries(args) => verbs::deliveries::run(common, args),
+        Verb::Pause(args) => verbs::operate::pause(common, args),
+        Verb::Resume(args) => verbs::operate::resume(common, args),
         Verb::Explain(args) => verbs::explain::run(common, args),
         Verb::Plan(args) => verbs::plan::run(common, args),
         Verb::Schema(args) => verbs::schema::run(common, args),

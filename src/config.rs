@@ -9,17 +9,19 @@ use std::time::Duration;
 
 use aggregate::{FoldConfig, FoldLimits};
 use alerts::DetectionConfig;
-use alerts::delivery::DestinationConfig;
-use ingest::{DecodeConfig, KafkaConfig, Topics};
+use alerts::delivery::{DestinationConfig, both_act};
+use ingest::{DecodeConfig, FieldNames, KafkaConfig, Topics};
 use schemas::{COHORTS_MAX, KEY_BYTES_MAX, Span, UNMANAGED};
 
 mod data;
 mod keys;
 mod raw;
+mod token;
 mod units;
 
 pub use data::DataLocation;
 use raw::Raw;
+pub use token::Token;
 
 /// What is wrong with a configuration, and what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -136,6 +138,8 @@ pub struct IdleRule {
 pub struct HttpConfig {
     pub listen: Option<SocketAddr>,
     pub hosts: Vec<String>,
+    /// Whoever has it may give commands; `None`: nobody may, by HTTP.
+    pub token: Option<Token>,
 }
 
 /// What keys the device pseudonyms.
@@ -183,12 +187,7 @@ impl Config {
                 return Err(value(&format!("kafka.properties.{name}"), &reason));
             }
         }
-        for destination in &raw.destination {
-            destination.validate().map_err(|source| ConfigError::Destination {
-                name: destination.name.clone(),
-                source,
-            })?;
-        }
+        check_destinations(&raw)?;
         let (pseudonym_key, pseudonyms) = pseudonym_key(&raw)?;
         let listen = match raw.http.listen.as_str() {
             "" => None,
@@ -230,11 +229,15 @@ impl Config {
             },
             fold: fold(&raw, pseudonym_key),
             windows_max: raw.limits.windows_max,
-            decode: DecodeConfig { cohorts: raw.detection.cohorts.clone(), ..Default::default() },
+            decode: decode(&raw)?,
             detection,
             destinations: raw.destination,
             deliveries_queued_max: raw.limits.deliveries_queued_max,
-            http: HttpConfig { listen, hosts: raw.http.hosts },
+            http: HttpConfig {
+                listen,
+                token: Token::read(&raw.http.token_file)?,
+                hosts: raw.http.hosts,
+            },
             pseudonyms,
         })
     }
@@ -247,6 +250,31 @@ impl Config {
 
 fn value(key: &str, reason: &str) -> ConfigError {
     ConfigError::Value { key: key.to_owned(), reason: reason.to_owned() }
+}
+
+fn check_destinations(raw: &Raw) -> Result<(), ConfigError> {
+    for (index, destination) in raw.destination.iter().enumerate() {
+        destination.validate().map_err(|source| ConfigError::Destination {
+            name: destination.name.clone(),
+            source,
+        })?;
+        let both = raw.destination[..index].iter().find(|before| both_act(before, destination));
+        if let Some(before) = both {
+            let (one, other) = (&before.name, &destination.name);
+            let reason = format!(
+                "is set for `{one}` and `{other}`, and both would roll back the same; tell them \
+                 apart by `rings`, `decisions` or `act_change_types`"
+            );
+            return Err(value("destination.acts", &reason));
+        }
+    }
+    Ok(())
+}
+
+fn decode(raw: &Raw) -> Result<DecodeConfig, ConfigError> {
+    let fields = FieldNames::new(&raw.telemetry.fields)
+        .map_err(|error| value("telemetry.fields", &error.to_string()))?;
+    Ok(DecodeConfig { cohorts: raw.detection.cohorts.clone(), fields, ..Default::default() })
 }
 
 fn check_rings(raw: &Raw) -> Result<(), ConfigError> {

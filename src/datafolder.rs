@@ -71,7 +71,13 @@ fn settings(config: &Config) -> Result<serde_json::Value, Failure> {
         // It shapes what is shown as clear, no alert.
         object.remove("soak");
     }
-    Ok(json!({ "fold": fold, "windows_max": config.windows_max, "detection": detection }))
+    let mut settings =
+        json!({ "fold": fold, "windows_max": config.windows_max, "detection": detection });
+    let renamed = config.decode.fields.renamed();
+    if !renamed.is_empty() {
+        settings["telemetry"] = json!({ "fields": renamed });
+    }
+    Ok(settings)
 }
 
 /// The names that tables show for the streams.

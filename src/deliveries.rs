@@ -9,20 +9,22 @@
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use alerts::delivery::{
-    Backoff, CatchUp, Committed, DestinationConfig, DestinationLoop, Now, Running, Stopped,
-    UreqClient, Wiring,
+    Acting, Backoff, CatchUp, Committed, DestinationConfig, DestinationLoop, Notice, Now,
+    OpenAlert, Refused, Running, Standing, Stopped, Taken, UreqClient, Wiring,
 };
-use schemas::{Alert, AlertState};
-use store::{Blobs, Chain, cursor};
+use schemas::{Alert, AlertState, Commit};
+use store::served::{RefusedAlert, Served};
+use store::{Blobs, Chain, cursor, served};
 
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::nonce;
-use crate::summary::last_states;
+use crate::orders::Orders;
+use crate::summary::{last_states, muted};
 
 /// Commits handed over at once while catching up: bounds memory, costs a read each.
 const CATCH_UP_COMMITS_MAX: u64 = 256;
@@ -47,6 +49,8 @@ pub struct Deliveries {
     setting: Option<Setting>,
     running: Vec<Running>,
     lease: Lease,
+    /// Whether an operator has paused what acts.
+    paused: Arc<AtomicBool>,
 }
 
 struct Setting {
@@ -112,16 +116,24 @@ impl Deliveries {
             return Ok(());
         };
         for destination in &setting.destinations {
-            self.running.push(setting.spawn(destination, &self.lease)?);
+            self.running.push(setting.spawn(destination, &self.lease, &self.paused)?);
+        }
+        if let Err(error) = setting.forget_removed() {
+            tracing::warn!(%error, "cannot look for destinations that are gone");
         }
         Ok(())
     }
 
     /// Offers a commit that is in the chain; never blocks.
-    pub fn offer(&self, sequence: u64, alerts: &[Arc<Alert>]) {
+    pub fn offer(&self, commit: &Committed) {
         for running in &self.running {
-            running.feed.offer(Committed { sequence, alerts: alerts.to_vec() });
+            running.feed.offer(commit.clone());
         }
+    }
+
+    /// Whether destinations that act may do so from now on.
+    pub fn set_acting(&self, acting: Acting) {
+        self.paused.store(acting == Acting::Paused, Ordering::Release);
     }
 
     /// Lets the loops send for [`SEND_WITHIN`] after a commit at `committed`.
@@ -143,15 +155,33 @@ impl Deliveries {
 }
 
 impl Setting {
+    /// Ends the alert that a destination takes nothing, where the configuration no longer has it.
+    fn forget_removed(&self) -> Result<(), store::StoreError> {
+        let orders = Orders::new(&self.store, &self.clock);
+        let is_here = |name: &str| self.destinations.iter().any(|known| known.name == name);
+        for (name, served) in served::all(&*self.store)? {
+            if served.given_up && !is_here(&name) {
+                orders.give(Notice::Works.order(&name).0, "ringwatch".to_owned(), None)?;
+                let over = Served { given_up: false, failing: None, ..served };
+                served::write(&*self.store, &name, &over)?;
+            }
+        }
+        Ok(())
+    }
+
     fn spawn(
         &self,
         destination: &DestinationConfig,
         lease: &Lease,
+        paused: &Arc<AtomicBool>,
     ) -> Result<Running, DeliveryError> {
         let destination = destination.open()?;
         let (name, folder) = (destination.name().to_owned(), Arc::clone(&self.store));
-        let saved = start(&self.store, &name)?;
+        let (saved, standing) = (start(&self.store, &name)?, standing(&self.store, &name)?);
         let clock = Arc::clone(&self.clock);
+        let paused = Arc::clone(paused);
+        let (shown, stood) = (Arc::clone(&self.store), name.clone());
+        let (told, orders) = (name.clone(), Orders::new(&self.store, &self.clock));
         let (leased, lease) = (Arc::clone(&self.clock), lease.clone());
         let wiring = Wiring {
             http: Box::new(UreqClient::new(&destination)),
@@ -163,6 +193,16 @@ impl Setting {
                     // The next save says more; until then a restart delivers again.
                     tracing::warn!(%error, "cannot save a delivery cursor");
                 }
+            }),
+            standing,
+            save_standing: Box::new(move |standing| {
+                if let Err(error) = served::write(&*shown, &stood, &as_served(standing)) {
+                    tracing::warn!(%error, "cannot save how a destination stands");
+                }
+            }),
+            notify: Box::new(move |notice| notify(&orders, &told, notice)),
+            acting: Box::new(move || {
+                if paused.load(Ordering::Acquire) { Acting::Paused } else { Acting::Allowed }
             }),
             may_send: Box::new(move || lease.holds(leased.monotonic())),
             clock: Box::new(move || Now {
@@ -185,6 +225,41 @@ fn start(store: &Arc<dyn Blobs>, name: &str) -> Result<u64, store::StoreError> {
     let end = Chain::open(Arc::clone(store))?.next_sequence();
     cursor::write(&**store, name, end)?;
     Ok(end)
+}
+
+fn standing(store: &Arc<dyn Blobs>, name: &str) -> Result<Standing, store::StoreError> {
+    let served = served::read(&**store, name)?;
+    let refused = served.refused.into_iter().map(|refused| {
+        let RefusedAlert { alert, transition, reason } = refused;
+        Refused { alert, transition, reason }
+    });
+    Ok(Standing { failing: served.failing, given_up: served.given_up, refused: refused.collect() })
+}
+
+fn as_served(standing: &Standing) -> Served {
+    let refused = standing.refused.iter().cloned().map(|refused| {
+        let Refused { alert, transition, reason } = refused;
+        RefusedAlert { alert, transition, reason }
+    });
+    Served {
+        failing: standing.failing.clone(),
+        given_up: standing.given_up,
+        refused: refused.collect(),
+    }
+}
+
+/// Gives a command, which the publisher takes into the chain, for what others must know.
+fn notify(orders: &Orders, destination: &str, notice: &Notice) -> Taken {
+    tracing::warn!(destination, ?notice, "a destination has something to say");
+    let (order, reason) = notice.order(destination);
+    let author = format!("destination:{destination}");
+    match orders.give(order, author, reason.map(str::to_owned)) {
+        Ok(_) => Taken::Yes,
+        Err(error) => {
+            tracing::warn!(%error, "cannot pass on what a destination says; trying again");
+            Taken::No
+        }
+    }
 }
 
 /// A stream of random words for the jitter of retries: splitmix64 from the system's randomness.
@@ -210,19 +285,29 @@ impl CatchUp for ChainReader {
     fn since(&self, sequence: u64) -> Result<Vec<Committed>, ReadError> {
         let chain = Chain::open(Arc::clone(&self.0))?;
         let end = chain.next_sequence().min(sequence.saturating_add(CATCH_UP_COMMITS_MAX));
-        let mut commits = Vec::new();
-        for sequence in sequence..end {
-            let alerts = chain.read(sequence)?.alerts.into_iter().map(Arc::new).collect();
-            commits.push(Committed { sequence, alerts });
-        }
-        Ok(commits)
+        (sequence..end).map(|sequence| Ok(Committed::of(chain.read(sequence)?))).collect()
     }
 
-    fn open(&self) -> Result<Vec<Arc<Alert>>, ReadError> {
+    fn open(&self) -> Result<Vec<OpenAlert>, ReadError> {
         let commits = Chain::open(Arc::clone(&self.0))?.read_all()?;
-        let transitions = commits.iter().flat_map(|commit| &commit.alerts);
-        let stands =
+        let muted = muted(&commits);
+        let told = commits.into_iter().flat_map(|commit| Committed::of(commit).alerts);
+        let told: Vec<_> = told.collect();
+        let is_open =
             |alert: &Alert| matches!(alert.state, AlertState::Firing | AlertState::Acknowledged);
-        Ok(last_states(transitions).into_iter().filter(stands).map(Arc::new).collect())
+        let last = last_states(told.iter().map(|alert| &**alert));
+        let with_muted = |alert: Alert| {
+            let muted = muted.contains_key(&alert.id);
+            OpenAlert { alert: Arc::new(alert), muted }
+        };
+        Ok(last.into_iter().filter(is_open).map(with_muted).collect())
+    }
+
+    fn last(&self, ids: &[String]) -> Result<Vec<Arc<Alert>>, ReadError> {
+        let commits = Chain::open(Arc::clone(&self.0))?.read_all()?;
+        let told = commits.into_iter().flat_map(|commit: Commit| Committed::of(commit).alerts);
+        let wanted: Vec<_> = told.filter(|alert| ids.contains(&alert.id)).collect();
+        let last = last_states(wanted.iter().map(|alert| &**alert));
+        Ok(last.into_iter().map(Arc::new).collect())
     }
 }

@@ -1,11 +1,13 @@
-//! The HTTP interface: metrics, probes and a read-only API (contracts.md 6).
+//! The HTTP interface: metrics, probes, what can be seen, and commands (contracts.md 6).
 //!
 //! ```text
 //! connection ─► Bounded (slots, idle time) ─► Host header ─► /metrics  the recorder
 //!                                                            /livez /readyz
-//!                                                       /api/v1/alerts, rings, changes ◄─ View
+//!                                                  / /assets the dashboard's files
+//!                   /api/v1/fleet, alerts, rings, changes, pipeline, events ◄─ View, Behind
 //! ```
-//! In: a [`SharedView`] that the pipeline writes. Out: text and JSON; nothing can be changed here.
+//! In: a [`SharedView`] that the pipeline writes, and what stands [`Behind`] it. Out: text and
+//! JSON. A command goes into the data folder, and nothing else can be changed here.
 //! It has a thread and a runtime of its own, so that a slow reader slows nothing else.
 
 use std::net::{SocketAddr, TcpListener};
@@ -28,11 +30,23 @@ use crate::shutdown::Stop;
 use crate::view::SharedView;
 
 mod api;
+mod behind;
 mod bounded;
+mod change;
+mod commands;
+mod episode;
+mod events;
+mod fleet;
+mod flow;
 mod host;
 pub mod metrics;
+mod page;
+pub mod reference;
 
+pub use behind::Behind;
 use bounded::Bounded;
+pub use commands::Gate;
+use events::Feed;
 use host::Hosts;
 
 /// 1 s: time for answers on their way when the service ends; nobody waits for a dashboard.
@@ -69,6 +83,8 @@ impl Serving {
 pub fn start(
     config: &HttpConfig,
     view: SharedView,
+    gate: Gate,
+    behind: Behind,
     stop: &Stop,
 ) -> Result<Option<Serving>, Failure> {
     let Some(listen) = config.listen else { return Ok(None) };
@@ -77,10 +93,20 @@ pub fn start(
     listener.set_nonblocking(true).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let router = router(Hosts::new(&config.hosts), view, stop.clone());
+    let feed = Feed::new();
+    let looking = feed.clone().run(view.clone());
+    let router = Router::new()
+        .merge(api::routes(view.clone(), stop.clone()))
+        .merge(fleet::routes(view.clone()))
+        .merge(change::routes(view.clone()))
+        .merge(episode::routes(view.clone(), behind.clone()))
+        .merge(flow::routes(view.clone(), behind, feed.clone()))
+        .merge(events::routes(feed))
+        .merge(commands::routes(view, gate));
+    let router = guarded_by(Hosts::new(&config.hosts), router);
     let (finish, finished) = oneshot::channel();
     let serve = move || {
-        if let Err(error) = runtime.block_on(serve(listener, router, finished)) {
+        if let Err(error) = runtime.block_on(serve(listener, router, looking, finished)) {
             tracing::error!(%error, "the HTTP interface ended");
         }
         runtime.shutdown_timeout(FINISH_WITHIN);
@@ -94,8 +120,10 @@ pub fn start(
 async fn serve(
     listener: TcpListener,
     router: Router,
+    looking: impl Future<Output = ()> + Send + 'static,
     finished: oneshot::Receiver<()>,
 ) -> std::io::Result<()> {
+    tokio::spawn(looking);
     let listener = Bounded::new(tokio::net::TcpListener::from_std(listener)?);
     tokio::select! {
         ended = axum::serve(listener, router) => ended,
@@ -103,7 +131,8 @@ async fn serve(
     }
 }
 
-fn router(hosts: Hosts, view: SharedView, stop: Stop) -> Router {
+/// The routes with the pages that need nothing, behind the guard.
+fn guarded_by(hosts: Hosts, routes: Router) -> Router {
     let hosts = Arc::new(hosts);
     let guard = middleware::from_fn(move |request: Request, next: Next| {
         let hosts = Arc::clone(&hosts);
@@ -112,26 +141,41 @@ fn router(hosts: Hosts, view: SharedView, stop: Stop) -> Router {
     Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/metrics", get(metrics::page))
-        .merge(api::routes(view, stop))
+        .merge(page::routes())
+        .merge(routes)
         .fallback(|| async { refusal(StatusCode::NOT_FOUND, "there is no such page") })
         .method_not_allowed_fallback(|| async {
-            refusal(StatusCode::METHOD_NOT_ALLOWED, "only GET is served here")
+            refusal(StatusCode::METHOD_NOT_ALLOWED, "this method is not served here")
         })
         .layer(guard)
 }
 
-/// Refuses names that are not ours, and marks every answer as fresh and as what it says it is.
+/// Nothing but our own files, and no script or style that does not stand in one of them.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; object-src 'none'; base-uri 'none'; \
+                                       form-action 'self'; frame-ancestors 'none'";
+
+/// Refuses names that are not ours and commands of other pages, and marks every answer as fresh
+/// and as what it says it is.
 async fn guarded(hosts: &Hosts, request: Request, next: Next) -> Response {
     let host = request.headers().get(header::HOST).and_then(|value| value.to_str().ok());
-    let mut response = if host.is_some_and(|host| hosts.accept(host)) {
-        next.run(request).await
-    } else {
+    let mut response = if !host.is_some_and(|host| hosts.accept(host)) {
         let reason = "this Host is not served; add its name to `http.hosts`";
         refusal(StatusCode::MISDIRECTED_REQUEST, reason)
+    } else if !request.method().is_safe() && host::is_foreign(request.headers()) {
+        refusal(StatusCode::FORBIDDEN, "another page may not give commands here")
+    } else {
+        next.run(request).await
     };
     let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    for (name, value) in [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
     response
 }
 

@@ -15,6 +15,7 @@ const PAUSE_SECONDS: &str = "ringwatch_pause_seconds";
 const SNAPSHOTS: &str = "ringwatch_snapshots_total";
 const SNAPSHOT_BYTES: &str = "ringwatch_snapshot_bytes_total";
 const CHECKPOINTS: &str = "ringwatch_checkpoints_total";
+const TRACKS_REFUSED: &str = "ringwatch_history_refused_total";
 
 /// Declares every metric of this crate.
 pub fn describe() {
@@ -31,6 +32,11 @@ pub fn describe() {
     describe_counter!(SNAPSHOTS, Unit::Count, "Device states written down");
     describe_counter!(SNAPSHOT_BYTES, Unit::Bytes, "Bytes of device states written down");
     describe_counter!(CHECKPOINTS, Unit::Count, "States of the publisher written down");
+    describe_counter!(
+        TRACKS_REFUSED,
+        Unit::Count,
+        "Windows of a change in a ring whose curves are not kept: too many changes at once"
+    );
 }
 
 /// Partitions that this process journals.
@@ -64,6 +70,11 @@ pub(crate) fn pause(cause: &'static str, length: Duration) {
 pub(crate) fn snapshot(bytes: u64) {
     counter!(SNAPSHOTS).increment(1);
     counter!(SNAPSHOT_BYTES).increment(bytes);
+}
+
+/// Curves that found no room.
+pub(crate) fn tracks_refused() -> metrics::Counter {
+    counter!(TRACKS_REFUSED)
 }
 
 pub(crate) fn checkpoint() {

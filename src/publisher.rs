@@ -13,13 +13,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
+use alerts::delivery::Acting;
 use schemas::{Entry, Stream};
 use store::{Blobs, StoreError, TopicNames};
 
+mod commands;
 mod housekeeping;
 mod leader;
 mod ranges;
 mod recovery;
+mod shown;
 mod stragglers;
 
 use leader::Leader;
@@ -233,6 +236,8 @@ impl Leader {
 
     /// Starts deliveries once no other publisher can still be sending.
     fn deliver(&mut self, deliveries: &mut Deliveries) -> Result<(), PipelineError> {
+        let paused = self.desk.paused().is_some();
+        deliveries.set_acting(if paused { Acting::Paused } else { Acting::Allowed });
         if self.setting.clock.monotonic() >= self.deliver_from {
             match deliveries.start() {
                 // The next tick tries again.
@@ -240,8 +245,8 @@ impl Leader {
                 started => started?,
             }
         }
-        for (sequence, alerts) in self.undelivered.drain(..) {
-            deliveries.offer(sequence, &alerts);
+        for committed in self.undelivered.drain(..) {
+            deliveries.offer(&committed);
         }
         deliveries.renew(self.last.commit);
         Ok(())

@@ -186,8 +186,19 @@ impl<'a, S: Source> Reader<'a, S> {
         self.workers.keys().copied().collect()
     }
 
+    /// Makes ready for the records that come next.
+    fn look_ahead(&mut self) {
+        let workers = &self.workers;
+        self.parts.source.look_ahead(&mut |stream, keys| {
+            if let Some(worker) = workers.get(&stream) {
+                worker.look_ahead(keys);
+            }
+        });
+    }
+
     /// Takes one event of the source; true if there was nothing to do.
     fn step(&mut self) -> Result<bool, PipelineError> {
+        self.look_ahead();
         let event = match self.parts.source.next(POLL_TIMEOUT) {
             Err(SourceError::OffsetGone { stream, wanted, earliest, end, .. }) => {
                 self.miss_records(stream, Missing { wanted, earliest, end })?;

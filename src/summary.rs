@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use schemas::{Alert, AlertState, Counts};
+use schemas::alert::{ArmEvidence, EvidenceKind};
+use schemas::{Alert, AlertState, Commit, Counts};
 use serde::Serialize;
+
+use crate::output::printable;
 
 /// Counts are of telemetry; `alerts` holds one object per episode in its last state.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -55,4 +58,47 @@ pub fn last_states<'a>(transitions: impl IntoIterator<Item = &'a Alert>) -> Vec<
         last.insert((alert.starts_at, alert.id.clone()), alert.clone());
     }
     last.into_values().collect()
+}
+
+/// Open alerts that are kept quiet at the end of these commits, and by what.
+pub fn muted<'a>(commits: impl IntoIterator<Item = &'a Commit>) -> BTreeMap<String, String> {
+    let mut muted = BTreeMap::new();
+    for commit in commits {
+        for (at, alert) in (0_u32..).zip(&commit.alerts) {
+            let is_news = alert.state == AlertState::Firing && !commit.quiet.contains(&at);
+            if is_news || alert.state == AlertState::Resolved {
+                muted.remove(&alert.id);
+            }
+        }
+        muted.extend(commit.muted.iter().map(|muted| (muted.alert.clone(), muted.by.clone())));
+    }
+    muted
+}
+
+/// The alert's evidence as a person would read it out.
+pub fn evidence(alert: &Alert) -> Vec<String> {
+    let found = &alert.evidence;
+    let action = format!("action: {}", printable(&alert.action.what));
+    if found.kind == EvidenceKind::Process {
+        return vec![action];
+    }
+    let hours = |seconds: i64| seconds as f64 / 3_600.0;
+    let arm = |name: &str, arm: &ArmEvidence| {
+        format!(
+            "{name}: {} of {} devices hit in {:.0} device-hours",
+            arm.affected,
+            arm.devices,
+            hours(arm.device_seconds)
+        )
+    };
+    let mut lines = vec![arm("treated", &found.treated), arm("control", &found.control)];
+    if let (Some(ratio), Some(low), Some(high)) = (found.ratio, found.ratio_low, found.ratio_high) {
+        lines.push(format!("ratio {ratio:.1}, between {low:.1} and {high:.1} at any time"));
+    }
+    lines.push(format!(
+        "log E {:.1} crossed its line {:.1} (alpha {})",
+        found.log_e, found.line, found.alpha
+    ));
+    lines.push(action);
+    lines
 }

@@ -1,27 +1,46 @@
 //! What can be seen of a running pipeline from outside: by HTTP, the demo, a progress bar.
 //!
-//! The publisher writes it after each step; everyone else only reads.
+//! The publisher writes it after each step; everyone else only reads. A clone is a snapshot: what
+//! is large is shared and never changed, so that a reader holds the lock for a moment only.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use alerts::{Clearance, DurationRow, VerdictRow};
+use alerts::plan::Question;
+use alerts::{ChangeRow, Clearance, Desk, DetectionConfig, DurationRow, VerdictRow};
 use schemas::{Alert, Counts, Timestamp};
+
+use crate::history::History;
 
 /// The state of the pipeline after the newest merged entry.
 #[derive(Clone, Debug, Default)]
 pub struct View {
+    /// Goes up whenever anything here has changed.
+    pub version: u64,
+    /// Where the HTTP interface listens, if there is one.
+    pub address: Option<SocketAddr>,
     /// Of telemetry.
     pub counts: Counts,
     /// Every window that ends at or before this has been evaluated.
     pub evaluated_until: Option<Timestamp>,
     pub windows: u64,
-    pub verdicts: Vec<VerdictRow>,
+    /// In rollout order.
+    pub rings: Arc<[String]>,
+    /// Changes that are watched.
+    pub changes: Arc<Vec<ChangeRow>>,
+    pub verdicts: Arc<Vec<VerdictRow>>,
     /// How far each change is on its way to `clear`, ring by ring.
-    pub clearances: Vec<Clearance>,
+    pub clearances: Arc<Vec<Clearance>>,
     /// Durations of both arms, watched only.
-    pub durations: Vec<DurationRow>,
+    pub durations: Arc<Vec<DurationRow>>,
+    /// Ring sizes and usual rates, for the plan; and what the plan goes by.
+    pub question: Option<Arc<Question>>,
+    pub detection: Option<Arc<DetectionConfig>>,
+    pub history: Arc<History>,
     /// One object per episode, in its last state.
-    pub alerts: Vec<Alert>,
+    pub alerts: Arc<Vec<Alert>>,
+    /// Silences, what is muted, whether anything may act.
+    pub desk: Desk,
     pub files_published: u64,
     pub rows_published: u64,
     /// Why the broker cannot be reached, if so.
@@ -43,19 +62,27 @@ impl SharedView {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The view as it stands, for a long look.
+    pub fn snapshot(&self) -> View {
+        self.lock().clone()
+    }
+
     /// The broker cannot be reached; said once in the log until it comes back.
     pub fn note_down(&self, reason: String) {
         let mut view = self.lock();
         if view.down.is_none() {
             tracing::warn!(reason, "broker out of reach; waiting for it");
+            view.version += 1;
         }
         view.down = Some(reason);
     }
 
     /// Records came in, so the broker is there.
     pub fn note_up(&self) {
-        if self.lock().down.take().is_some() {
+        let mut view = self.lock();
+        if view.down.take().is_some() {
             tracing::info!("broker reached again");
+            view.version += 1;
         }
     }
 }

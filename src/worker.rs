@@ -247,6 +247,11 @@ impl Worker {
         }
     }
 
+    /// Makes ready for records with these keys, which are device ids in telemetry.
+    pub fn look_ahead(&self, keys: &[&[u8]]) {
+        self.fold.look_ahead(keys);
+    }
+
     /// Folds one record, delivered in offset order; `None` for one that is in the journal already,
     /// which a partition started again may deliver.
     pub fn record(

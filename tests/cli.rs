@@ -31,6 +31,11 @@ fn check_refused(verb: &[&str], text: &str, code: i32, expected: &str) {
     assert!(lines[0].contains(expected), "expected {expected:?}\n{finished}");
 }
 
+const TWO_THAT_ACT: &str = "[kafka]\nbrokers = 'x'\n\
+    [[destination]]\nname = 'one'\ntype = 'command'\ncommand = ['/bin/true']\nacts = true\n\
+    [[destination]]\nname = 'two'\ntype = 'command'\ncommand = ['/bin/true']\nacts = true\n\
+    decisions = ['rollback']";
+
 #[test]
 fn a_wrong_configuration_says_in_one_line_what_to_do() {
     for (text, expected) in [
@@ -42,6 +47,12 @@ fn a_wrong_configuration_says_in_one_line_what_to_do() {
         ),
         ("", "`kafka.brokers` is not set; set it in the file or as RINGWATCH__KAFKA__BROKERS"),
         ("[kafka", "the configuration is no valid TOML"),
+        (TWO_THAT_ACT, "is set for `one` and `two`, and both would roll back the same"),
+        (
+            "[kafka]\nbrokers = 'x'\n[telemetry]\nfields = { ring = 'state' }",
+            "`telemetry.fields` calls both `state` and `ring` \"state\"; give each a name of its \
+             own",
+        ),
     ] {
         check_refused(&["run"], text, 2, expected);
     }
@@ -72,6 +83,9 @@ fn every_verb_has_help_with_an_example() {
         "check",
         "verify",
         "alerts",
+        "deliveries",
+        "pause",
+        "resume",
         "explain",
         "plan",
         "schema",
@@ -136,4 +150,41 @@ fn an_alert_that_is_not_there_cannot_be_explained() {
     let data = folder.path().to_string_lossy().into_owned();
     let finished = ringwatch().run(["explain", "rw-none", "--data", &data]);
     assert!(!finished.status.success() && finished.stderr.contains("ringwatch:"), "{finished}");
+}
+
+#[test]
+fn the_destinations_of_the_documents_are_right() {
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/alerts.md"));
+    let page = page.expect("docs/alerts.md");
+    let blocks: Vec<&str> =
+        page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(blocks.len(), 2, "the page shows two configurations");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let data = folder.path().join("data");
+    let head = format!("[kafka]\nbrokers = 'kafka-1:9092'\n[store]\ndata = '{}'", data.display());
+    let mut lines = vec![head];
+    // A secret of each form, in files, as environments of tests are shared.
+    for (at, line) in blocks.concat().lines().enumerate() {
+        let Some(name) = line.strip_prefix("secret_env = \"").and_then(|l| l.split('"').next())
+        else {
+            lines.push(line.to_owned());
+            continue;
+        };
+        let secret = match name {
+            "SLACK_WEBHOOK" => "https://hooks.slack.com/services/T0/B0/secret",
+            "SERVICENOW_LOGIN" | "MAIL_LOGIN" => "user:password",
+            "PAGERDUTY_KEY" => "0123456789abcdef0123456789abcdef",
+            _ => "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        };
+        let path = folder.path().join(format!("secret-{at}"));
+        fs::write(&path, secret).expect("a secret");
+        lines.push(format!("secret_file = '{}'", path.display()));
+    }
+    let config = with_config(&folder, &lines.join("\n"));
+    ringwatch().run(["check".as_ref(), "--config".as_ref(), config.as_os_str()]).with_code(0);
+    let flags = ["alerts", "test", "--explain", "--config"].map(std::ffi::OsStr::new);
+    let explained = ringwatch().run(flags.into_iter().chain([config.as_os_str()])).with_code(0);
+    for name in ["on-call", "support", "customers", "office", "rollback"] {
+        assert!(explained.stdout.contains(name), "{explained}");
+    }
 }

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
@@ -52,12 +53,26 @@ fn check_task(words: &[&str]) {
     assert!(main.contains(&format!("\n    {}", words[2])), "no task `{}`", words[2]);
 }
 
+/// Every document that people read.
+fn documents() -> Vec<String> {
+    let mut found = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"].map(str::to_owned).to_vec();
+    for folder in ["docs", "docs/decisions", "docs/runbook"] {
+        let entries = fs::read_dir(folder).expect(folder).map(|entry| entry.expect("an entry"));
+        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let pages = names.filter(|name| Path::new(name).extension().is_some_and(|it| it == "md"));
+        found.extend(pages.map(|name| format!("{folder}/{name}")));
+    }
+    found
+}
+
 #[test]
-fn every_command_of_the_readme_exists() {
-    let commands = commands("README.md");
+fn every_command_of_the_documents_exists() {
     for needed in ["./dev demo", "./dev test"] {
+        let commands = commands("README.md");
         assert!(commands.iter().any(|command| command == needed), "README.md lacks {needed}");
     }
+    let commands: Vec<_> = documents().iter().flat_map(|path| commands(path)).collect();
+    assert!(commands.len() > 100, "{} commands", commands.len());
     for command in commands {
         check_command(&command);
     }
@@ -71,13 +86,18 @@ fn the_documents_that_follow_from_the_code_are_fresh() {
 
 #[test]
 fn links_between_the_documents_lead_somewhere() {
-    for path in ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"] {
-        let text = read(path);
+    let mut links = 0;
+    for path in documents() {
+        let text = read(&path);
+        let folder = Path::new(&path).parent().expect("a folder");
         for target in text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next()) {
             let outside = target.contains("://") || target.is_empty();
-            assert!(outside || fs::exists(target).expect("a path"), "{path}: no {target}");
+            let there = outside || fs::exists(folder.join(target)).expect("a path");
+            assert!(there, "{path}: no {target}");
+            links += 1;
         }
     }
+    assert!(links > 100, "{links} links");
 }
 
 #[test]
@@ -110,7 +130,7 @@ fn the_compose_file_starts_kafka_before_ringwatch_and_monitoring_on_demand() {
     let compose = yaml("docker-compose.yml");
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     let always: BTreeSet<String> = names(&["kafka", "ringwatch", "topics"]);
-    let monitoring: BTreeSet<String> = names(&["alertmanager", "prometheus"]);
+    let monitoring: BTreeSet<String> = names(&["alertmanager", "grafana", "prometheus"]);
     assert_eq!(services(&compose, None), always);
     assert_eq!(services(&compose, Some("monitoring")), monitoring);
     let kafka = &compose["services"]["kafka"];

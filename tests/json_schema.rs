@@ -192,7 +192,13 @@ fn validated<'a>(records: impl Iterator<Item = (&'static str, &'a Value)>) -> Ve
 /// What the decoder says of a record.
 fn decoded(topic: &str, record: &Value) -> Result<(), String> {
     let cohorts = vec!["driver".to_owned(), "region".to_owned()];
-    let config = DecodeConfig { cohorts, record_bytes_max: 1 << 20, depth_max: 64, attrs_max: 32 };
+    let config = DecodeConfig {
+        cohorts,
+        record_bytes_max: 1 << 20,
+        depth_max: 64,
+        attrs_max: 32,
+        ..DecodeConfig::default()
+    };
     let mut decoder = Decoder::new(config);
     let value = record.to_string().into_bytes();
     let arrival =
@@ -262,7 +268,7 @@ fn alert() -> Alert {
             comparison_weight: None,
         },
         cohort: Some(Cohort { key: "driver".to_owned(), value: "nv".to_owned(), share: 0.93 }),
-        action: Action { what: "roll back".to_owned(), owner: Owner::Service },
+        action: Action { what: "roll back".to_owned(), owner: Owner::Service, notice: None },
         links: Links::default(),
     }
 }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aggregate::merge::{CHANGES_MAX, Merge, MergeConfig, SKETCHES_MAX, WINDOWS_MAX};
-use aggregate::{Arrived, FoldConfig, FoldLimits, Partition};
+use aggregate::{Arrived, FoldConfig, FoldLimits, LOOK_AHEAD_MAX, Partition};
 use alerts::{DetectionConfig, Engine};
 use benches::canonical::{Canonical, CanonicalConfig, RINGS};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -181,15 +181,24 @@ fn apply(criterion: &mut Criterion) {
         bencher.iter_custom(|iterations| {
             total(iterations, || {
                 let Feed { source, partition, .. } = &mut feed;
+                let messages: Vec<(Vec<u8>, Timestamp)> = (0..BATCH)
+                    .map(|_| {
+                        let message = source.next_message().unwrap();
+                        (message.value.to_vec(), message.arrival)
+                    })
+                    .collect();
                 let mut events = Vec::with_capacity(BATCH);
-                for decoder in &mut decoders {
-                    let message = source.next_message().unwrap();
-                    events.extend(decoder.telemetry(message.value, Arrival::At(message.arrival)));
+                for (decoder, (value, arrival)) in decoders.iter_mut().zip(&messages) {
+                    events.extend(decoder.telemetry(value, Arrival::At(*arrival)));
                 }
                 let spent = timed(|| {
-                    for decoded in &events {
-                        let arrived = Arrived { at: decoded.arrival, key: None };
-                        black_box(partition.apply(&decoded.event, arrived));
+                    for ahead in events.chunks(LOOK_AHEAD_MAX) {
+                        let devices = ahead.iter().map(|it| it.event.device.as_bytes());
+                        black_box(partition.look_ahead(devices));
+                        for decoded in ahead {
+                            let arrived = Arrived { at: decoded.arrival, key: None };
+                            black_box(partition.apply(&decoded.event, arrived));
+                        }
                     }
                 });
                 black_box(partition.take());

@@ -53,7 +53,7 @@ fn lay_over(below: &mut Table, above: Table) {
 
 /// Whether the keys of the table at `path` are the user's own.
 fn is_free_form(path: &str) -> bool {
-    path == "kafka.properties"
+    path == "kafka.properties" || path == "telemetry.fields"
 }
 
 fn refuse_unknown(given: &Table, known: &Table, path: &str) -> Result<(), ConfigError> {

@@ -13,6 +13,7 @@ use super::units::{AutoDurationText, BytesText, DurationText};
 #[derive(Debug, Deserialize)]
 pub(super) struct Raw {
     pub kafka: RawKafka,
+    pub telemetry: RawTelemetry,
     pub store: RawStore,
     pub windows: RawWindows,
     pub ring: Vec<RawRing>,
@@ -40,6 +41,11 @@ pub(super) struct RawTopics {
     pub changes: String,
     pub support: String,
     pub rejected: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct RawTelemetry {
+    pub fields: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -107,4 +113,5 @@ pub(super) struct RawPrivacy {
 pub(super) struct RawHttp {
     pub listen: String,
     pub hosts: Vec<String>,
+    pub token_file: String,
 }

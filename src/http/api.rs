@@ -72,7 +72,7 @@ fn changes(shown: &Shown) -> Json<Value> {
     let (clearances, durations) = (view.clearances.clone(), view.durations.clone());
     drop(view);
     let mut by_change = grouped(&verdicts, |row| &row.change);
-    for alert in &alerts {
+    for alert in alerts.iter() {
         if by_change.iter().all(|(change, _)| *change != alert.change) {
             by_change.push((&alert.change, Vec::new()));
         }

@@ -5,6 +5,8 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use axum::http::{HeaderMap, HeaderName, header};
+
 /// The names that are served besides `localhost` and addresses.
 #[derive(Debug)]
 pub(super) struct Hosts(Vec<String>);
@@ -33,6 +35,21 @@ fn is_address(host: &str) -> bool {
         Some(inner) => inner.parse::<Ipv6Addr>().is_ok(),
         None => host.parse::<IpAddr>().is_ok_and(|address| address.is_ipv4()),
     }
+}
+
+/// Whether a browser says that another page sends this. Whoever is no browser says nothing, and
+/// has the token.
+pub(super) fn is_foreign(headers: &HeaderMap) -> bool {
+    let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    let host = text(header::HOST).unwrap_or_default();
+    let origin = text(header::ORIGIN);
+    let is_ours = |origin: &str| {
+        let authority = origin.split_once("://").map_or("", |(_, authority)| authority);
+        authority.eq_ignore_ascii_case(host)
+    };
+    let site = text(HeaderName::from_static("sec-fetch-site"));
+    origin.is_some_and(|origin| !is_ours(origin))
+        || site.is_some_and(|site| site != "same-origin" && site != "none")
 }
 
 #[cfg(test)]

@@ -25,13 +25,18 @@ pub fn install() -> Result<(), BuildError> {
         .install_recorder()?;
     // Two threads cannot come this far: the second fails to install.
     RECORDER.set(handle).ok();
+    describe();
+    Ok(())
+}
+
+/// Declares every metric to the recorder in place.
+pub(super) fn describe() {
     ingest::metrics::describe();
     aggregate::metrics::describe();
     store::metrics::describe();
     alerts::metrics::describe();
     alerts::delivery::describe();
     crate::metrics::describe();
-    Ok(())
 }
 
 /// All metrics in the text format of Prometheus.

@@ -4,13 +4,21 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use alerts::{Clearance, Clearing, Verdict, VerdictRow};
-use schemas::{Signal, Timestamp};
+use schemas::{Order, Signal, Timestamp};
 use serde_json::Value;
+use store::{Blobs, MemoryStore, commands};
 
 use super::*;
+use crate::config::Token;
+use crate::orders::Orders;
+
+mod dashboard;
+
+const TOKEN: &str = "correct-horse-battery-staple";
 
 struct Fixture {
     serving: Serving,
+    store: Arc<dyn Blobs>,
     view: SharedView,
     stop: Stop,
 }
@@ -20,10 +28,29 @@ impl Fixture {
         let config = HttpConfig {
             listen: Some("127.0.0.1:0".parse().expect("an address")),
             hosts: vec!["rings.example.com".to_owned()],
+            token: token(),
         };
         let (view, stop) = (SharedView::default(), Stop::default());
-        let serving = start(&config, view.clone(), &stop).expect("started").expect("configured");
-        Self { serving, view, stop }
+        let store: Arc<dyn Blobs> = Arc::new(MemoryStore::new());
+        let serving = start(&config, view.clone(), gate(&store), behind(&store), &stop);
+        let serving = serving.expect("started").expect("configured");
+        Self { serving, store, view, stop }
+    }
+
+    /// Status and body of a command.
+    fn order(&self, path: &str, token: &str, body: &str) -> (u16, Value) {
+        let mut stream = TcpStream::connect(self.serving.address).expect("connected");
+        let length = body.len();
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+             authorization: Bearer {token}\r\ncontent-length: {length}\r\n\r\n{body}"
+        );
+        stream.write_all(request.as_bytes()).expect("sent");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("answered");
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+        (status.expect("a status"), serde_json::from_str(body).unwrap_or_default())
     }
 
     /// Status, headers and body of a request as it stands.
@@ -43,6 +70,52 @@ impl Fixture {
         let (status, _, body) = self.ask("GET", path, "localhost");
         (status, serde_json::from_str(&body).expect("JSON"))
     }
+}
+
+fn token() -> Option<Token> {
+    Token::parse(TOKEN).ok()
+}
+
+fn behind(store: &Arc<dyn Blobs>) -> Behind {
+    let clock: Arc<dyn crate::clock::Clock> = Arc::new(crate::clock::SystemClock::start());
+    let config = crate::config::Config::parse("", std::iter::empty()).expect("the defaults");
+    Behind::new(&config, store, &clock)
+}
+
+fn gate(store: &Arc<dyn Blobs>) -> Gate {
+    let clock: Arc<dyn crate::clock::Clock> = Arc::new(crate::clock::SystemClock::start());
+    Gate { token: token(), orders: Orders::new(store, &clock) }
+}
+
+#[test]
+fn commands_need_the_token_and_stand_in_the_data_folder_before_the_answer() {
+    let fixture = Fixture::start();
+    let said = "{\"author\":\"ana\",\"reason\":\"mine\"}";
+    for wrong in ["", "correct-horse-battery-stapler"] {
+        assert_eq!(fixture.order("/api/v1/alerts/rw-1/ack", wrong, said).0, 401);
+    }
+    assert_eq!(commands::read(&*fixture.store, 0).expect("read"), None);
+    let (status, answer) = fixture.order("/api/v1/alerts/rw-1/ack", TOKEN, said);
+    assert_eq!((status, &answer["number"]), (202, &json!(0)));
+    let silence = "{\"author\":\"ana\",\"matcher\":{\"change\":\"kb1\"},\
+                   \"until\":\"2026-07-19T10:00:00Z\"}";
+    assert_eq!(fixture.order("/api/v1/silences", TOKEN, silence).0, 202);
+    assert_eq!(fixture.order("/api/v1/pause", TOKEN, said).0, 202);
+    assert_eq!(fixture.order("/api/v1/resume", TOKEN, said).0, 202);
+    let given: Vec<Order> = (0..4)
+        .map(|number| commands::read(&*fixture.store, number).expect("read").expect("there").order)
+        .collect();
+    assert_eq!(given[0], Order::Acknowledge { alert: "rw-1".to_owned() });
+    assert!(matches!(given[1..], [Order::Silence { .. }, Order::Pause, Order::Resume]));
+    for wrong in ["", "{}", "{\"author\":\" \"}", "{\"author\":\"a\",\"x\":1}"] {
+        assert_eq!(fixture.order("/api/v1/alerts/rw-1/ack", TOKEN, wrong).0, 400, "{wrong}");
+    }
+    let everything = "{\"author\":\"a\",\"matcher\":{},\"until\":\"2026-07-19T10:00:00Z\"}";
+    assert_eq!(fixture.order("/api/v1/silences", TOKEN, everything).0, 400);
+    let long = format!("{{\"author\":\"{}\"}}", "a".repeat(20_000));
+    assert_eq!(fixture.order("/api/v1/pause", TOKEN, &long).0, 413);
+    assert_eq!(fixture.json("/api/v1/silences").1["silences"], json!({}));
+    fixture.serving.finish();
 }
 
 fn row(change: &str, ring: &str) -> VerdictRow {
@@ -77,8 +150,8 @@ fn rings_and_changes_show_their_verdicts_in_the_order_of_the_rollout() {
     {
         let mut view = fixture.view.lock();
         view.evaluated_until = Some(Timestamp(0));
-        view.verdicts = vec![row("kb2", "test"), row("kb2", "first"), row("kb1", "test")];
-        view.clearances = vec![Clearance {
+        view.verdicts = Arc::new(vec![row("kb2", "test"), row("kb2", "first"), row("kb1", "test")]);
+        view.clearances = Arc::new(vec![Clearance {
             change: "kb2".to_owned(),
             ring: "test".to_owned(),
             clearing: Clearing::Soaking,
@@ -86,7 +159,7 @@ fn rings_and_changes_show_their_verdicts_in_the_order_of_the_rollout() {
             soaks_until: Timestamp(0),
             waits_for: vec![Signal::OsCrash],
             unseen: Vec::new(),
-        }];
+        }]);
     }
     let (_, rings) = fixture.json("/api/v1/rings");
     assert_eq!(rings["evaluated_until"], "1970-01-01T00:00:00Z");
@@ -122,7 +195,9 @@ fn a_name_that_is_not_ours_learns_nothing() {
 fn nothing_can_be_changed_and_what_is_not_there_is_said_so() {
     let fixture = Fixture::start();
     for method in ["POST", "PUT", "DELETE", "PATCH"] {
-        assert_eq!(fixture.ask(method, "/api/v1/alerts", "localhost").0, 405, "{method}");
+        for path in ["/", "/api/v1/alerts", "/api/v1/fleet", "/api/v1/pipeline", "/assets/app.js"] {
+            assert_eq!(fixture.ask(method, path, "localhost").0, 405, "{method} {path}");
+        }
     }
     let (status, body) = fixture.json("/nowhere");
     assert_eq!((status, body), (404, json!({ "error": "there is no such page" })));
@@ -156,8 +231,12 @@ fn a_connection_that_says_nothing_does_not_hold_up_the_end() {
 #[test]
 fn an_address_in_use_is_named() {
     let fixture = Fixture::start();
-    let config = HttpConfig { listen: Some(fixture.serving.address), hosts: Vec::new() };
-    let error = start(&config, SharedView::default(), &Stop::default()).expect_err("in use");
+    let listen = Some(fixture.serving.address);
+    let config = HttpConfig { listen, hosts: Vec::new(), token: None };
+    let gate = gate(&fixture.store);
+    let behind = behind(&fixture.store);
+    let started = start(&config, SharedView::default(), gate, behind, &Stop::default());
+    let error = started.expect_err("in use");
     assert!(error.line().starts_with(&format!("cannot listen on {}", fixture.serving.address)));
     fixture.serving.finish();
 }

@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aggregate::merge::{Merge, MergeConfig, MergeRefused, SKETCHES_MAX};
-use alerts::{DetectionConfig, Engine};
+use alerts::delivery::Committed;
+use alerts::{Desk, DetectionConfig, Engine, Said};
 use schemas::commit::{Commit, FileRecord};
 use schemas::{Alert, Counts, Entry, Named, SCHEMA_VERSION, Stream, StreamKind, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,7 @@ use super::stragglers::Stragglers;
 use super::{FOREIGN_COMMIT_PATIENCE, PublisherParts};
 use crate::clock::Clock;
 use crate::config::{HousekeepingRule, PublishRule};
+use crate::history::History;
 use crate::patience::patiently;
 use crate::pipeline::PipelineError;
 use crate::shutdown::Stop;
@@ -89,20 +91,23 @@ pub(super) struct Leader {
     pub(super) tables: Tables,
     pub(super) merge: Merge,
     pub(super) engine: Engine,
+    pub(super) desk: Desk,
+    /// For people.
+    pub(super) history: History,
     /// Entries merged since the last commit, and since the last commit with files.
     pub(super) uncommitted: Merged,
     pub(super) unpublished: Merged,
     /// Streams of which entries were read that another process wrote, since the last commit.
     foreign: Vec<Stream>,
     /// Transitions since the last commit, and since the last commit with files.
-    pub(super) raised: Vec<Alert>,
+    pub(super) raised: Said,
     pub(super) alerts_unpublished: Vec<Alert>,
     /// Every episode, in its last state.
     pub(super) episodes: Vec<Alert>,
     pub(super) evaluated_until: Option<Timestamp>,
     pub(super) windows: u64,
     /// Windows evaluated when the verdicts were last shown.
-    shown_windows: u64,
+    pub(super) shown_windows: u64,
     /// What the merge had refused when that was last counted.
     refused: MergeRefused,
     /// Of telemetry.
@@ -118,7 +123,7 @@ pub(super) struct Leader {
     pub(super) left_out: Vec<Stream>,
     pub(super) deliver_from: Duration,
     /// Commits to offer to the deliveries.
-    pub(super) undelivered: Vec<(u64, Vec<Arc<Alert>>)>,
+    pub(super) undelivered: Vec<Committed>,
     pub(super) house: Option<Housekeeping>,
     /// For the next commit to name.
     chores: Chores,
@@ -127,8 +132,8 @@ pub(super) struct Leader {
 /// What has been shown to readers.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Published {
-    files: u64,
-    rows: u64,
+    pub(super) files: u64,
+    pub(super) rows: u64,
 }
 
 /// Monotonic times of what is done at intervals.
@@ -163,10 +168,12 @@ impl Leader {
             tables: Tables::new(Arc::clone(&setting.store)),
             merge,
             engine,
+            desk: Desk::default(),
+            history: History::default(),
             uncommitted: Merged::default(),
             unpublished: Merged::default(),
             foreign: Vec::new(),
-            raised: Vec::new(),
+            raised: Said::default(),
             alerts_unpublished: Vec::new(),
             episodes: Vec::new(),
             evaluated_until: None,
@@ -215,6 +222,7 @@ impl Leader {
                 }
             }
             self.leave_out_stragglers(now)?;
+            self.obey_commands()?;
         }
         self.commit_if_raised()?;
         if self.is_publishing_due(now) {
@@ -311,6 +319,7 @@ impl Leader {
         self.merge.add(entry);
         self.uncommitted.add(header);
         self.unpublished.add(header);
+        self.history.note(entry);
         if header.stream.kind == StreamKind::Telemetry {
             self.counts.add(&header.counts);
         }
@@ -319,12 +328,15 @@ impl Leader {
 
     /// Evaluates every window that all partitions waited for have closed.
     pub(super) fn evaluate_ready(&mut self) {
-        // Support cases are kept in the journal; the change process will watch them from here.
-        while let Some((totals, registry, _support)) = self.merge.next_window() {
+        while let Some((totals, registry, support)) = self.merge.next_window() {
             for record in &registry {
                 self.engine.register(record);
             }
-            self.raised.extend(self.engine.evaluate(&totals));
+            for record in &support {
+                self.engine.support(record);
+            }
+            self.desk.take(self.engine.evaluate(&totals), totals.end, &mut self.raised);
+            self.history.add(&totals, &self.engine);
             self.evaluated_until = Some(totals.end);
             self.windows += 1;
         }
@@ -348,7 +360,8 @@ impl Leader {
         // Whoever slept through a rebuild finds the next number free.
         self.patiently("look at the data folder", || store::look(&*store, seed))?;
         let sequence = self.chain.next_sequence();
-        self.alerts_unpublished.extend(self.raised.iter().cloned());
+        let said = std::mem::take(&mut self.raised);
+        self.alerts_unpublished.extend(said.alerts.iter().cloned());
         let files = match publishing {
             Publishing::Nothing => Vec::new(),
             Publishing::Tables => self.stage(sequence)?,
@@ -362,7 +375,10 @@ impl Leader {
             order: self.uncommitted.order(),
             left_out: std::mem::take(&mut self.left_out),
             evaluated_until: self.evaluated_until,
-            alerts: std::mem::take(&mut self.raised),
+            alerts: said.alerts,
+            quiet: said.quiet,
+            muted: said.muted,
+            commands: said.commands,
             cut: publishing == Publishing::Tables,
             files,
             checkpoint: self.checkpoint.clone(),
@@ -383,8 +399,7 @@ impl Leader {
             self.write_checkpoint(sequence, now);
         }
         self.show();
-        let alerts = commit.alerts.into_iter().map(Arc::new).collect();
-        self.undelivered.push((sequence, alerts));
+        self.undelivered.push(Committed::of(commit));
         Ok(())
     }
 
@@ -431,26 +446,6 @@ impl Leader {
         self.episodes = last_states(self.episodes.iter().chain(&commit.alerts));
         self.published.files += commit.files.len() as u64;
         self.published.rows += commit.files.iter().map(|file| file.rows).sum::<u64>();
-    }
-
-    pub(super) fn show(&mut self) {
-        // Verdicts change with windows only, and making them takes longer than a lock may be held.
-        let engine = &self.engine;
-        let made = || (engine.verdicts(), engine.clearances(), engine.durations());
-        let made = (self.shown_windows != self.windows).then(made);
-        self.shown_windows = self.windows;
-        let mut view = self.setting.view.lock();
-        view.counts = self.counts;
-        view.evaluated_until = self.evaluated_until;
-        view.windows = self.windows;
-        view.files_published = self.published.files;
-        view.rows_published = self.published.rows;
-        if let Some((verdicts, clearances, durations)) = made {
-            view.verdicts = verdicts;
-            view.clearances = clearances;
-            view.durations = durations;
-        }
-        view.alerts.clone_from(&self.episodes);
     }
 
     /// When alerts may first be sent, given the last commit that was found.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aggregate::merge::Merge;
-use alerts::Engine;
+use alerts::{Desk, Engine};
 use schemas::commit::{Commit, MergedRange};
 use schemas::{Alert, Counts, Named, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,7 @@ use store::{Chain, Journal, StoreError};
 
 use super::leader::{Leader, Published, Setting, is_unreadable};
 use super::ranges::Merged;
+use crate::history::History;
 use crate::metrics;
 use crate::patience::patiently;
 use crate::pipeline::PipelineError;
@@ -29,6 +30,9 @@ struct Kept {
     unpublished: Vec<MergedRange>,
     alerts_unpublished: Vec<Alert>,
     episodes: Vec<Alert>,
+    /// Absent in states of versions without one.
+    #[serde(default)]
+    desk: Option<Desk>,
     evaluated_until: Option<Timestamp>,
     windows: u64,
     counts: Counts,
@@ -85,7 +89,7 @@ impl Leader {
         let read = || states::read(&*setting.store, named);
         let bytes = patiently("read a checkpoint", &*setting.clock, &setting.stop, read)?;
         let unreadable = |what: String| StoreError::Damaged { key: named.path.clone(), what };
-        let [kept, merge, engine] =
+        let ([kept, merge, engine], history) =
             sections(&bytes).ok_or_else(|| unreadable("it is cut short".to_owned()))?;
         let kept: Kept =
             serde_json::from_slice(kept).map_err(|error| unreadable(error.to_string()))?;
@@ -96,11 +100,13 @@ impl Leader {
         let mut leader = Self::new(setting, chain, merge, engine);
         leader.unpublished = Merged::of(kept.unpublished);
         leader.alerts_unpublished = kept.alerts_unpublished;
+        leader.desk = kept.desk.unwrap_or_else(|| Desk::with_open(&kept.episodes));
         leader.episodes = kept.episodes;
         leader.evaluated_until = kept.evaluated_until;
         leader.windows = kept.windows;
         leader.counts = kept.counts;
         leader.published = kept.published;
+        leader.history = history.map(History::load).unwrap_or_default();
         leader.checkpoint = Some(named.clone());
         Ok((leader, named.after + 1))
     }
@@ -116,6 +122,7 @@ impl Leader {
             unpublished: self.unpublished.to_vec(),
             alerts_unpublished: self.alerts_unpublished.clone(),
             episodes: self.episodes.clone(),
+            desk: Some(self.desk.clone()),
             evaluated_until: self.evaluated_until,
             windows: self.windows,
             counts: self.counts,
@@ -123,7 +130,9 @@ impl Leader {
         };
         let written =
             serde_json::to_vec(&kept).map_err(|error| error.to_string()).and_then(|kept| {
-                let bytes = joined([&kept, &self.merge.save(), &self.engine.save()]);
+                let history = self.history.save().map_err(|error| error.to_string())?;
+                let parts = [&kept[..], &self.merge.save(), &self.engine.save(), &history];
+                let bytes = joined(parts);
                 states::write(
                     &*self.setting.store,
                     Holder::Publisher,
@@ -174,7 +183,11 @@ impl Leader {
             *number += 1;
             self.take_in(&entry);
         }
-        if std::mem::take(&mut self.raised) != commit.alerts {
+        for command in &commit.commands {
+            self.desk.obey(command, self.evaluated_until, &mut self.raised);
+        }
+        let said = std::mem::take(&mut self.raised);
+        if (&said.alerts, &said.quiet) != (&commit.alerts, &commit.quiet) {
             return Err(PipelineError::ChainDiverged { sequence: commit.sequence });
         }
         self.alerts_unpublished.extend(commit.alerts.iter().cloned());
@@ -190,7 +203,7 @@ impl Leader {
 }
 
 /// Parts of a checkpoint, each after its length.
-fn joined(parts: [&[u8]; 3]) -> Vec<u8> {
+fn joined(parts: [&[u8]; 4]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(parts.iter().map(|part| part.len() + 8).sum());
     for part in parts {
         bytes.extend((part.len() as u64).to_le_bytes());
@@ -199,14 +212,21 @@ fn joined(parts: [&[u8]; 3]) -> Vec<u8> {
     bytes
 }
 
-fn sections(mut bytes: &[u8]) -> Option<[&[u8]; 3]> {
-    let mut next = || {
-        let (length, rest) = bytes.split_first_chunk::<8>()?;
-        let (part, rest) = rest.split_at_checked(u64::from_le_bytes(*length) as usize)?;
-        bytes = rest;
-        Some(part)
-    };
-    Some([next()?, next()?, next()?])
+/// The three parts that every state has, and the curves, which states of older versions lack.
+type Sections<'a> = ([&'a [u8]; 3], Option<&'a [u8]>);
+
+fn sections(mut bytes: &[u8]) -> Option<Sections<'_>> {
+    let rest = &mut bytes;
+    let parts = [section(rest)?, section(rest)?, section(rest)?];
+    let history = if rest.is_empty() { None } else { Some(section(rest)?) };
+    Some((parts, history))
+}
+
+fn section<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (length, rest) = bytes.split_first_chunk::<8>()?;
+    let (part, rest) = rest.split_at_checked(u64::from_le_bytes(*length) as usize)?;
+    *bytes = rest;
+    Some(part)
 }
 
 #[cfg(test)]
@@ -215,8 +235,13 @@ mod tests {
 
     #[test]
     fn the_parts_of_a_checkpoint_are_found_again_and_every_cut_is_noticed() {
-        let bytes = joined([b"one", b"", b"three"]);
-        assert_eq!(sections(&bytes), Some([&b"one"[..], b"", b"three"]));
-        assert!((0..bytes.len()).all(|length| sections(&bytes[..length]).is_none()));
+        let bytes = joined([b"one", b"", b"three", b"four"]);
+        let whole = ([&b"one"[..], b"", b"three"], Some(&b"four"[..]));
+        assert_eq!(sections(&bytes), Some(whole));
+        // Without the last part it is a state of an older version.
+        let older = bytes.len() - 12;
+        assert_eq!(sections(&bytes[..older]), Some((whole.0, None)));
+        let cut = (0..bytes.len()).filter(|length| *length != older);
+        assert!(cut.into_iter().all(|length| sections(&bytes[..length]).is_none()));
     }
 }

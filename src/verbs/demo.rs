@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
-use schemas::Alert;
+use schemas::Span;
 
 mod clock;
 mod closing;
@@ -31,6 +31,7 @@ use screen::Screen;
 use crate::cli::{Common, DemoArgs};
 use crate::config::{Config, DataLocation};
 use crate::failure::{Failure, Outcome};
+use crate::http;
 use crate::output::{self, Format};
 use crate::pipeline::Until;
 use crate::scenarios;
@@ -50,6 +51,7 @@ const CLOSING: Duration = Duration::from_secs(8);
 
 /// Runs the demo and ends by itself.
 pub fn run(common: &Common, args: &DemoArgs) -> Result<Outcome, Failure> {
+    http::metrics::install().map_err(Failure::failed)?;
     let scenario = scenarios::load("demo")?;
     // The story needs the default rings: whatever is configured here is for `run`.
     let mut config = Config::parse("", std::iter::empty())?;
@@ -78,6 +80,9 @@ pub fn run(common: &Common, args: &DemoArgs) -> Result<Outcome, Failure> {
             served
         });
         let watched = watch(&mut screen, &view, &stop, &fleet, deadline);
+        if args.stay && matches!(watched, Ok(Ending::Told)) {
+            stay(&mut screen, &view, &stop)?;
+        }
         stop.ask();
         let served =
             served.join().map_err(|_| Failure::failed("the service broke an invariant"))?;
@@ -107,6 +112,8 @@ fn prepare(
     config.entry.interval = Some(Duration::from_mins(20));
     config.publish.interval = Some(Duration::from_hours(6));
     config.publish.lease = None;
+    // Rings follow each other within hours.
+    config.detection.soak = Span::hours(2);
     // The fleet sends as fast as it can: a partition that waits for it is not idle.
     config.idle.telemetry_after = Duration::from_hours(24);
     config.idle.log_after = Duration::from_mins(20);
@@ -162,6 +169,16 @@ fn watch(
     Ok(Ending::Stopped)
 }
 
+/// Leaves everything as it is until somebody stops it.
+fn stay(screen: &mut Screen, view: &SharedView, stop: &Stop) -> Result<(), Failure> {
+    screen.say("The story is told. The dashboard stays open until Ctrl-C.")?;
+    while !stop.is_asked() {
+        thread::sleep(REDRAW);
+        screen.tell_alerts(&view.snapshot())?;
+    }
+    Ok(())
+}
+
 /// The folder, the proof, a query to paste and its result.
 fn close(
     common: &Common,
@@ -182,28 +199,4 @@ fn close(
 fn lost(told: Told, received: u64) -> Failure {
     let sent = told.telemetry;
     Failure::failed(format!("the embedded broker lost records: {sent} sent, {received} received"))
-}
-
-/// The alert's evidence as a person would read it out.
-fn evidence(alert: &Alert) -> Vec<String> {
-    let found = &alert.evidence;
-    let hours = |seconds: i64| seconds as f64 / 3_600.0;
-    let arm = |name: &str, arm: &schemas::alert::ArmEvidence| {
-        format!(
-            "{name}: {} of {} devices hit in {:.0} device-hours",
-            arm.affected,
-            arm.devices,
-            hours(arm.device_seconds)
-        )
-    };
-    let mut lines = vec![arm("treated", &found.treated), arm("control", &found.control)];
-    if let (Some(ratio), Some(low), Some(high)) = (found.ratio, found.ratio_low, found.ratio_high) {
-        lines.push(format!("ratio {ratio:.1}, between {low:.1} and {high:.1} at any time"));
-    }
-    lines.push(format!(
-        "log E {:.1} crossed its line {:.1} (alpha {})",
-        found.log_e, found.line, found.alpha
-    ));
-    lines.push(format!("action: {}", output::printable(&alert.action.what)));
-    lines
 }

@@ -21,25 +21,34 @@ pub fn run(common: &Common, args: &ExplainArgs) -> Result<Outcome, Failure> {
         None => Config::load(common.config.as_deref(), std::env::vars())?.data,
     };
     let store = datafolder::open_read_only(&data)?;
-    let alert = find(&store, &args.alert)?;
-    let counts = Counts::read(&*store, &alert)?;
-    let explanation = counts.best(&alert);
+    let (explanation, tables_until) = explained(&store, &args.alert)?;
     match common.format() {
         Format::Json => output::json(&explanation)?,
         Format::Text => {
             for line in explanation.lines() {
                 output::line(&printable(&line))?;
             }
-            if let Some(until) = counts.missing_after(&alert) {
+            if let Some(until) = tables_until {
                 output::line("")?;
                 output::line(&format!(
                     "The tables end at {until}; the windows up to {} are published later.",
-                    alert.starts_at
+                    explanation.alert.starts_at
                 ))?;
             }
         }
     }
     Ok(Outcome::Fine)
+}
+
+/// The explanation of the one alert whose id begins so; and where the tables end, if that is
+/// before it.
+pub(crate) fn explained(
+    store: &Arc<dyn Blobs>,
+    id: &str,
+) -> Result<(Explanation, Option<Timestamp>), Failure> {
+    let alert = find(store, id)?;
+    let counts = Counts::read(&**store, &alert)?;
+    Ok((counts.best(&alert), counts.missing_after(&alert)))
 }
 
 /// The transition with which the episode began.

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use alerts::plan::{Question, Sight, plan};
+use alerts::plan::{Question, Sight, can_be_planned, plan};
 use schemas::{Signal, Span};
 
 use crate::cli::{Common, PlanArgs};
@@ -36,12 +36,6 @@ impl FromStr for Rate {
             None => Err(format!("`{}` is no share of devices; write it as 0.5%", printable(rate))),
         }
     }
-}
-
-/// Whether a rate test with a weight of its own decides: learned silence shares that of silence,
-/// and for data loss two devices are enough.
-fn can_be_planned(signal: Signal) -> bool {
-    signal.is_onset() && !matches!(signal, Signal::SilenceLearned | Signal::DataLoss)
 }
 
 /// Prints the plan for the configured rings.

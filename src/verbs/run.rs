@@ -11,6 +11,8 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, PseudonymKey};
 use crate::deliveries::Deliveries;
 use crate::failure::{Failure, Outcome};
+use crate::http::{Behind, Gate};
+use crate::orders::Orders;
 use crate::output::{self, Format};
 use crate::pipeline::{Gaps, Parts, Until, run as run_pipeline};
 use crate::shutdown::Stop;
@@ -80,7 +82,10 @@ pub fn serve(
     };
     let world = datafolder::claim(&*store, world, accepted.growth, config)?;
     let rejected = RejectedTopic::open(&config.kafka)?;
-    let serving = http::start(&config.http, view.clone(), stop)?;
+    let gate = Gate { token: config.http.token.clone(), orders: Orders::new(&store, &clock) };
+    let behind = Behind::new(config, &store, &clock);
+    let serving = http::start(&config.http, view.clone(), gate, behind, stop)?;
+    view.lock().address = serving.as_ref().map(|serving| serving.address);
     let deliveries = Deliveries::new(config, &store, &clock)?;
     let summary = run_pipeline(Parts {
         streams: source.streams(),

@@ -1,4 +1,4 @@
-//! `ringwatch schema`: the contracts, as JSON Schema, the data dictionary, the views of a folder.
+//! `ringwatch schema`: the contracts as JSON Schema, the data dictionary, the metrics, the views.
 
 use schemas::{dictionary, json_schema};
 
@@ -17,9 +17,11 @@ pub fn run(common: &Common, args: &SchemaArgs) -> Result<Outcome, Failure> {
                 output::line(name)?;
             }
             output::line("dictionary")?;
+            output::line("metrics")?;
             output::line("views")?;
         }
         Some("dictionary") => output::line(dictionary::markdown().trim_end())?,
+        Some("metrics") => output::line(crate::http::reference::markdown().trim_end())?,
         Some("views") => {
             let data = match &args.data {
                 Some(data) => data.clone(),
@@ -34,7 +36,7 @@ pub fn run(common: &Common, args: &SchemaArgs) -> Result<Outcome, Failure> {
                 let known: Vec<&str> = schemas.iter().map(|(name, _)| *name).collect();
                 let known = known.join(", ");
                 return Err(Failure::usage(format!(
-                    "no schema `{name}`; there are {known}, dictionary and views"
+                    "no schema `{name}`; there are {known}, dictionary, metrics and views"
                 )));
             };
             output::line(&serde_json::to_string_pretty(schema)?)?;

@@ -117,6 +117,13 @@ impl Fold {
         }
     }
 
+    /// See [`Partition::look_ahead`].
+    pub fn look_ahead(&self, keys: &[&[u8]]) {
+        if let Self::Telemetry(partition, _) = self {
+            std::hint::black_box(partition.look_ahead(keys.iter().copied()));
+        }
+    }
+
     fn reject(&mut self, row: RejectedRow, arrival: Option<Timestamp>) {
         match self {
             Self::Telemetry(partition, _) => partition.reject(row, arrival),

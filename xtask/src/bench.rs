@@ -18,7 +18,9 @@ use crate::kafka::Broker;
 use crate::{Failure, produce, record, repository};
 
 mod count;
+mod latency;
 mod measure;
+mod stages;
 
 pub use count::count;
 use measure::{Usage, measure, succeed};
@@ -35,9 +37,21 @@ pub struct Options {
     /// Telemetry messages of the workload.
     #[arg(long, default_value_t = 1_000_000)]
     messages: u64,
-    /// Appends a dated line to docs/benchmarks.md.
+    /// Appends a dated line to docs/benchmarks.md; with `--stages` renews benches/stages.txt.
     #[arg(long)]
     record: bool,
+    /// Counts instructions of decode and apply instead, and compares them with the recorded ones.
+    #[arg(long)]
+    stages: bool,
+    /// Measures the time from an event to the alert at a webhook instead, in real time
+    #[arg(long)]
+    latency: bool,
+    /// Heartbeats a second while it does.
+    #[arg(long, default_value_t = 150_000)]
+    rate: u64,
+    /// Alerts that it measures.
+    #[arg(long, default_value_t = 240)]
+    changes: u64,
 }
 
 /// What was built for it, optimised.
@@ -45,11 +59,21 @@ struct Programs {
     ringwatch: PathBuf,
     canonical: PathBuf,
     xtask: PathBuf,
+    stages: PathBuf,
 }
 
 /// Runs it.
 pub fn run(options: &Options) -> Result<(), Failure> {
     let programs = build()?;
+    match options {
+        Options { stages: true, record: true, .. } => return stages::record(&programs.stages),
+        Options { stages: true, .. } => return stages::check(&programs.stages),
+        &Options { latency: true, rate, changes, record, .. } => {
+            let load = latency::Load { rate, changes };
+            return latency::run(&programs.ringwatch, load, record);
+        }
+        _ => {}
+    }
     let folder = tempfile::tempdir().map_err(Failure::io("make a folder for the benchmark"))?;
     let input = folder.path().join("input");
     let data = folder.path().join("data");
@@ -99,6 +123,7 @@ fn build() -> Result<Programs, Failure> {
         ringwatch: program("ringwatch")?,
         canonical: program("canonical")?,
         xtask: program("xtask")?,
+        stages: program("stages")?,
     })
 }
 

@@ -25,6 +25,8 @@ pub struct Options {
 pub enum Soak {
     /// A million canonical records through a real broker, compared with the independent model.
     MainJob,
+    /// Half an hour of records, sound and spoiled, through both ways to decode.
+    Fuzz,
     /// 10,000 seeds of the simulator.
     Sim,
     /// Eight deliberate bugs, each of which the simulator must find.
@@ -33,6 +35,8 @@ pub enum Soak {
     ObjectStore,
     /// 200 rounds of kill -9 with three processes under load.
     Kill,
+    /// 200 kills of a publisher during 2,000 alerts.
+    Storm,
     /// A kill at each system call by which something comes to the disk.
     Steps,
     /// Processes stopped past their session, then woken.
@@ -59,10 +63,12 @@ impl Soak {
         let faults = |filter| Tests { file: "faults", filter, profile: "dev" };
         match self {
             Self::MainJob => Tests { file: "main_job", filter: "", profile: "dev" },
+            Self::Fuzz => Tests { file: "paths", filter: "", profile: "dev" },
             Self::ObjectStore => Tests { file: "object_store", filter: "", profile: "dev" },
             // Its bugs are put into a copy: see `crate::bugs`.
             Self::Sim | Self::Bugs => Tests { file: "simulation", filter: "", profile: "dev" },
             Self::Kill => faults("kill::"),
+            Self::Storm => Tests { file: "storm", filter: "", profile: "dev" },
             Self::Steps => faults("steps::"),
             Self::Zombie => faults("zombie::"),
             Self::Broker => faults("broker::"),
@@ -84,6 +90,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     cargo.args(["--nocapture", "--test-threads=1"]);
     cargo.env("MAIN_JOB_RECORDS", "1000000").env("FAULTS_FULL", "1");
     cargo.env("OBJECT_STORE_ROUNDS", "20").env("SIMULATION_SEEDS", "10000");
+    cargo.env("FUZZ_SECONDS", "1800");
     if let Some(seed) = options.seed {
         cargo.env("FAULTS_SEED", seed.to_string());
     }

@@ -6,12 +6,13 @@ use sim::SimRecord;
 
 use super::{CHANGES, CanonicalConfig, RINGS};
 
-/// The records of the topic `changes`; all take effect before the first telemetry.
+/// The records of the topic `changes`; all take effect before the first telemetry. Every ring has
+/// started by then, so that no exposure breaks the change process.
 pub fn registry(config: &CanonicalConfig) -> Vec<SimRecord> {
     let said = config.start - Span::hours(1);
     let plan = |(position, (ring, _)): (usize, &(&str, f64))| RingStart {
         ring: (*ring).to_owned(),
-        starts: config.start + Span::minutes(position as i64),
+        starts: config.start - Span::days(5 - position as i64),
     };
     let rings: Vec<RingStart> = RINGS.iter().enumerate().map(plan).collect();
     let record = |(change, change_type)| {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemas::alert::EvidenceKind;
 use schemas::{Alert, Dataset};
 use store::Blobs;
 
@@ -24,7 +25,8 @@ pub(super) fn print(config: &Config, summary: &Summary) -> Result<(), Failure> {
         if report.is_clean() { "every offset is in the tables exactly once" } else { "PROBLEMS" };
     output::line(&format!("ringwatch verify: {proof}"))?;
     output::line(&format!("data folder: {}", config.data))?;
-    if let Some(alert) = summary.alerts.first() {
+    let counted = |alert: &&Alert| alert.evidence.kind != EvidenceKind::Process;
+    if let Some(alert) = summary.alerts.iter().find(counted) {
         query(&*store, alert, &format!("{}/tables", config.data))?;
     }
     Ok(())

@@ -5,14 +5,14 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use alerts::{Verdict, VerdictRow};
-use schemas::{Alert, AlertState, Timestamp};
+use schemas::{Alert, AlertState, Decision, Timestamp};
 use sim::Scenario;
 
-use super::evidence;
 use crate::cli::Common;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::{self, printable};
+use crate::summary::evidence;
 use crate::view::{SharedView, View};
 
 /// How often a plain line is printed.
@@ -32,6 +32,8 @@ pub(super) struct Screen {
     printed: Option<Instant>,
     /// Lines of the live table that stand on the screen.
     drawn: usize,
+    /// Whether it was said where the dashboard is.
+    addressed: bool,
     /// Transitions told so far.
     told: BTreeSet<(String, u32)>,
 }
@@ -66,6 +68,7 @@ impl Screen {
             began: Instant::now(),
             printed: None,
             drawn: 0,
+            addressed: false,
             told: BTreeSet::new(),
         };
         screen.say(&format!(
@@ -84,7 +87,8 @@ impl Screen {
 
     /// Shows how things stand, and tells every alert once.
     pub(super) fn draw(&mut self, view: &SharedView) -> Result<(), Failure> {
-        let view = view.lock().clone();
+        let view = view.snapshot();
+        self.tell_address(&view)?;
         self.tell_alerts(&view)?;
         match self.style {
             Style::Live { color } => self.draw_table(&view, color),
@@ -101,7 +105,7 @@ impl Screen {
         self.printed = None;
         self.draw(view)?;
         if self.style == Style::Plain {
-            let view = view.lock().clone();
+            let view = view.snapshot();
             for line in self.table(&view, false) {
                 self.say(&line)?;
             }
@@ -109,15 +113,23 @@ impl Screen {
         Ok(())
     }
 
-    fn say(&self, line: &str) -> Result<(), Failure> {
+    pub(super) fn say(&self, line: &str) -> Result<(), Failure> {
         if self.style == Style::Silent {
             return Ok(());
         }
         Ok(output::line(line)?)
     }
 
-    fn tell_alerts(&mut self, view: &View) -> Result<(), Failure> {
-        for alert in &view.alerts {
+    fn tell_address(&mut self, view: &View) -> Result<(), Failure> {
+        if let Some(address) = view.address.filter(|_| !self.addressed) {
+            self.addressed = true;
+            self.say(&format!("  dashboard: http://{address}/"))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn tell_alerts(&mut self, view: &View) -> Result<(), Failure> {
+        for alert in view.alerts.iter() {
             if !self.told.insert((alert.id.clone(), alert.transition)) {
                 continue;
             }
@@ -203,7 +215,14 @@ impl Cell {
     fn of(change: &str, ring: &str, view: &View) -> Self {
         let here = |alert: &&Alert| alert.change == change && alert.ring == ring;
         let open = |alert: &&Alert| alert.state != AlertState::Resolved;
-        if let Some(alert) = view.alerts.iter().filter(here).find(open) {
+        let gravity = |alert: &&Alert| match alert.decision {
+            Decision::Rollback => 4,
+            Decision::Escalate => 3,
+            Decision::Hold => 2,
+            Decision::Watch => 1,
+            Decision::Clear => 0,
+        };
+        if let Some(alert) = view.alerts.iter().filter(here).filter(open).max_by_key(gravity) {
             return Self::Alert(alert.decision.name());
         }
         if view.alerts.iter().any(|alert| here(&alert)) {

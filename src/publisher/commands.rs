@@ -1,0 +1,56 @@
+//! Commands of operators and destinations, on their way from the data folder into the chain.
+
+use std::sync::Arc;
+
+use schemas::{Command, Order, SCHEMA_VERSION, Timestamp};
+use store::{StoreError, commands};
+
+use super::leader::{Leader, Leave, Publishing};
+use crate::pipeline::PipelineError;
+
+/// Commands taken at once; the rest comes with the next look.
+const COMMANDS_PER_TURN: usize = 100;
+
+impl Leader {
+    /// Obeys the commands that have come, and commits what follows.
+    ///
+    /// They stand at the end of a commit: what was merged before it was merged before them.
+    pub(super) fn obey_commands(&mut self) -> Result<(), PipelineError> {
+        for _ in 0..COMMANDS_PER_TURN {
+            let (store, number) = (Arc::clone(&self.setting.store), self.desk.next_command());
+            let read = || commands::read(&*store, number);
+            match self.patiently("read a command", read) {
+                Ok(Some(command)) => {
+                    tracing::info!(number, author = command.author, "obeying a command");
+                    self.desk.obey(&command, self.evaluated_until, &mut self.raised);
+                }
+                Ok(None) => break,
+                // Whoever gave it sees in the chain that it was not obeyed, and may give it again.
+                Err(PipelineError::Store(error @ StoreError::Damaged { .. })) => {
+                    tracing::error!(%error, "a command cannot be read and is left out");
+                    let command = self.unreadable(number, &error);
+                    self.desk.obey(&command, self.evaluated_until, &mut self.raised);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if self.raised.commands.is_empty() {
+            return Ok(());
+        }
+        let store = Arc::clone(&self.setting.store);
+        self.patiently("sync commands", || commands::sync(&*store))?;
+        self.commit(Publishing::Nothing, Leave::No)
+    }
+
+    fn unreadable(&self, number: u64, error: &StoreError) -> Command {
+        Command {
+            v: SCHEMA_VERSION,
+            number,
+            nonce: String::new(),
+            at: self.evaluated_until.unwrap_or(Timestamp(0)),
+            author: "ringwatch".to_owned(),
+            reason: Some(error.to_string()),
+            order: Order::Unreadable,
+        }
+    }
+}
