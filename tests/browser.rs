@@ -27,14 +27,7 @@ fn every_page_is_usable_by_everybody_and_an_alert_appears_by_itself() {
     let flags = ["demo", "--headless", "--stay", "--duration", "120s", "--data"];
     let mut demo =
         ringwatch.spawn(flags.map(std::ffi::OsStr::new).into_iter().chain([data.as_os_str()]));
-    let address = |text: &str| {
-        let line = text.lines().find_map(|line| line.trim().strip_prefix("dashboard: "));
-        line.map(|line| line.trim_end_matches('/').to_owned())
-    };
-    demo.wait_until("the dashboard's address", Duration::from_mins(1), |demo| {
-        address(&demo.stdout()).is_some()
-    });
-    let address = address(&demo.stdout()).unwrap_or_default();
+    let address = format!("http://{}", demo.dashboard());
     let mut script = Command::new("node");
     script.current_dir(&scripts).args(["run.mjs", &address]).env("CHROMIUM", chromium());
     let seen = finish(&mut script).with_code(0);

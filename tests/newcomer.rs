@@ -11,15 +11,7 @@ use std::time::{Duration, Instant};
 use xtask::fixture::{Finished, finish, python};
 use xtask::repository;
 
-/// Code blocks of a document that are opened by this line, in their order.
-fn blocks(document: &str, opening: &str) -> Vec<String> {
-    let text = fs::read_to_string(repository().join(document)).expect(document);
-    let marker = format!("\n```{opening}\n");
-    let rests = text.split(&marker).skip(1);
-    rests.filter_map(|rest| rest.split("\n```").next()).map(str::to_owned).collect()
-}
-
-/// The same with each block's language, whatever it is, in their order.
+/// A document's code blocks that say `run`, each with its language, in their order.
 fn path_of(document: &str) -> Vec<(String, String)> {
     let text = fs::read_to_string(repository().join(document)).expect(document);
     let mut found = Vec::new();
@@ -71,9 +63,9 @@ fn a_scenario_of_ones_own_is_run_as_the_document_says() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     std::os::unix::fs::symlink(repository().join("scenarios"), folder.path().join("scenarios"))
         .expect("a link");
-    let scenario = blocks("docs/scenarios.md", "toml run").remove(0);
+    let blocks = path_of("docs/scenarios.md");
+    let [(_, scenario), (_, commands)] = &blocks[..] else { panic!("{blocks:?}") };
     fs::write(folder.path().join("my-fleet.toml"), scenario).expect("written");
-    let commands = blocks("docs/scenarios.md", "sh run").remove(0);
     // `replay` ends with 3: the regression is found.
     for (command, code) in commands.lines().zip([0, 3, 0]) {
         let finished = run(folder.path(), "sh", command).with_code(code);

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use schemas::{Decision, Signal};
 use serde_json::Value;
-use xtask::fixture::{Program, Running, finish, oracle, spawn};
+use xtask::fixture::{Program, Running, finish, oracle, page, spawn};
 use xtask::repository;
 
 const PATIENCE: Duration = Duration::from_mins(3);
@@ -34,26 +34,15 @@ fn demo(data: &Path) -> (Running, String) {
     let flags = ["demo", "--headless", "--stay", "--data"];
     let flags = flags.map(std::ffi::OsStr::new).into_iter().chain([data.as_os_str()]);
     let mut demo = ringwatch.spawn(flags);
-    let address = |demo: &Running| {
-        let text = demo.stdout();
-        let line = text.lines().find_map(|line| line.trim().strip_prefix("dashboard: http://"));
-        line.map(|line| line.trim_end_matches('/').to_owned())
-    };
     let caught = "FIRING rollback";
     demo.wait_until("the bad change", PATIENCE, |demo| demo.stdout().contains(caught));
-    let address = address(&demo).expect("an address");
+    let address = demo.dashboard();
     (demo, address)
 }
 
 /// What a server says at a path.
 fn ask(address: &str, path: &str) -> String {
-    use std::io::{Read as _, Write as _};
-    let mut stream = std::net::TcpStream::connect(address).expect("a connection");
-    write!(stream, "GET {path} HTTP/1.0\r\nhost: localhost\r\nconnection: close\r\n\r\n")
-        .expect("sent");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("an answer");
-    answer.split_once("\r\n\r\n").expect("a head and a body").1.to_owned()
+    page(address, path).expect("an answer")
 }
 
 /// Names of our metrics in a text.

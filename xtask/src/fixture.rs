@@ -7,6 +7,8 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::sleep;
@@ -20,6 +22,11 @@ use crate::repository;
 
 /// Between two looks at a process.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// A demo opens its dashboard first.
+const DASHBOARD_TIMEOUT: Duration = Duration::from_mins(1);
+/// Pages are answered from memory.
+const PAGE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The program under test: `Program::new(env!("CARGO_BIN_EXE_ringwatch"))`.
 #[derive(Clone, Debug)]
@@ -92,6 +99,17 @@ pub fn spawn(command: &mut Command) -> Running {
     Running { child, output }
 }
 
+/// The body of a page of a server on this machine, if it answers; `address` as `host:port`.
+pub fn page(address: &str, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(PAGE_TIMEOUT)).ok()?;
+    let request = format!("GET {path} HTTP/1.0\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned())
+}
+
 /// The Python that has what the oracle needs.
 #[track_caller]
 pub fn python() -> PathBuf {
@@ -131,6 +149,19 @@ impl fmt::Display for Finished {
 }
 
 impl Running {
+    /// Where the dashboard of a demo is, as `host:port`, once it has said so.
+    pub fn dashboard(&mut self) -> String {
+        const LINE: &str = "dashboard: http://";
+        let address = |demo: &Self| {
+            let text = demo.stdout();
+            let line = text.lines().find_map(|line| line.trim().strip_prefix(LINE));
+            line.map(|line| line.trim_end_matches('/').to_owned())
+        };
+        let said = |demo: &Self| address(demo).is_some();
+        self.wait_until("the dashboard's address", DASHBOARD_TIMEOUT, said);
+        address(self).expect("it was there")
+    }
+
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()

@@ -110,8 +110,13 @@ mod tests {
     #[test]
     fn lengths_are_those_published_and_no_id_leaves_its_path() {
         let (_, created) = request(&hostile());
-        assert!(created["message"].as_str().expect("text").chars().count() <= 130);
-        assert!(created["description"].as_str().expect("text").len() <= 15_000);
+        let lengths = [("message", 130), ("alias", 512), ("entity", 512), ("description", 15_000)];
+        for (key, max) in lengths {
+            assert!(created[key].as_str().expect("text").chars().count() <= max, "{key}");
+        }
+        let tags = created["tags"].as_array().expect("tags");
+        assert!(tags.len() <= 20, "{tags:?}");
+        assert!(tags.iter().all(|tag| tag.as_str().expect("text").chars().count() <= 50));
         assert!(created["details"].to_string().len() <= 8_000);
         let strange = Alert { id: "../x?y#z".to_owned(), ..resolved("kb1") };
         assert!(request(&strange).0.ends_with("/alerts/xyz/close?identifierType=alias"));

@@ -22,7 +22,8 @@ macro_rules! fields {
         pub(super) enum Field { $($variant),+ }
 
         impl Field {
-            pub(super) const COUNT: usize = [$($text),+].len();
+            pub(super) const ALL: &'static [Self] = &[$(Self::$variant),+];
+            pub(super) const COUNT: usize = Self::ALL.len();
 
             pub(super) const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $text),+ }
@@ -51,38 +52,8 @@ fields! {
 }
 
 impl Field {
-    /// Those of a telemetry record.
-    pub(super) const TELEMETRY: [Self; Self::Title as usize] = [
-        Self::V,
-        Self::Type,
-        Self::Device,
-        Self::Ring,
-        Self::Time,
-        Self::Seq,
-        Self::Build,
-        Self::Model,
-        Self::Attrs,
-        Self::ArrivedAt,
-        Self::IntervalS,
-        Self::UptimeS,
-        Self::CertExpires,
-        Self::BootMs,
-        Self::SigninMs,
-        Self::Reason,
-        Self::Change,
-        Self::State,
-        Self::Code,
-        Self::DurationMs,
-        Self::Kind,
-        Self::Signature,
-        Self::Count,
-        Self::Ticket,
-        Self::Severity,
-        Self::Category,
-        Self::Actor,
-        Self::Detail,
-        Self::From,
-    ];
+    /// Those of a telemetry record: they stand first.
+    pub(super) const TELEMETRY: &'static [Self] = Self::ALL.split_at(Self::Title as usize).0;
 }
 
 const _: () = assert!(Field::COUNT <= 64, "`Fields::twice` has one bit a field");

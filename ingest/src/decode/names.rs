@@ -122,7 +122,7 @@ mod tests {
             for record in RECORDS.map(|rest| format!("{{{COMMON},{rest}}}")) {
                 let mut renamed = record.clone();
                 for field in Field::TELEMETRY {
-                    let (ours, theirs) = (format!("\"{}\":", field.name()), theirs(&field));
+                    let (ours, theirs) = (format!("\"{}\":", field.name()), theirs(field));
                     renamed = renamed.replace(&ours, &format!("\"{theirs}\":"));
                 }
                 let expected = standard.telemetry(record.as_bytes(), arrival).expect("accepted");

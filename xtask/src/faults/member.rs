@@ -7,8 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,12 +15,10 @@ use serde_json::Value;
 
 use super::usage::Usage;
 use super::wait_until;
-use crate::fixture::{Finished, Program, Running};
+use crate::fixture::{Finished, Program, Running, page};
 
 /// A clean stop drains, publishes and leaves the group; a busy machine takes its time.
 const STOP_TIMEOUT: Duration = Duration::from_mins(1);
-/// The interface answers from memory.
-const METRICS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How the log says that a partition came.
 const TAKEN: &str = "partition taken over";
@@ -164,15 +161,7 @@ impl Member {
 
     /// A page of its HTTP interface, if it answers.
     fn page(&self, path: &str) -> Option<String> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
-        stream.set_read_timeout(Some(METRICS_TIMEOUT)).ok()?;
-        let port = self.port;
-        let request =
-            format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nconnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned())
+        page(&format!("127.0.0.1:{}", self.port), path)
     }
 }
 

@@ -93,7 +93,7 @@ impl Learner<'_> {
     /// The field that the last key names, if telemetry has one of the name.
     fn field(&self) -> Option<Field> {
         let field = self.rules.names.field(std::str::from_utf8(self.key).ok()?);
-        field.filter(|&field| (field as usize) < Field::Title as usize)
+        field.filter(|field| Field::TELEMETRY.contains(field))
     }
 
     /// A key, which stays literal, or a string value.
