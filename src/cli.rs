@@ -348,7 +348,8 @@ pub fn main() -> ExitCode {
 pub fn run(cli: &Cli) -> Result<Outcome, Failure> {
     let common = &cli.common;
     let noisy = i8::from(matches!(cli.verb, Verb::Run(_))) - 1;
-    log::start(noisy + common.verbose as i8 - common.quiet as i8, common.format());
+    let _until_the_end =
+        log::start(noisy + common.verbose as i8 - common.quiet as i8, common.format());
     match &cli.verb {
         Verb::Run(args) => verbs::run::run(common, args),
         Verb::Demo(args) => verbs::demo::run(common, args),

@@ -26,6 +26,7 @@ pub mod scenarios;
 pub mod shutdown;
 pub mod snapshots;
 pub mod summary;
+pub mod traces;
 pub mod verbs;
 pub mod view;
 pub mod worker;

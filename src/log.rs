@@ -1,31 +1,42 @@
-//! The log: events with fields on standard error, as text or JSON.
+//! The log: events with fields on standard error, as text or JSON; and traces, where wanted.
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
 
 use crate::output::Format;
+use crate::traces::{self, Traces};
 
 /// Starts the log. `RINGWATCH_LOG` (e.g. `debug,rdkafka=warn`) wins over `-q` and `-v`.
-pub fn start(verbosity: i8, format: Format) {
+pub fn start(verbosity: i8, format: Format) -> Traces {
     let level = match verbosity {
         ..=-1 => "error",
         0 => "info",
         1 => "debug",
         2.. => "trace",
     };
-    let quiet_libraries = format!("{level},librdkafka=warn,rdkafka=warn,ureq=warn,rustls=warn");
+    let quiet_libraries = format!(
+        "{level},librdkafka=warn,rdkafka=warn,ureq=warn,rustls=warn,{spans}=off",
+        spans = traces::TARGET
+    );
     let filter = EnvFilter::try_from_env("RINGWATCH_LOG")
         .unwrap_or_else(|_| EnvFilter::new(quiet_libraries));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let text = tracing_subscriber::fmt::layer()
         .with_target(false)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
-    // A second start (tests) leaves the first in place.
-    let started = match format {
-        Format::Json => builder.json().try_init(),
-        Format::Text => builder.try_init(),
+    let lines = match format {
+        Format::Json => text.json().boxed(),
+        Format::Text => text.boxed(),
     };
-    started.ok();
+    let (spans, traces, told) = traces::start();
+    let all = tracing_subscriber::registry().with(lines.with_filter(filter)).with(spans);
+    // A second start (tests) leaves the first in place.
+    all.try_init().ok();
+    if let Err(reason) = told {
+        tracing::warn!(reason, "no traces");
+    }
+    traces
 }

@@ -13,9 +13,10 @@ use std::time::Duration;
 
 use aggregate::FoldConfig;
 use ingest::{Decoder, Record, Start};
-use schemas::entry::Input;
+use schemas::entry::{EntryHeader, Input};
 use schemas::{Entry, Gap, Grown, Named, Span, Stream, Timestamp};
 use store::{EntryParts, Journal, Prepared, StoreError};
+use tracing::debug_span;
 
 mod fold;
 mod recovery;
@@ -351,6 +352,9 @@ impl Worker {
     /// Writes the entry that waits, if there is one; the same bytes as often as needed.
     pub fn write(&mut self) -> Result<Cut, PipelineError> {
         let Some(prepared) = &self.waiting else { return Ok(Cut::Nothing) };
+        let EntryHeader { stream, number, start, end, .. } = &prepared.entry.header;
+        let span = debug_span!(target: "spans", "journal entry", %stream, number, start, end);
+        let _entered = span.enter();
         match self.journal.write(prepared) {
             Ok(()) => {
                 let entry = Arc::clone(&prepared.entry);

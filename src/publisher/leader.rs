@@ -18,6 +18,7 @@ use schemas::commit::{Commit, FileRecord};
 use schemas::{Alert, Counts, Entry, Named, SCHEMA_VERSION, Stream, StreamKind, Timestamp};
 use serde::{Deserialize, Serialize};
 use store::{Blobs, Chain, Journal, SourceRange, StoreError, Tables, TopicNames};
+use tracing::debug_span;
 
 use super::housekeeping::{Chores, Housekeeping};
 use super::ranges::Merged;
@@ -316,6 +317,8 @@ impl Leader {
     /// Merges an entry and evaluates what it makes ready.
     pub(super) fn take_in(&mut self, entry: &Entry) {
         let header = &entry.header;
+        let (stream, number) = (header.stream, header.number);
+        let _span = debug_span!(target: "spans", "merge", %stream, number).entered();
         self.merge.add(entry);
         self.uncommitted.add(header);
         self.unpublished.add(header);
@@ -361,6 +364,8 @@ impl Leader {
         self.patiently("look at the data folder", || store::look(&*store, seed))?;
         let sequence = self.chain.next_sequence();
         let said = std::mem::take(&mut self.raised);
+        let alerts = said.alerts.len();
+        let _span = debug_span!(target: "spans", "commit", sequence, alerts).entered();
         self.alerts_unpublished.extend(said.alerts.iter().cloned());
         let files = match publishing {
             Publishing::Nothing => Vec::new(),
@@ -413,16 +418,22 @@ impl Leader {
     }
 
     fn append(&mut self, commit: &Commit) -> Result<(), PipelineError> {
+        let _span = debug_span!(target: "spans", "append to the chain").entered();
         let Self { chain, setting, .. } = self;
         Ok(patiently("commit", &*setting.clock, &setting.stop, || chain.append(commit))?)
     }
 
     fn publish(&self, files: &[FileRecord]) -> Result<(), PipelineError> {
+        if files.is_empty() {
+            return Ok(());
+        }
+        let _span = debug_span!(target: "spans", "publish", files = files.len()).entered();
         files.iter().try_for_each(|file| self.patiently("publish", || self.tables.publish(file)))
     }
 
     /// Encodes everything that waits into staged files.
     fn stage(&mut self, sequence: u64) -> Result<Vec<FileRecord>, PipelineError> {
+        let _span = debug_span!(target: "spans", "stage tables").entered();
         let mut rows = self.merge.cut();
         rows.extend(aggregate::batches::alert_rows(&self.alerts_unpublished));
         let sources = SourceRange::of(self.unpublished.iter(), &self.setting.topics);

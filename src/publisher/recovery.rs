@@ -117,6 +117,7 @@ impl Leader {
         if now.saturating_sub(self.last.checkpoint) < interval {
             return;
         }
+        let _span = tracing::debug_span!(target: "spans", "checkpoint").entered();
         self.last.checkpoint = now;
         let kept = Kept {
             unpublished: self.unpublished.to_vec(),

@@ -15,8 +15,21 @@ type Step = (&'static str, &'static [&'static str]);
 const STEPS: &[Step] = &[
     ("format", &["cargo", "fmt", "--all", "--check"]),
     ("documents are fresh", &["cargo", "xtask", "docs", "--check"]),
-    ("lints", &["cargo", "clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+    (
+        "lints",
+        &[
+            "cargo",
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--all-features",
+            "--",
+            "-D",
+            "warnings",
+        ],
+    ),
     ("tests", &["cargo", "test", "--workspace", "--no-fail-fast"]),
+    ("traces", &["cargo", "test", "--features", "otlp", "--test", "traces"]),
     ("benchmarks, once", &["cargo", "test", "--workspace", "--bench", "parts"]),
 ];
 

@@ -177,6 +177,15 @@ impl Destination {
         at_most: Duration,
     ) -> Outcome {
         let alert = &items[0].alert;
+        let _span = tracing::debug_span!(
+            target: "spans",
+            "delivery",
+            destination = self.name(),
+            id = alert.id,
+            transition = alert.transition,
+            alerts = items.len(),
+        )
+        .entered();
         let terms = self.config.acts.then(|| self.terms_of_action(alert));
         let mut request = match &self.kind {
             Kind::Webhook(webhook) => webhook.request(alert, wall),
