@@ -37,7 +37,7 @@ fn is_wanted() -> bool {
 #[cfg(not(feature = "otlp"))]
 pub fn start<S>() -> (Option<Boxed<S>>, Traces, Result<(), String>)
 where
-    S: Subscriber + for<'a> LookupSpan<'a>,
+    S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
 {
     let missing = || "this build sends no traces; build it with `--features otlp`".to_owned();
     let told = if is_wanted() { Err(missing()) } else { Ok(()) };
@@ -49,6 +49,7 @@ pub use exporter::start;
 
 #[cfg(feature = "otlp")]
 mod exporter {
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::Duration;
 
     use opentelemetry::trace::TracerProvider as _;
@@ -57,6 +58,7 @@ mod exporter {
     use opentelemetry_sdk::Resource;
     use opentelemetry_sdk::trace::SdkTracerProvider;
     use tracing_subscriber::filter::filter_fn;
+    use ureq::http::Uri;
 
     use super::{Boxed, Layer, LookupSpan, Subscriber, TARGET, Traces, is_wanted};
 
@@ -67,7 +69,7 @@ mod exporter {
     /// The layer that sends spans, if the environment names where to; else why it cannot.
     pub fn start<S>() -> (Option<Boxed<S>>, Traces, Result<(), String>)
     where
-        S: Subscriber + for<'a> LookupSpan<'a>,
+        S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
     {
         if !is_wanted() {
             return (None, Traces::default(), Ok(()));
@@ -103,7 +105,11 @@ mod exporter {
 
     /// The client that the destinations use, too; the exporter calls it from a thread of its own.
     #[derive(Debug)]
-    struct Client(ureq::Agent);
+    struct Client {
+        agent: ureq::Agent,
+        /// Whether the last export failed: told when it begins and when it ends.
+        failing: AtomicBool,
+    }
 
     impl Default for Client {
         fn default() -> Self {
@@ -112,7 +118,21 @@ mod exporter {
                 .http_status_as_error(false)
                 .max_redirects(0)
                 .build();
-            Self(config.into())
+            Self { agent: config.into(), failing: AtomicBool::new(false) }
+        }
+    }
+
+    impl Client {
+        fn tell(&self, endpoint: &Uri, problem: Option<String>) {
+            let failing = problem.is_some();
+            let before = self.failing.swap(failing, Ordering::Relaxed);
+            match problem {
+                Some(problem) if !before => {
+                    tracing::error!(%endpoint, problem, "traces are not taken; spans are lost");
+                }
+                None if before => tracing::info!(%endpoint, "traces are taken again"),
+                _ => {}
+            }
         }
     }
 
@@ -120,8 +140,17 @@ mod exporter {
     impl HttpClient for Client {
         async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
             let (parts, body) = request.into_parts();
-            let answer = self.0.run(Request::from_parts(parts, &body[..]))?;
-            let (parts, mut body) = answer.into_parts();
+            let endpoint = parts.uri.clone();
+            let answer = self.agent.run(Request::from_parts(parts, &body[..]));
+            self.tell(
+                &endpoint,
+                match &answer {
+                    Ok(answer) if answer.status().is_success() => None,
+                    Ok(answer) => Some(format!("status {}", answer.status())),
+                    Err(error) => Some(error.to_string()),
+                },
+            );
+            let (parts, mut body) = answer?.into_parts();
             let body = body.with_config().limit(ANSWER_BYTES_MAX).read_to_vec()?;
             Ok(Response::from_parts(parts, body.into()))
         }

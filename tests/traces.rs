@@ -41,7 +41,7 @@ fn traced(port: &str, arguments: &[&Path]) -> Finished {
 fn replay(folder: &Path, port: &str) -> Finished {
     let ringwatch = Program::new(env!("CARGO_BIN_EXE_ringwatch"));
     let (input, data) = (folder.join("input"), folder.join("data"));
-    let scenario = Path::new("harm/boot-loop-plain");
+    let scenario = Path::new("os-crash-10x");
     let simulate = ["simulate".as_ref(), "--scenario".as_ref(), scenario, "--out".as_ref(), &input];
     ringwatch.run(simulate).with_code(0);
     let arguments = ["replay".as_ref(), "--input".as_ref(), &*input, "--data".as_ref(), &*data];
@@ -86,7 +86,7 @@ fn a_replay_tells_each_entry_and_what_a_commit_spent_its_time_on() {
 fn a_delivery_names_where_it_went_and_which_alert() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let config = folder.path().join("ringwatch.toml");
-    let text = "[[destination]]\nname = \"echo\"\ntype = \"command\"\ncommand = [\"true\"]\n";
+    let text = "[[destination]]\nname = \"echo\"\ntype = \"command\"\ncommand = [\"/bin/true\"]\n";
     fs::write(&config, text).expect("written");
     let (collector, port) = collector();
     let arguments = ["alerts", "test", "--config"].map(Path::new).into_iter().chain([&*config]);
@@ -106,5 +106,7 @@ fn a_collector_that_is_away_is_named_and_changes_nothing() {
     drop(nobody);
     let replayed = replay(folder.path(), &port).with_code(3);
     assert!(replayed.stdout.contains("ROLLBACK") || replayed.stdout.contains("rollback"));
-    assert!(replayed.stderr.contains("refused"), "not a word of it: {replayed}");
+    let lost = replayed.stderr.lines().filter(|line| line.contains("traces are not taken"));
+    assert_eq!(lost.count(), 1, "told once: {replayed}");
+    assert!(replayed.stderr.contains(&format!("http://127.0.0.1:{port}/v1/traces")), "{replayed}");
 }
