@@ -30,7 +30,7 @@ pub struct Traces {
 fn is_wanted() -> bool {
     let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let disabled = std::env::var("OTEL_SDK_DISABLED").is_ok_and(|value| value == "true");
-    !disabled && ENDPOINTS.iter().any(|name| is_set(&name))
+    !disabled && ENDPOINTS.iter().any(is_set)
 }
 
 /// This build has no exporter.
