@@ -10,6 +10,9 @@ use crate::source::SourceError;
 /// Wait for more before asking a full local queue again, ms: librdkafka's own 1,000 stalls a
 /// consumer that drains its queue in less than that.
 const QUEUE_BACKOFF_MS: &str = "5";
+/// Longest time between two attempts to reach a broker, ms; the client's own 10 s would be added to
+/// every outage.
+const RECONNECT_BACKOFF_MS_MAX: &str = "2000";
 /// Longest time between two polls, ms: a commit to a slow store may take minutes, and a worker
 /// that is thrown out of its group loses its partitions.
 const POLL_INTERVAL_MS_MAX: &str = "300000";
@@ -110,6 +113,7 @@ impl KafkaConfig {
         let mut client = self.client()?;
         for (name, ours) in [
             ("fetch.queue.backoff.ms", QUEUE_BACKOFF_MS),
+            ("reconnect.backoff.max.ms", RECONNECT_BACKOFF_MS_MAX),
             ("max.poll.interval.ms", POLL_INTERVAL_MS_MAX),
             ("queued.max.messages.kbytes", prefetch_kbytes.as_str()),
         ] {
