@@ -8,8 +8,8 @@ use xtask::faults::cluster::Cluster;
 
 use crate::effort::{Effort, say};
 
-/// How soon entries must grow again after the fault is gone: less than a second as a rule; on a busy
-/// machine the group, too, has timed out and is joined anew.
+/// How soon entries must grow again after the fault is gone: less than a second as a rule; on a
+/// busy machine the group, too, has timed out and is joined anew.
 const RESUME_MAX: Duration = Duration::from_mins(1);
 /// Of one core, while there is nothing to do but wait.
 const WAITING_CPU_MAX: f64 = 0.05;
