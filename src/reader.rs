@@ -50,6 +50,10 @@ const FOREIGN_MAX: Duration = Duration::from_mins(1);
 const QUEUE_PATIENCE: Duration = Duration::from_secs(1);
 const QUEUE_WAIT: Duration = Duration::from_millis(5);
 
+/// How long a broker is out of reach before probes hear of it: a broker that is restarted, or a
+/// connection that it closes, is back sooner.
+const AWAY_AFTER: Duration = Duration::from_secs(15);
+
 /// Whose owner publishes.
 pub const LEADING_STREAM: Stream = Stream { kind: StreamKind::Telemetry, partition: 0 };
 
@@ -93,7 +97,8 @@ pub struct Reader<'a, S> {
     unopened: Option<Vec<Stream>>,
     pace: Pace,
     heard: Option<Heard>,
-    is_down: bool,
+    /// Since when no broker answers.
+    down_since: Option<Duration>,
     /// Offsets last told to Kafka.
     told: Vec<(Stream, i64)>,
     /// Since when a partition that this run needs is not ours.
@@ -122,7 +127,7 @@ impl<'a, S: Source> Reader<'a, S> {
             unopened: None,
             pace: Pace::new(start),
             heard: None,
-            is_down: false,
+            down_since: None,
             told: Vec::new(),
             foreign_since: None,
             ticked_at: start,
@@ -216,7 +221,8 @@ impl<'a, S: Source> Reader<'a, S> {
                 return Ok(true);
             }
             SourceEvent::Down(reason) => {
-                self.is_down = true;
+                let clock = &self.parts.clock;
+                self.down_since.get_or_insert_with(|| clock.monotonic());
                 self.parts.view.note_down(reason);
                 return Ok(true);
             }
@@ -298,6 +304,10 @@ impl<'a, S: Source> Reader<'a, S> {
     fn tick(&mut self) -> Result<(), PipelineError> {
         self.flush_rejected()?;
         let now = self.now();
+        let away = |since| now.monotonic.saturating_sub(since) >= AWAY_AFTER;
+        if self.down_since.is_some_and(away) {
+            self.parts.view.note_away();
+        }
         self.look_at_folder(now)?;
         let waits = self.workers.values().any(Worker::is_waiting);
         assert!(!waits || self.outage.is_some(), "an entry waits, and nobody asks the store");
@@ -336,7 +346,7 @@ impl<'a, S: Source> Reader<'a, S> {
         let cut = worker.cut_if_old(now);
         self.take_cut(stream, cut)?;
         if let Some(worker) = self.workers.get_mut(&stream)
-            && !self.is_down
+            && self.down_since.is_none()
         {
             let cut = worker.fall_idle(now, self.heard);
             self.take_cut(stream, cut)?;
@@ -357,7 +367,7 @@ impl<'a, S: Source> Reader<'a, S> {
 
     /// The broker is there, if it was away: from now on quiet partitions may be idle again.
     fn come_back(&mut self) {
-        if !std::mem::take(&mut self.is_down) {
+        if self.down_since.take().is_none() {
             return;
         }
         let now = self.now();

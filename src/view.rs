@@ -45,6 +45,8 @@ pub struct View {
     pub rows_published: u64,
     /// Why the broker cannot be reached, if so.
     pub down: Option<String>,
+    /// Whether that has lasted: a connection that is lost and made again is no outage.
+    pub is_away: bool,
     /// Whether the publisher's state of before has been recovered.
     pub recovered: bool,
     /// Whether every journal of this process has been folded again.
@@ -77,9 +79,17 @@ impl SharedView {
         view.down = Some(reason);
     }
 
+    /// The broker has been out of reach for longer than a reconnection takes.
+    pub fn note_away(&self) {
+        let mut view = self.lock();
+        view.version += u64::from(!view.is_away);
+        view.is_away = true;
+    }
+
     /// Records came in, so the broker is there.
     pub fn note_up(&self) {
         let mut view = self.lock();
+        view.is_away = false;
         if view.down.take().is_some() {
             tracing::info!("broker reached again");
             view.version += 1;

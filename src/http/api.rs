@@ -29,7 +29,7 @@ pub(super) fn routes(view: SharedView, stop: Stop) -> Router {
         .with_state(Shown { view, stop })
 }
 
-/// Ready: the state is recovered, the broker is there, nobody has asked to stop.
+/// Ready: the state is recovered, the broker is there but for moments, nobody has asked to stop.
 async fn ready(State(shown): State<Shown>) -> Response {
     let reasons = reasons(&shown.view.lock(), &shown.stop);
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
@@ -38,7 +38,8 @@ async fn ready(State(shown): State<Shown>) -> Response {
 }
 
 fn reasons(view: &View, stop: &Stop) -> Vec<String> {
-    let broker = view.down.as_ref().map(|reason| format!("broker out of reach: {reason}"));
+    let away = view.down.as_ref().filter(|_| view.is_away);
+    let broker = away.map(|reason| format!("broker out of reach: {reason}"));
     let recovering = (!view.recovered || !view.is_live).then(|| "recovering".to_owned());
     let stopping = stop.is_asked().then(|| "stopping".to_owned());
     [broker, recovering, stopping].into_iter().flatten().collect()

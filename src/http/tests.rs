@@ -137,10 +137,14 @@ fn it_is_ready_once_recovered_and_as_long_as_the_broker_is_there() {
     fixture.view.lock().recovered = true;
     fixture.view.lock().is_live = true;
     assert_eq!(fixture.json("/readyz"), (200, json!({ "ready": true, "reasons": [] })));
-    fixture.view.lock().down = Some("connection refused".to_owned());
+    fixture.view.note_down("connection refused".to_owned());
+    assert_eq!(fixture.json("/readyz").0, 200, "a lost connection is no outage");
+    fixture.view.note_away();
     fixture.stop.ask();
     let reasons = json!(["broker out of reach: connection refused", "stopping"]);
     assert_eq!(fixture.json("/readyz").1["reasons"], reasons);
+    fixture.view.note_up();
+    assert_eq!(fixture.json("/readyz").1["reasons"], json!(["stopping"]));
     fixture.serving.finish();
 }
 

@@ -199,7 +199,7 @@ impl<S: Source> Reader<'_, S> {
     pub(super) fn miss_foreign(&mut self, now: Now) -> Result<(), PipelineError> {
         let missing = |stream: &&Stream| !self.workers.contains_key(*stream);
         let foreign = self.parts.targets.keys().find(missing);
-        let Some(&stream) = foreign.filter(|_| !self.is_down) else {
+        let Some(&stream) = foreign.filter(|_| self.down_since.is_none()) else {
             self.foreign_since = None;
             return Ok(());
         };

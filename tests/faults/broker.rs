@@ -30,7 +30,11 @@ fn a_broker_that_dies_and_comes_back_costs_nothing() {
     survive(
         "broker dead",
         |cluster| cluster.broker.kill(),
-        |cluster| cluster.broker.resume().expect("the broker again"),
+        |cluster| {
+            let ready = cluster.members[0].page("/readyz").expect("an answer");
+            assert!(ready.contains("broker out of reach"), "{ready}");
+            cluster.broker.resume().expect("the broker again");
+        },
     );
 }
 

@@ -26,7 +26,7 @@ pub(super) fn endure(
     effort: Effort,
     undo: impl FnOnce(&mut Cluster),
 ) {
-    let length = effort.pick(Duration::from_secs(12), Duration::from_mins(1));
+    let length = effort.pick(Duration::from_secs(15), Duration::from_mins(1));
     let member = &cluster.members[0];
     let (lines_before, memory_before) = (member.log().len(), member.usage().memory_bytes);
     sleep(CALM_AFTER);

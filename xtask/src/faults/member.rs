@@ -160,7 +160,7 @@ impl Member {
     }
 
     /// A page of its HTTP interface, if it answers.
-    fn page(&self, path: &str) -> Option<String> {
+    pub fn page(&self, path: &str) -> Option<String> {
         page(&format!("127.0.0.1:{}", self.port), path)
     }
 }
