@@ -37,6 +37,10 @@ pub fn describe() {
         Unit::Count,
         "Windows of a change in a ring whose curves are not kept: too many changes at once"
     );
+    // There from the start, so that a rule can tell "not away" from "not known".
+    for work in ["journal", "commit"] {
+        store_away(work).set(0.0);
+    }
 }
 
 /// Partitions that this process journals.

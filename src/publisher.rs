@@ -90,7 +90,6 @@ impl Publisher {
     pub fn new(parts: PublisherParts<'_>) -> Self {
         let setting = leader::Setting::new(&parts);
         let PublisherParts { deliveries, leads, .. } = parts;
-        setting.view.lock().recovered = true;
         let (role, losses) = (Role::Standby, Losses::default());
         Self { setting, leads, deliveries, role, losses, summary: Summary::default() }
     }
@@ -123,7 +122,9 @@ impl Publisher {
             (Role::Leading(_), false) => self.stand_by()?,
             _ => {}
         }
+        self.show_role();
         self.recover_if_due()?;
+        self.show_role();
         if let Some(entry) = entry {
             self.lead(|leader| leader.merge_entry(entry))?;
         }
@@ -132,6 +133,11 @@ impl Publisher {
             leader.deliver(&mut self.deliveries)?;
         }
         Ok(())
+    }
+
+    /// Probes wait for whoever is to publish and cannot yet.
+    fn show_role(&self) {
+        self.setting.view.lock().recovered = !matches!(self.role, Role::Waiting { .. });
     }
 
     /// Whether this process publishes now.

@@ -29,7 +29,8 @@ pub struct Traces {
 /// Whether the environment asks for traces.
 fn is_wanted() -> bool {
     let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    let disabled = std::env::var("OTEL_SDK_DISABLED").is_ok_and(|value| value == "true");
+    let disabled =
+        std::env::var("OTEL_SDK_DISABLED").is_ok_and(|value| value.eq_ignore_ascii_case("true"));
     !disabled && ENDPOINTS.iter().any(is_set)
 }
 
@@ -128,7 +129,7 @@ mod exporter {
             let before = self.failing.swap(failing, Ordering::Relaxed);
             match problem {
                 Some(problem) if !before => {
-                    tracing::error!(%endpoint, problem, "traces are not taken; spans are lost");
+                    tracing::warn!(%endpoint, problem, "traces are not taken; spans are lost");
                 }
                 None if before => tracing::info!(%endpoint, "traces are taken again"),
                 _ => {}

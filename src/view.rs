@@ -47,7 +47,7 @@ pub struct View {
     pub down: Option<String>,
     /// Whether that has lasted: a connection that is lost and made again is no outage.
     pub is_away: bool,
-    /// Whether the publisher's state of before has been recovered.
+    /// Whether the publisher's state of before has been recovered, if this process publishes.
     pub recovered: bool,
     /// Whether every journal of this process has been folded again.
     pub is_live: bool,

@@ -44,7 +44,8 @@ fn replay(folder: &Path, port: &str) -> Finished {
     let scenario = Path::new("os-crash-10x");
     let simulate = ["simulate".as_ref(), "--scenario".as_ref(), scenario, "--out".as_ref(), &input];
     ringwatch.run(simulate).with_code(0);
-    let arguments = ["replay".as_ref(), "--input".as_ref(), &*input, "--data".as_ref(), &*data];
+    let arguments =
+        ["replay".as_ref(), "-v".as_ref(), "--input".as_ref(), &*input, "--data".as_ref(), &*data];
     traced(port, &arguments)
 }
 

@@ -94,6 +94,14 @@ impl Matcher {
         *self == Self::default()
     }
 
+    /// Whether it says something by an empty text, which would match whatever has no such name:
+    /// of alerts of the process nearly all.
+    pub fn has_blank(&self) -> bool {
+        [&self.alert, &self.change, &self.ring, &self.signal]
+            .into_iter()
+            .any(|text| text.as_deref().is_some_and(|text| text.trim().is_empty()))
+    }
+
     pub fn matches(&self, alert: &Alert) -> bool {
         let text = |wanted: &Option<String>, is: &str| wanted.as_ref().is_none_or(|w| w == is);
         text(&self.alert, &alert.id)

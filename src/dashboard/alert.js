@@ -9,10 +9,14 @@ const explained = new Map();
 // Who speaks, for this visit.
 let speaker = { author: "", token: "" };
 
+function heading(alert) {
+  return `${alert.change || alert.signal} in ${alert.ring || "the fleet"}`;
+}
+
 export async function load(id) {
   const path = `/api/v1/alerts/${encodeURIComponent(id)}`;
   const told = await ask(path);
-  return { title: `${told.alert.change} in ${told.alert.ring}`, nodes: [page(told)] };
+  return { title: heading(told.alert), nodes: [page(told)] };
 }
 
 export async function drawn(id) {
@@ -41,12 +45,12 @@ function page(told) {
   const open = alert.state !== "resolved";
   return h("div", { class: "alert", "data-key": `alert-${alert.id}` },
     h("div", { class: "top" },
-      h("h1", {}, badge(alert.decision), " ", h("span", {}, `${alert.change} in ${alert.ring}`)),
+      h("h1", {}, badge(alert.decision), " ", h("span", {}, heading(alert))),
       h("p", { class: "lead" }, alert.summary),
       h("p", {}, h("strong", {}, "What to do: "), `${alert.action.what} (${alert.action.owner})`),
       h("p", { class: "note" }, [alert.state, alert.severity, alert.escalation ? `escalation ${alert.escalation}` : null, `since ${alert.starts_at}`,
         told.muted_by ? `quiet: ${told.muted_by}` : null].filter(Boolean).join(" · ")),
-      h("p", {}, h("a", { href: to("change", alert.change, alert.ring) }, `${alert.change} in ring ${alert.ring}`))),
+      alert.change ? h("p", {}, h("a", { href: to("change", alert.change, alert.ring) }, `${alert.change} in ring ${alert.ring}`)) : null),
     section("Evidence", evidence(alert)),
     section("Timeline", timeline(told.timeline)),
     section("Deliveries", deliveries(told.deliveries)),
@@ -92,14 +96,19 @@ function forms(alert) {
       field("Reason", { name: "reason", required: false }), h("button", {}, "Acknowledge")),
     h("form", { id: "silence", onsubmit: (event) => give(event, "/api/v1/silences", (form) => silence(form, alert)) },
       h("h3", {}, "Silence"), h("p", { class: "note" }, "Nobody is told of what matches all that is ticked, for a while."),
-      ["change", "ring", "signal"].map((name) => h("label", { class: "tick" }, h("input", { type: "checkbox", name, checked: name !== "signal" }), ` ${name} ${alert[name]}`)),
+      // An alert of the process may be about no change: its signal is all that tells it from others.
+      named(alert).map((name) => h("label", { class: "tick" }, h("input", { type: "checkbox", name, checked: name !== "signal" || !alert.change }), ` ${name} ${alert[name]}`)),
       h("label", {}, "For ", h("select", { name: "hours" }, [1, 4, 24, 72].map((hours) => h("option", { value: hours }, `${hours} h`)))),
       field("Reason", { name: "reason" }), h("button", {}, "Silence")),
     h("p", { class: "answer", role: "status", id: "answer" }));
 }
 
+function named(alert) {
+  return ["change", "ring", "signal"].filter((name) => alert[name]);
+}
+
 function silence(form, alert) {
-  const ticked = ["change", "ring", "signal"].filter((name) => form.elements[name].checked);
+  const ticked = named(alert).filter((name) => form.elements[name].checked);
   return { matcher: Object.fromEntries(ticked.map((name) => [name, alert[name]])), until: new Date(Date.now() + Number(form.elements.hours.value) * 3_600_000).toISOString() };
 }
 

@@ -66,6 +66,9 @@ async fn acknowledge(
 
 async fn silence(State(gate): State<Gate>, headers: HeaderMap, body: Bytes) -> Response {
     let order = |said: &mut Said| match (said.matcher.take(), said.until) {
+        (Some(matcher), Some(_)) if matcher.has_blank() => {
+            Err("the `matcher` holds an empty text; leave that name out")
+        }
         (Some(matcher), Some(until)) if !matcher.is_empty() => {
             Ok(Order::Silence { matcher, until })
         }

@@ -25,7 +25,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use super::refusal;
 use crate::view::SharedView;
 
-/// 32: half of the connections, so that probes and scrapers always find one.
+/// 32: half of the connections, so that listeners alone keep no probe or scraper out.
 const CLIENTS_MAX: usize = 32;
 
 /// 250 ms: an alert is on the screen well within a second, and nobody reads faster.
@@ -125,5 +125,7 @@ async fn events(State(feed): State<Feed>) -> Response {
         let event = event.json_data(beat).unwrap_or_default();
         Some((Ok::<_, Infallible>(event), listening))
     });
-    Sse::new(told).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response()
+    let feed = Sse::new(told).keep_alive(KeepAlive::new().interval(HEARTBEAT));
+    // nginx would gather events until its buffer is full.
+    ([("x-accel-buffering", "no")], feed).into_response()
 }

@@ -111,6 +111,8 @@ fn commands_need_the_token_and_stand_in_the_data_folder_before_the_answer() {
         assert_eq!(fixture.order("/api/v1/alerts/rw-1/ack", TOKEN, wrong).0, 400, "{wrong}");
     }
     let everything = "{\"author\":\"a\",\"matcher\":{},\"until\":\"2026-07-19T10:00:00Z\"}";
+    let blank = r#"{"author":"ada","until":"2026-07-14T12:00:00Z","matcher":{"change":""}}"#;
+    assert_eq!(fixture.order("/api/v1/silences", TOKEN, blank).0, 400, "all without a change");
     assert_eq!(fixture.order("/api/v1/silences", TOKEN, everything).0, 400);
     let long = format!("{{\"author\":\"{}\"}}", "a".repeat(20_000));
     assert_eq!(fixture.order("/api/v1/pause", TOKEN, &long).0, 413);
