@@ -100,6 +100,7 @@ pub fn start(
         .merge(fleet::routes(view.clone()))
         .merge(change::routes(view.clone()))
         .merge(episode::routes(view.clone(), behind.clone()))
+        .merge(metrics::routes(view.clone(), behind.clone()))
         .merge(flow::routes(view.clone(), behind, feed.clone()))
         .merge(events::routes(feed))
         .merge(commands::routes(view, gate));
@@ -140,7 +141,6 @@ fn guarded_by(hosts: Hosts, routes: Router) -> Router {
     });
     Router::new()
         .route("/livez", get(|| async { "ok\n" }))
-        .route("/metrics", get(metrics::page))
         .merge(page::routes())
         .merge(routes)
         .fallback(|| async { refusal(StatusCode::NOT_FOUND, "there is no such page") })

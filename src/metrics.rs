@@ -9,6 +9,8 @@ use metrics::{
 const PARTITIONS_OWNED: &str = "ringwatch_partitions_owned";
 const PUBLISHER: &str = "ringwatch_publisher";
 const STRAGGLERS: &str = "ringwatch_stragglers";
+const LAG_SECONDS: &str = "ringwatch_lag_seconds";
+const EVALUATION_LAG_SECONDS: &str = "ringwatch_evaluation_lag_seconds";
 const STORE_AWAY: &str = "ringwatch_store_away";
 const STORE_AWAY_SECONDS: &str = "ringwatch_store_away_seconds";
 const PAUSE_SECONDS: &str = "ringwatch_pause_seconds";
@@ -22,6 +24,16 @@ pub fn describe() {
     describe_gauge!(PARTITIONS_OWNED, Unit::Count, "Partitions that this process journals");
     describe_gauge!(PUBLISHER, Unit::Count, "1 in the process that publishes, else 0");
     describe_gauge!(STRAGGLERS, Unit::Count, "Partitions that windows do not wait for");
+    describe_gauge!(
+        LAG_SECONDS,
+        Unit::Seconds,
+        "Age of the watermark, before which records are complete; of use where this publishes"
+    );
+    describe_gauge!(
+        EVALUATION_LAG_SECONDS,
+        Unit::Seconds,
+        "Age of the newest window that was evaluated; of use where this publishes"
+    );
     describe_gauge!(STORE_AWAY, Unit::Count, "1 while a part waits for the store, by its work");
     describe_histogram!(STORE_AWAY_SECONDS, Unit::Seconds, "Length of each outage of the store");
     describe_histogram!(
@@ -56,6 +68,12 @@ pub(crate) fn publisher() -> Gauge {
 /// Partitions left out, in the process that publishes.
 pub(crate) fn stragglers() -> Gauge {
     gauge!(STRAGGLERS)
+}
+
+/// How far what is complete, and what is evaluated, is behind the clock.
+pub(crate) fn lag(watermark_seconds: Option<f64>, evaluation_seconds: Option<f64>) {
+    gauge!(LAG_SECONDS).set(watermark_seconds.unwrap_or(f64::NAN));
+    gauge!(EVALUATION_LAG_SECONDS).set(evaluation_seconds.unwrap_or(f64::NAN));
 }
 
 pub(crate) fn store_away(what: &'static str) -> Gauge {

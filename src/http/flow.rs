@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
 use axum::{Json, Router};
-use schemas::StreamKind;
+use schemas::{StreamKind, Timestamp};
 use serde_json::{Value, json};
 use store::{Chain, cursor, served};
 
@@ -38,12 +38,28 @@ async fn pipeline(State(shown): State<Shown>) -> Response {
     answered(shown.behind.read(read).await.map(Json))
 }
 
+/// How far a pipeline is behind the clock; nothing where it does not publish.
+pub(super) struct Lag {
+    pub(super) watermark_seconds: Option<f64>,
+    pub(super) evaluation_seconds: Option<f64>,
+}
+
+impl Lag {
+    pub(super) fn of(view: &View, now: Option<Timestamp>) -> Self {
+        let since = |then: Option<Timestamp>| {
+            now.zip(then).map(|(now, then)| (now - then).as_secs_f64().max(0.0))
+        };
+        Self {
+            watermark_seconds: since(view.history.watermark()),
+            evaluation_seconds: since(view.evaluated_until),
+        }
+    }
+}
+
 fn told(behind: &Behind, view: &View) -> Value {
     let now = behind.wall();
     let watermark = view.history.watermark();
-    let since = |then: Option<schemas::Timestamp>| {
-        now.zip(then).map(|(now, then)| (now - then).as_secs_f64().max(0.0))
-    };
+    let lag = Lag::of(view, now);
     let (ends, ends_unknown) = match behind.ends() {
         Ok(ends) => (ends, None),
         Err(reason) => (std::collections::BTreeMap::new(), Some(reason)),
@@ -76,8 +92,8 @@ fn told(behind: &Behind, view: &View) -> Value {
         "now": now,
         "evaluated_until": view.evaluated_until,
         "watermark": watermark,
-        "lag_seconds": since(watermark),
-        "evaluated_seconds_ago": since(view.evaluated_until),
+        "lag_seconds": lag.watermark_seconds,
+        "evaluated_seconds_ago": lag.evaluation_seconds,
         "lag_records": lag_records,
         "ends_unknown": ends_unknown,
         "counts": view.counts,

@@ -2,9 +2,16 @@
 
 use std::sync::OnceLock;
 
+use axum::Router;
+use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+
+use super::behind::Behind;
+use super::flow::Lag;
+use crate::view::SharedView;
 
 /// Seconds, from a journal entry on a fast disk to a request that times out: 1 ms to 60 s.
 const SECONDS_LE: &[f64] =
@@ -39,8 +46,15 @@ pub(super) fn describe() {
     crate::metrics::describe();
 }
 
+pub(super) fn routes(view: SharedView, behind: Behind) -> Router {
+    Router::new().route("/metrics", get(page)).with_state((view, behind))
+}
+
 /// All metrics in the text format of Prometheus.
-pub(super) async fn page() -> Response {
+async fn page(State((view, behind)): State<(SharedView, Behind)>) -> Response {
+    // Ages grow while nothing happens: they are made when they are asked for.
+    let lag = Lag::of(&view.lock(), behind.wall());
+    crate::metrics::lag(lag.watermark_seconds, lag.evaluation_seconds);
     let Some(recorder) = RECORDER.get() else {
         return super::refusal(StatusCode::SERVICE_UNAVAILABLE, "metrics are not recorded");
     };
