@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use alerts::delivery::{Destination, DestinationConfig, Outcome, UreqClient};
+use alerts::no_evidence;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::Headers as _;
 use rdkafka::{ClientConfig, Message as _};
-use schemas::alert::{Action, ArmEvidence, Evidence, EvidenceKind, Links, Owner};
+use schemas::alert::{Action, Links, Owner};
 use schemas::{Alert, AlertState, ChangeType, Decision, SCHEMA_VERSION, Severity, Timestamp};
 use serde_json::json;
 use xtask::kafka::Broker;
@@ -21,7 +22,6 @@ const TOPIC: &str = "ringwatch-alerts";
 
 fn alert(name: &str, transition: u32) -> Alert {
     let at = Timestamp(1_784_433_600_000_000);
-    let arm = ArmEvidence { devices: 500, device_seconds: 1_000, affected: 8 };
     Alert {
         v: SCHEMA_VERSION,
         id: format!("rw-{name}"),
@@ -40,22 +40,7 @@ fn alert(name: &str, transition: u32) -> Alert {
         updated_at: at,
         ends_at: None,
         summary: format!("{name} makes os_crash 6.1x as likely in ring first"),
-        evidence: Evidence {
-            kind: EvidenceKind::Rate,
-            log_e: 7.4,
-            line: 7.1,
-            alpha: 0.01,
-            r0: 1.25,
-            treated: arm,
-            control: ArmEvidence { affected: 1, ..arm },
-            ratio: Some(6.1),
-            ratio_low: Some(2.4),
-            ratio_high: None,
-            windows: 213,
-            first_affected_at: None,
-            baseline_ratio: None,
-            comparison_weight: None,
-        },
+        evidence: no_evidence(),
         cohort: None,
         action: Action { what: "roll back".to_owned(), owner: Owner::Service, notice: None },
         links: Links::default(),

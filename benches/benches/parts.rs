@@ -15,11 +15,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aggregate::merge::{CHANGES_MAX, Merge, MergeConfig, SKETCHES_MAX, WINDOWS_MAX};
-use aggregate::{Arrived, FoldConfig, FoldLimits, LOOK_AHEAD_MAX, Partition};
+use aggregate::{Arrived, LOOK_AHEAD_MAX, Partition};
 use alerts::{DetectionConfig, Engine};
 use benches::canonical::{Canonical, CanonicalConfig, RINGS};
+use benches::settings::{decoder, fold_config, rings};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use ingest::{Arrival, DecodeConfig, Decoder};
+use ingest::{Arrival, Decoder};
 use schemas::entry::EntryHeader;
 use schemas::totals::{ChangeTotals, GroupTotals, Onsets};
 use schemas::{Dataset, Entry, Signal, Span, Stream, StreamKind, Timestamp, WindowTotals};
@@ -33,7 +34,6 @@ const WARM_UP: u64 = 4 * DEVICES as u64;
 /// Records of one entry: about 5 s of one partition at the canonical rate.
 const ENTRY_RECORDS: usize = 1_400;
 const BATCH: usize = 1_024;
-const COHORTS: [&str; 4] = ["model", "build", "driver", "region"];
 const STREAM: Stream = Stream { kind: StreamKind::Telemetry, partition: 0 };
 
 /// The canonical workload without an end: its density, not its length.
@@ -47,32 +47,6 @@ fn endless() -> Canonical {
         partitions: 1,
         ..config
     })
-}
-
-fn cohorts() -> Vec<String> {
-    COHORTS.map(str::to_owned).to_vec()
-}
-
-fn rings() -> Vec<String> {
-    RINGS.map(|(ring, _)| ring.to_owned()).to_vec()
-}
-
-fn decoder() -> Decoder {
-    Decoder::new(DecodeConfig { cohorts: cohorts(), ..DecodeConfig::default() })
-}
-
-fn fold_config() -> FoldConfig {
-    FoldConfig {
-        window_length: Span::minutes(1),
-        lateness: Span::seconds(10),
-        quiet_period: Span::days(7),
-        silence_quiet_period: Span::hours(12),
-        rings: rings(),
-        cohorts: cohorts(),
-        hash_seed: [7, 7],
-        pseudonym_key: b"canonical".to_vec(),
-        limits: FoldLimits::default(),
-    }
 }
 
 /// A partition fed with the workload, and the entries that come of it.

@@ -11,8 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aggregate::merge::{CHANGES_MAX, Merge, MergeConfig, SKETCHES_MAX, WINDOWS_MAX};
-use aggregate::{Arrived, FoldConfig, FoldLimits, Partition};
+use aggregate::{Arrived, Partition};
 use benches::canonical::RINGS;
+use benches::settings::{fold_config, rings};
 use criterion::{Criterion, criterion_group, criterion_main};
 use schemas::delta::{HealthDelta, Place};
 use schemas::entry::{Counts, EntryHeader};
@@ -24,24 +25,6 @@ use schemas::{
 const DEVICES: u32 = if cfg!(debug_assertions) { 2_000 } else { 833_334 };
 const WINDOWS: i64 = if cfg!(debug_assertions) { 60 } else { WINDOWS_MAX as i64 };
 const STREAM: Stream = Stream { kind: StreamKind::Telemetry, partition: 0 };
-
-fn rings() -> Vec<String> {
-    RINGS.map(|(ring, _)| ring.to_owned()).to_vec()
-}
-
-fn fold_config() -> FoldConfig {
-    FoldConfig {
-        window_length: Span::minutes(1),
-        lateness: Span::seconds(10),
-        quiet_period: Span::days(7),
-        silence_quiet_period: Span::hours(12),
-        rings: rings(),
-        cohorts: ["model", "build", "driver", "region"].map(str::to_owned).to_vec(),
-        hash_seed: [7, 7],
-        pseudonym_key: b"state".to_vec(),
-        limits: FoldLimits::default(),
-    }
-}
 
 /// Every device heard within the last hour; one in fifty has the change, one in a hundred a fault.
 fn partition() -> Partition {

@@ -5,3 +5,4 @@
 
 pub mod canonical;
 pub mod folder;
+pub mod settings;

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use schemas::alert::{Action, ArmEvidence, Evidence, EvidenceKind};
+use schemas::alert::{Action, ArmEvidence, Evidence};
 use schemas::delta::SupportDelta;
 use schemas::{Alert, Span, Timestamp, WindowTotals};
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::change::Change;
 use super::{ChangeNumber, Engine};
 use crate::book::{AlertBook, Draft, Page, Registered};
+use crate::desk::no_evidence;
 use crate::lifecycle::{Level, Patience};
 use crate::metrics;
 use crate::policy::Ruling;
@@ -229,21 +230,7 @@ fn again(alert: Alert) -> Draft {
 
 /// No test stands behind it: only what was counted.
 fn evidence(finding: &Finding) -> Evidence {
-    let none = ArmEvidence::default();
-    Evidence {
-        kind: EvidenceKind::Process,
-        log_e: 0.0,
-        line: 0.0,
-        alpha: 0.0,
-        r0: 0.0,
-        treated: ArmEvidence { devices: finding.of, affected: finding.affected, ..none },
-        control: none,
-        ratio: None,
-        ratio_low: None,
-        ratio_high: None,
-        windows: 0,
-        first_affected_at: finding.first_at,
-        baseline_ratio: None,
-        comparison_weight: None,
-    }
+    let treated =
+        ArmEvidence { devices: finding.of, affected: finding.affected, ..ArmEvidence::default() };
+    Evidence { treated, first_affected_at: finding.first_at, ..no_evidence() }
 }

@@ -11,15 +11,15 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use aggregate::{Arrived, FoldConfig, FoldLimits, LOOK_AHEAD_MAX, Partition};
-use benches::canonical::{Canonical, CanonicalConfig, RINGS};
+use aggregate::{Arrived, LOOK_AHEAD_MAX, Partition};
+use benches::canonical::{Canonical, CanonicalConfig};
+use benches::settings::{decoder, fold_config};
 use clap::Parser;
-use ingest::{Arrival, DecodeConfig, Decoded, Decoder};
+use ingest::{Arrival, Decoded, Decoder};
 use schemas::{Span, Timestamp};
 
 /// Records that are decoded before they are applied, as a worker does.
 const BATCH: usize = 1_024;
-const COHORTS: [&str; 4] = ["model", "build", "driver", "region"];
 
 /// Runs the stages of the hot path over canonical records, each by itself.
 #[derive(Parser)]
@@ -33,28 +33,6 @@ struct Arguments {
     /// Gives every record a key of its own, so that no shape ever fits.
     #[arg(long)]
     hostile: bool,
-}
-
-fn cohorts() -> Vec<String> {
-    COHORTS.map(str::to_owned).to_vec()
-}
-
-fn decoder() -> Decoder {
-    Decoder::new(DecodeConfig { cohorts: cohorts(), ..DecodeConfig::default() })
-}
-
-fn fold_config() -> FoldConfig {
-    FoldConfig {
-        window_length: Span::minutes(1),
-        lateness: Span::seconds(10),
-        quiet_period: Span::days(7),
-        silence_quiet_period: Span::hours(12),
-        rings: RINGS.map(|(ring, _)| ring.to_owned()).to_vec(),
-        cohorts: cohorts(),
-        hash_seed: [7, 7],
-        pseudonym_key: b"canonical".to_vec(),
-        limits: FoldLimits::default(),
-    }
 }
 
 /// The density of the canonical workload in one partition, as long as needed.

@@ -1,0 +1,37 @@
+//! The settings under which every part is measured: those of the canonical fleet.
+
+use aggregate::{FoldConfig, FoldLimits};
+use ingest::{DecodeConfig, Decoder};
+use schemas::Span;
+
+use crate::canonical::RINGS;
+
+/// Rings in rollout order.
+pub fn rings() -> Vec<String> {
+    RINGS.map(|(ring, _)| ring.to_owned()).to_vec()
+}
+
+/// The attributes that are told apart.
+pub fn cohorts() -> Vec<String> {
+    ["model", "build", "driver", "region"].map(str::to_owned).to_vec()
+}
+
+/// A decoder with everything at its default.
+pub fn decoder() -> Decoder {
+    Decoder::new(DecodeConfig { cohorts: cohorts(), ..DecodeConfig::default() })
+}
+
+/// Minutes, with the defaults of the configuration.
+pub fn fold_config() -> FoldConfig {
+    FoldConfig {
+        window_length: Span::minutes(1),
+        lateness: Span::seconds(10),
+        quiet_period: Span::days(7),
+        silence_quiet_period: Span::hours(12),
+        rings: rings(),
+        cohorts: cohorts(),
+        hash_seed: [7, 7],
+        pseudonym_key: b"canonical".to_vec(),
+        limits: FoldLimits::default(),
+    }
+}
