@@ -4,6 +4,7 @@
 //! one [`ConfigError`] that says which key is wrong and what to do.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Duration;
 
@@ -52,6 +53,8 @@ pub struct Config {
     pub brokers: Option<String>,
     pub connect_timeout: Duration,
     pub data: DataLocation,
+    /// Threads that read, decode and fold.
+    pub workers: NonZeroUsize,
     pub entry: EntryLimits,
     pub publish: PublishRule,
     pub idle: IdleRule,
@@ -197,14 +200,16 @@ impl Config {
         };
         let data: DataLocation =
             raw.store.data.parse().map_err(|reason: String| value("store.data", &reason))?;
+        let workers = workers(&raw)?;
         let commit_interval = raw.store.commit_interval.0.unwrap_or(data.commit_interval());
         let detection = detection(&raw);
         detection.check().map_err(ConfigError::Detection)?;
         Ok(Self {
             brokers: raw.kafka.brokers.clone(),
             connect_timeout: raw.kafka.connect_timeout.0,
-            kafka: kafka(&raw),
+            kafka: kafka(&raw, workers),
             data,
+            workers,
             entry: EntryLimits {
                 interval: Some(commit_interval),
                 records_max: raw.store.entry_records_max,
@@ -250,6 +255,21 @@ impl Config {
 
 fn value(key: &str, reason: &str) -> ConfigError {
     ConfigError::Value { key: key.to_owned(), reason: reason.to_owned() }
+}
+
+/// More threads than this share nothing but the machine: a typing error, not a machine.
+const WORKERS_MAX: usize = 256;
+
+fn workers(raw: &Raw) -> Result<NonZeroUsize, ConfigError> {
+    match raw.workers.count {
+        // Where the system does not say how many processors there are, one is never wrong.
+        0 => Ok(std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)),
+        count => {
+            NonZeroUsize::new(count).filter(|count| count.get() <= WORKERS_MAX).ok_or_else(|| {
+                value("workers.count", &format!("is {count}; use 0 (one a core) to {WORKERS_MAX}"))
+            })
+        }
+    }
 }
 
 fn check_destinations(raw: &Raw) -> Result<(), ConfigError> {
@@ -345,7 +365,7 @@ fn pseudonym_key(raw: &Raw) -> Result<(Vec<u8>, PseudonymKey), ConfigError> {
     Ok((key, PseudonymKey::Secret))
 }
 
-fn kafka(raw: &Raw) -> KafkaConfig {
+fn kafka(raw: &Raw, workers: NonZeroUsize) -> KafkaConfig {
     let topics = &raw.kafka.topics;
     KafkaConfig {
         brokers: raw.kafka.brokers.clone().unwrap_or_default(),
@@ -357,7 +377,8 @@ fn kafka(raw: &Raw) -> KafkaConfig {
             rejected: Some(topics.rejected.clone()).filter(|name| !name.is_empty()),
         },
         properties: raw.kafka.properties.clone(),
-        prefetch_bytes_max: raw.kafka.prefetch_bytes_max.0,
+        // Each lane has a queue of its own.
+        prefetch_bytes_max: raw.kafka.prefetch_bytes_max.0 / workers.get(),
     }
 }
 

@@ -11,8 +11,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ingest::source::{Membership, Start};
-use ingest::{Headers, Record, Source, SourceError, SourceEvent};
+use ingest::{
+    Headers, Lane, Membership, Next, Record, Run, Source, SourceError, SourceEvent, Start,
+};
 use schemas::alert::EvidenceKind;
 use schemas::{Alert, Decision, Stream, StreamKind, Timestamp};
 use serde::Serialize;
@@ -145,16 +146,22 @@ fn alarm(scenario: &Scenario, alert: &Alert) -> Alarm {
     }
 }
 
-/// The records of a simulation as a source: the small topics first and whole, as in `replay`.
+/// The records of a simulation as a source with one lane: the small topics first and whole, as in
+/// `replay`.
 struct StorySource {
     streams: Vec<Stream>,
+    is_assigned: bool,
+    lane: Option<StoryLane>,
+}
+
+struct StoryLane {
     small: std::vec::IntoIter<SimRecord>,
     telemetry: Simulation,
     /// Offset of the next record of each stream.
     next: BTreeMap<Stream, i64>,
     /// Streams of which the end has not been said.
     unended: Vec<Stream>,
-    assigned: bool,
+    /// The next record that is not dealt with.
     record: Option<SimRecord>,
 }
 
@@ -165,17 +172,18 @@ impl StorySource {
         let small =
             [StreamKind::Changes, StreamKind::Support].map(|kind| Stream { kind, partition: 0 });
         let streams: Vec<Stream> = small.into_iter().chain(telemetry).collect();
-        Self {
+        let lane = StoryLane {
             unended: streams.clone(),
             next: streams.iter().map(|stream| (*stream, 0)).collect(),
-            streams,
             small: sim::small_topics(scenario).into_iter(),
             telemetry: Simulation::new(scenario),
-            assigned: false,
             record: None,
-        }
+        };
+        Self { streams, is_assigned: false, lane: Some(lane) }
     }
+}
 
+impl StoryLane {
     fn next_record(&mut self) -> Option<SimRecord> {
         let mut telemetry = self.telemetry.by_ref().filter(is_telemetry);
         self.small.next().or_else(|| telemetry.next())
@@ -186,40 +194,73 @@ fn is_telemetry(record: &SimRecord) -> bool {
     record.stream.kind == StreamKind::Telemetry
 }
 
-impl Source for StorySource {
-    fn next(&mut self, _timeout: Duration) -> Result<SourceEvent<'_>, SourceError> {
-        if !std::mem::replace(&mut self.assigned, true) {
-            return Ok(SourceEvent::Assigned(self.streams.clone()));
-        }
+impl Lane for StoryLane {
+    fn next(&mut self, _timeout: Duration) -> Result<Next, SourceError> {
         // The small topics end first: nothing waits for them then.
-        let small_over = self.small.len() == 0;
+        let small_over = self.small.len() == 0 && self.record.is_none();
         let small = self.unended.first().filter(|stream| stream.kind != StreamKind::Telemetry);
         if let Some(&stream) = small.filter(|_| small_over) {
             self.unended.remove(0);
-            return Ok(SourceEvent::EndOfPartition { stream, offset: self.next[&stream] });
+            return Ok(Next::EndOfPartition { stream, offset: self.next[&stream] });
         }
-        self.record = self.next_record();
-        let Some(record) = &self.record else {
-            return Ok(self.unended.pop().map_or(SourceEvent::Quiet, |stream| {
-                SourceEvent::EndOfPartition { stream, offset: self.next[&stream] }
-            }));
-        };
-        let offset = self.next.entry(record.stream).or_default();
-        *offset += 1;
-        Ok(SourceEvent::Record(Record {
-            stream: record.stream,
-            offset: *offset - 1,
-            // To the millisecond, as a line of a file has it.
-            timestamp: Some(Timestamp(record.arrival.as_millis() * 1_000)),
-            key: Some(record.key.as_bytes()),
-            value: Some(&record.value),
-            size: record.value.len(),
-            headers: Headers::None,
-        }))
+        if self.record.is_none() {
+            self.record = self.next_record();
+        }
+        Ok(match &self.record {
+            Some(record) => Next::Run(record.stream),
+            None => self.unended.pop().map_or(Next::Quiet, |stream| Next::EndOfPartition {
+                stream,
+                offset: self.next[&stream],
+            }),
+        })
     }
 
+    fn run(&self) -> Run<'_> {
+        let mut run = Run::new();
+        if let Some(record) = &self.record {
+            run.push(Record {
+                stream: record.stream,
+                offset: self.next[&record.stream],
+                // To the millisecond, as a line of a file has it.
+                timestamp: Some(Timestamp(record.arrival.as_millis() * 1_000)),
+                key: Some(record.key.as_bytes()),
+                value: Some(&record.value),
+                size: record.value.len(),
+                headers: Headers::None,
+            });
+        }
+        run
+    }
+
+    fn done(&mut self, count: usize) {
+        if let Some(record) = self.record.take_if(|_| count > 0) {
+            *self.next.entry(record.stream).or_default() += 1;
+        }
+    }
+
+    fn begin(&mut self, _stream: Stream, _start: Start) -> Result<(), SourceError> {
+        Ok(())
+    }
+
+    fn stop(&mut self, _streams: &[Stream]) {}
+}
+
+impl Source for StorySource {
+    type Lane = StoryLane;
+
+    /// One, whatever is asked: a story is told by one.
+    fn lanes(&mut self, _count: usize) -> Result<Vec<StoryLane>, SourceError> {
+        Ok(self.lane.take().into_iter().collect())
+    }
+
+    fn next(&mut self) -> Result<Option<SourceEvent>, SourceError> {
+        let is_assigned = std::mem::replace(&mut self.is_assigned, true);
+        Ok((!is_assigned).then(|| SourceEvent::Assigned(self.streams.clone())))
+    }
+
+    /// Not known before it has been told.
     fn end_offsets(&self) -> Result<BTreeMap<Stream, i64>, SourceError> {
-        Ok(self.next.clone())
+        Ok(BTreeMap::new())
     }
 
     fn identity(&self) -> String {
@@ -234,7 +275,7 @@ impl Source for StorySource {
         Ok(())
     }
 
-    fn restart(&mut self, _stream: Stream, _start: Start) -> Result<(), SourceError> {
+    fn restart(&mut self, _starts: &[(Stream, Start)]) -> Result<(), SourceError> {
         Ok(())
     }
 
@@ -245,10 +286,6 @@ impl Source for StorySource {
     fn commit(&mut self, _offsets: &[(Stream, i64)]) {}
 
     fn pause(&mut self, _streams: &[Stream]) -> Result<(), SourceError> {
-        Ok(())
-    }
-
-    fn resume(&mut self, _streams: &[Stream]) -> Result<(), SourceError> {
         Ok(())
     }
 }

@@ -2,14 +2,15 @@
 //! source, the clock and the rules differ.
 //!
 //! ```text
-//! Source ─► Worker of the partition ─► journal (log 1) ──┐ Arc<Entry>, bounded queue
-//!   ▲          frame, decode, fold ─► snapshots          ▼
+//! Source ─► Lanes ─► Worker of the partition ─► journal (log 1) ──┐ Arc<Entry>, bounded queue
+//!   ▲                 frame, decode, fold ─► snapshots            ▼
 //!   └─ end offsets, stop                 Publisher: merge ─► detect ─► chain (log 2) ─► tables
 //!                                            ▲                  └► View (HTTP, demo), deliveries
 //!                 journals of other processes┘
 //! ```
-//! This thread reads and journals; one more publishes, if this process owns partition 0; one
-//! writes snapshots down. Nothing else holds state, and all of it can be derived again.
+//! This thread decides what is read; it and those of the other lanes read and journal. One more
+//! publishes, if this process owns partition 0; one writes snapshots down. Nothing else holds
+//! state, and all of it can be derived again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,13 +18,14 @@ use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
-use ingest::{Decoder, RejectedTopic, Source};
+use ingest::{RejectedTopic, Source};
 use schemas::{Stream, StreamKind};
 use store::{Blobs, World};
 
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::deliveries::{Deliveries, DeliveryError};
+use crate::lanes::{RoundRule, Tools, lanes_of};
 use crate::publisher::{Publisher, PublisherParts};
 use crate::reader::{Reached, Reader, ReaderParts};
 use crate::shutdown::Stop;
@@ -98,6 +100,8 @@ pub enum PipelineError {
     PublisherGone,
     #[error("the publisher failed on a broken invariant; see the log")]
     PublisherPanicked,
+    #[error("a worker failed on a broken invariant; see the log")]
+    WorkerPanicked,
     #[error("cannot start a thread")]
     Thread(#[source] std::io::Error),
 }
@@ -143,7 +147,10 @@ pub struct Parts<'a, S> {
 }
 
 /// Runs until the end, a stop, or an error. Everything durable is in the tables afterwards.
-pub fn run<S: Source>(parts: Parts<'_, S>) -> Result<Summary, PipelineError> {
+pub fn run<S>(mut parts: Parts<'_, S>) -> Result<Summary, PipelineError>
+where
+    S: Source<Lane: Send + 'static>,
+{
     let config = parts.config;
     let writer = crate::nonce::fresh();
     let (out, entries) = sync_channel(ENTRIES_QUEUED_MAX);
@@ -171,6 +178,18 @@ pub fn run<S: Source>(parts: Parts<'_, S>) -> Result<Summary, PipelineError> {
         })
         .map_err(PipelineError::Thread)?;
     let snapshots = config.snapshot.map(|_| Snapshots::start(Arc::clone(&parts.store), &writer));
+    let rejected = parts.rejected.map(Arc::new);
+    let tools = Tools {
+        clock: Arc::clone(&parts.clock),
+        stop: parts.stop.clone(),
+        rejected: rejected.clone(),
+        decode: config.decode.clone(),
+    };
+    let rule = match parts.until {
+        Until::InputEnds => RoundRule::BY_RECORDS,
+        Until::Stopped | Until::Finished | Until::End => RoundRule::BY_TIME,
+    };
+    let lanes = lanes_of(&mut parts.source, config.workers, &tools, rule)?;
     let reader = Reader::new(ReaderParts {
         targets: match parts.until {
             Until::Stopped | Until::Finished => BTreeMap::new(),
@@ -182,12 +201,12 @@ pub fn run<S: Source>(parts: Parts<'_, S>) -> Result<Summary, PipelineError> {
         source: parts.source,
         store: parts.store,
         clock: parts.clock,
-        decoder: Decoder::new(config.decode.clone()),
+        lanes,
         config,
         writer,
         out,
         leads,
-        rejected: parts.rejected,
+        rejected,
         counts: PartitionCounts {
             begun: parts.world.partition_count,
             now: parts.streams.iter().filter(|stream| is_telemetry(**stream)).count() as i32,

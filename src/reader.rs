@@ -1,13 +1,14 @@
 //! The reading half: takes events from the source and journals them.
 //!
 //! ```text
-//! SourceEvent ─► record: fold it      end: recovered? at the target?     tick: cut, idle, snapshot
-//!                group: take over, hand over, drop       down: wait, and trust no idleness
+//! Lanes  ─► reports: an entry was full, a partition is at its end or target    tick: cut, idle, snapshot
+//! Source ─► group: take over, hand over, drop       down: wait, and trust no idleness
 //! entry ─► durable: to the publisher
 //!      └─► the store is away: every partition pauses until it has taken what waits (Outage)
 //!      └─► its number is taken: the state is dropped and recovered after a while (lost)
 //! ```
-//! One thread, one step at a time: time and chance come from outside.
+//! One thread decides, one step at a time, between two rounds of the lanes: time and chance come
+//! from outside.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,15 +16,17 @@ use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::Duration;
 
-use ingest::{Decoder, RejectedTopic, Source, SourceError, SourceEvent};
+use ingest::{RejectedTopic, Source, SourceError, SourceEvent, Start};
 use schemas::{Entry, Stream, StreamKind};
 use store::{Blobs, StoreError};
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::lanes::{Failed, Lanes, Report};
 use crate::metrics;
 use crate::patience::{Outage, STOP_PATIENCE};
 use crate::pipeline::{Gaps, PipelineError, Until};
+use crate::rejected;
 use crate::shutdown::Stop;
 use crate::snapshots::Snapshots;
 use crate::view::SharedView;
@@ -34,7 +37,6 @@ mod group;
 mod lost;
 mod outage;
 mod pace;
-mod rejected;
 
 use lost::LostStreams;
 use pace::Pace;
@@ -59,17 +61,17 @@ pub const LEADING_STREAM: Stream = Stream { kind: StreamKind::Telemetry, partiti
 
 /// What a reader is made of.
 #[expect(missing_debug_implementations, reason = "made of parts that have none")]
-pub struct ReaderParts<'a, S> {
+pub struct ReaderParts<'a, S: Source> {
     pub source: S,
     pub store: Arc<dyn Blobs>,
     pub clock: Arc<dyn Clock>,
-    pub decoder: Decoder,
+    pub lanes: Lanes<S::Lane>,
     pub config: &'a Config,
     pub writer: String,
     pub out: SyncSender<Arc<Entry>>,
     /// Told to the publisher: whether [`LEADING_STREAM`] is ours.
     pub leads: Arc<AtomicBool>,
-    pub rejected: Option<RejectedTopic>,
+    pub rejected: Option<Arc<RejectedTopic>>,
     /// Every partition that the data folder knows.
     pub streams: Vec<Stream>,
     /// Those of telemetry.
@@ -86,9 +88,8 @@ pub struct ReaderParts<'a, S> {
 
 /// Source to journal.
 #[expect(missing_debug_implementations, reason = "made of parts that have none")]
-pub struct Reader<'a, S> {
+pub struct Reader<'a, S: Source> {
     parts: ReaderParts<'a, S>,
-    workers: BTreeMap<Stream, Worker>,
     /// Partitions whose number another process took.
     lost: LostStreams,
     /// While an entry waits for the store.
@@ -121,7 +122,6 @@ impl<'a, S: Source> Reader<'a, S> {
     pub fn new(parts: ReaderParts<'a, S>) -> Self {
         let start = parts.clock.monotonic();
         Self {
-            workers: BTreeMap::new(),
             lost: LostStreams::default(),
             outage: None,
             unopened: None,
@@ -150,8 +150,7 @@ impl<'a, S: Source> Reader<'a, S> {
             return Ok(false);
         }
         let is_quiet = self.step()?;
-        let Self { pace, parts, .. } = self;
-        if pace.is_due(is_quiet, || parts.clock.monotonic()) {
+        if self.pace.is_due(is_quiet, self.parts.clock.monotonic()) {
             self.tick()?;
         }
         Ok(true)
@@ -164,12 +163,12 @@ impl<'a, S: Source> Reader<'a, S> {
         'streams: for stream in self.owned() {
             loop {
                 let now = self.now();
-                let Some(worker) = self.workers.get_mut(&stream) else { break };
+                let Some(worker) = self.parts.lanes.get_mut(&stream) else { break };
                 let finishes = self.parts.until == Until::Finished && worker.is_live();
                 let cut = if finishes { worker.end(now) } else { worker.cut() };
                 let is_away = matches!(cut, Ok(Cut::Waiting(_)));
                 self.take_cut(stream, cut)?;
-                let Some(worker) = self.workers.get(&stream) else { break };
+                let Some(worker) = self.parts.lanes.get(&stream) else { break };
                 if !is_away && (!finishes || worker.has_reached_target()) {
                     break;
                 }
@@ -191,90 +190,86 @@ impl<'a, S: Source> Reader<'a, S> {
 
     /// Partitions that are ours and journalled, for whoever looks.
     pub fn owned(&self) -> Vec<Stream> {
-        self.workers.keys().copied().collect()
+        self.parts.lanes.streams()
     }
 
-    /// Makes ready for the records that come next.
-    fn look_ahead(&mut self) {
-        let workers = &self.workers;
-        self.parts.source.look_ahead(&mut |stream, keys| {
-            if let Some(worker) = workers.get(&stream) {
-                worker.look_ahead(keys);
-            }
-        });
-    }
-
-    /// Takes one event of the source; true if there was nothing to do.
+    /// Takes what has happened, or lets the lanes go on; true if there was nothing to do.
     fn step(&mut self) -> Result<bool, PipelineError> {
-        self.look_ahead();
-        let event = match self.parts.source.next(POLL_TIMEOUT) {
-            Err(SourceError::OffsetGone { stream, wanted, earliest, end, .. }) => {
-                self.miss_records(stream, Missing { wanted, earliest, end })?;
-                return Ok(false);
-            }
-            event => event?,
-        };
-        let due = match event {
-            SourceEvent::Quiet => return Ok(true),
-            SourceEvent::Alive => {
-                self.come_back();
-                return Ok(true);
-            }
-            SourceEvent::Down(reason) => {
-                let clock = &self.parts.clock;
-                self.down_since.get_or_insert_with(|| clock.monotonic());
-                self.parts.view.note_down(reason);
-                return Ok(true);
-            }
+        if let Some(event) = self.parts.source.next()? {
+            return self.obey(event);
+        }
+        let mut is_quiet = true;
+        for report in self.parts.lanes.round(POLL_TIMEOUT)? {
+            is_quiet &= report.events == 0;
+            self.hear(report)?;
+        }
+        Ok(is_quiet)
+    }
+
+    /// What the source says of itself; true if that is no sign of the broker.
+    fn obey(&mut self, event: SourceEvent) -> Result<bool, PipelineError> {
+        match event {
+            SourceEvent::Alive => self.come_back(),
+            SourceEvent::Down(reason) => self.go_down(reason),
             SourceEvent::Assigned(streams) => {
                 self.take_over(&streams)?;
-                None
+                return Ok(false);
             }
-            SourceEvent::Revoked(streams) => {
-                self.hand_over(&streams)?;
-                // Not a sign of the broker: a client gives up what it cannot reach, too.
-                return Ok(true);
-            }
-            SourceEvent::Lost(streams) => {
-                self.give_up(&streams)?;
-                return Ok(true);
-            }
-            SourceEvent::EndOfPartition { stream, offset } => {
-                if let Some(worker) = self.workers.get_mut(&stream) {
-                    worker.at_end(offset, now(&*self.parts.clock))?;
-                }
-                Some(stream)
-            }
-            SourceEvent::Record(record) => {
-                let stream = record.stream;
-                let clock = &*self.parts.clock;
-                let Some(worker) = self.workers.get_mut(&stream) else { return Ok(false) };
-                if worker.has_reached_target() {
-                    return Ok(false);
-                }
-                if worker.is_waiting() {
-                    // Fetched before the pause took hold: read again afterwards.
-                    self.lost.skip(stream);
-                    return Ok(false);
-                }
-                let folded = worker.record(&mut self.parts.decoder, &record, || now(clock))?;
-                let Some(folded) = folded else { return Ok(false) };
-                if let Some(rejection) = folded.rejection.as_ref().filter(|_| worker.is_live()) {
-                    let topic = self.parts.rejected.as_ref();
-                    rejected::hand_on(topic, &self.parts.stop, &record, rejection)?;
-                }
-                let due = worker.is_full() || worker.is_at_target();
-                self.heard = self.pace.hear(self.heard, folded.arrival);
-                if let Some(time) = folded.event_time {
-                    self.parts.source.progress(stream, time);
-                }
-                due.then_some(stream)
-            }
-        };
-        if let Some(stream) = due {
+            // Not a sign of the broker: a client gives up what it cannot reach, too.
+            SourceEvent::Revoked(streams) => self.hand_over(&streams)?,
+            SourceEvent::Lost(streams) => self.give_up(&streams)?,
+        }
+        Ok(true)
+    }
+
+    /// What came of a lane's round.
+    fn hear(&mut self, report: Report) -> Result<(), PipelineError> {
+        self.pace.count(report.events);
+        self.heard = Heard::newer(self.heard, report.heard);
+        if let Some(reason) = report.down {
+            self.go_down(reason);
+        }
+        if let Some((stream, cut)) = report.cut {
+            self.take_cut(stream, cut)?;
+        }
+        if let Some(stream) = report.due {
             self.cut_if_due(stream)?;
         }
-        Ok(false)
+        match report.failed {
+            None => Ok(()),
+            Some(Failed::Pipeline(error)) => Err(error),
+            Some(Failed::Source(SourceError::OffsetGone {
+                stream, wanted, earliest, end, ..
+            })) => self.miss_records(stream, Missing { wanted, earliest, end }),
+            Some(Failed::Source(error)) => Err(error.into()),
+        }
+    }
+
+    fn go_down(&mut self, reason: String) {
+        let clock = &self.parts.clock;
+        self.down_since.get_or_insert_with(|| clock.monotonic());
+        self.parts.view.note_down(reason);
+    }
+
+    /// Reads partitions that are ours from where their workers are, paused or not.
+    fn restart(&mut self, streams: &[Stream]) -> Result<(), PipelineError> {
+        let starts = self.begin(streams)?;
+        Ok(self.parts.source.restart(&starts)?)
+    }
+
+    /// Has the lanes read partitions from where their workers are; where that is.
+    fn begin(&mut self, streams: &[Stream]) -> Result<Vec<(Stream, Start)>, PipelineError> {
+        let mut starts = Vec::with_capacity(streams.len());
+        for &stream in streams {
+            let start = self.parts.lanes.begin(stream)?;
+            starts.extend(start.map(|start| (stream, start)));
+        }
+        Ok(starts)
+    }
+
+    fn pause(&mut self, streams: &[Stream]) -> Result<(), PipelineError> {
+        self.parts.lanes.stop(streams);
+        Ok(self.parts.source.pause(streams)?)
     }
 
     /// Cuts an entry that has reached a bound, and ends a partition that has reached its target.
@@ -282,7 +277,7 @@ impl<'a, S: Source> Reader<'a, S> {
         // Refused records reach their topic before the entry that counts them is durable.
         self.flush_rejected()?;
         let now = self.now();
-        while let Some(worker) = self.workers.get_mut(&stream) {
+        while let Some(worker) = self.parts.lanes.get_mut(&stream) {
             let is_ending = worker.is_at_target();
             let cut = match () {
                 () if is_ending => worker.end(now),
@@ -309,7 +304,7 @@ impl<'a, S: Source> Reader<'a, S> {
             self.parts.view.note_away();
         }
         self.look_at_folder(now)?;
-        let waits = self.workers.values().any(Worker::is_waiting);
+        let waits = self.parts.lanes.values().any(Worker::is_waiting);
         assert!(!waits || self.outage.is_some(), "an entry waits, and nobody asks the store");
         if self.outage.is_some() {
             return self.ask_store(now);
@@ -324,11 +319,12 @@ impl<'a, S: Source> Reader<'a, S> {
         }
         self.recover_lost(now)?;
         if let Some((stream, named)) = self.parts.snapshots.as_mut().and_then(Snapshots::take_done)
-            && let Some(worker) = self.workers.get_mut(&stream)
+            && let Some(worker) = self.parts.lanes.get_mut(&stream)
         {
             worker.adopt(named);
         }
-        let is_live = !self.workers.is_empty() && self.workers.values().all(Worker::is_live);
+        let lanes = &self.parts.lanes;
+        let is_live = !lanes.is_empty() && lanes.values().all(Worker::is_live);
         self.parts.view.lock().is_live = is_live;
         let ends = self.durable_ends();
         if ends != self.told {
@@ -339,13 +335,13 @@ impl<'a, S: Source> Reader<'a, S> {
     }
 
     fn tick_worker(&mut self, stream: Stream, now: Now) -> Result<(), PipelineError> {
-        let Some(worker) = self.workers.get_mut(&stream) else { return Ok(()) };
+        let Some(worker) = self.parts.lanes.get_mut(&stream) else { return Ok(()) };
         if worker.is_at_target() {
             return self.cut_if_due(stream);
         }
         let cut = worker.cut_if_old(now);
         self.take_cut(stream, cut)?;
-        if let Some(worker) = self.workers.get_mut(&stream)
+        if let Some(worker) = self.parts.lanes.get_mut(&stream)
             && self.down_since.is_none()
         {
             let cut = worker.fall_idle(now, self.heard);
@@ -360,7 +356,7 @@ impl<'a, S: Source> Reader<'a, S> {
             self.come_back();
         }
         if now.monotonic.saturating_sub(self.ticked_at) >= self.parts.config.idle.log_after {
-            self.workers.values_mut().for_each(|worker| worker.restart_idle(now));
+            self.parts.lanes.values_mut().for_each(|worker| worker.restart_idle(now));
         }
         self.ticked_at = now.monotonic;
     }
@@ -371,7 +367,7 @@ impl<'a, S: Source> Reader<'a, S> {
             return;
         }
         let now = self.now();
-        self.workers.values_mut().for_each(|worker| worker.restart_idle(now));
+        self.parts.lanes.values_mut().for_each(|worker| worker.restart_idle(now));
         self.parts.view.note_up();
     }
 
@@ -397,7 +393,7 @@ impl<'a, S: Source> Reader<'a, S> {
     fn offer_snapshot(&mut self, stream: Stream) {
         let now = self.now();
         let snapshots = self.parts.snapshots.as_mut().filter(|snapshots| snapshots.is_free());
-        let (Some(snapshots), Some(worker)) = (snapshots, self.workers.get_mut(&stream)) else {
+        let (Some(snapshots), Some(worker)) = (snapshots, self.parts.lanes.get_mut(&stream)) else {
             return;
         };
         if let Some(state) = worker.snapshot_due(now) {
@@ -425,19 +421,19 @@ impl<'a, S: Source> Reader<'a, S> {
     }
 
     fn has_reached_targets(&self) -> bool {
-        let reached = |stream| self.workers.get(stream).is_some_and(Worker::has_reached_target);
+        let reached = |stream| self.parts.lanes.get(stream).is_some_and(Worker::has_reached_target);
         !self.parts.targets.is_empty() && self.parts.targets.keys().all(reached)
     }
 
     /// What is durable, by partition; those without an entry are left out.
     fn durable_ends(&self) -> Vec<(Stream, i64)> {
-        let ends = self.workers.iter().map(|(stream, worker)| (*stream, worker.durable_end()));
+        let ends = self.parts.lanes.values().map(|it| (it.stream(), it.durable_end()));
         ends.filter(|(_, end)| *end > 0).collect()
     }
 
     /// Waits until the topic of rejected records has everything, however long its broker is away.
     fn flush_rejected(&self) -> Result<(), PipelineError> {
-        rejected::flush(self.parts.rejected.as_ref(), &self.parts.stop)
+        rejected::flush(self.parts.rejected.as_deref(), &self.parts.stop)
     }
 
     fn now(&self) -> Now {

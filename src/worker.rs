@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aggregate::FoldConfig;
-use ingest::{Decoder, Record, Start};
+use ingest::Start;
 use schemas::entry::{EntryHeader, Input};
 use schemas::{Entry, Gap, Grown, Named, Span, Stream, Timestamp};
 use store::{EntryParts, Journal, Prepared, StoreError};
@@ -20,10 +20,12 @@ use tracing::debug_span;
 
 mod fold;
 mod recovery;
+mod run;
 mod snapshot;
 
-pub use fold::{Fold, Folded};
+pub use fold::Fold;
 pub use recovery::{PartitionCounts, Recovered, recover};
+pub use run::Ran;
 pub use snapshot::SnapshotOf;
 
 use snapshot::{QUIET_ENTRIES_MAX, SinceSnapshot};
@@ -54,6 +56,16 @@ pub struct Now {
 pub struct Heard {
     pub arrival: Timestamp,
     pub at: Duration,
+}
+
+impl Heard {
+    /// The newer of two.
+    pub fn newer(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+        match (one, other) {
+            (Some(one), Some(other)) if one.arrival >= other.arrival => Some(one),
+            (one, other) => other.or(one),
+        }
+    }
 }
 
 /// Rows gathered for one entry at most: late buffers can touch thousands of windows each, and an
@@ -170,6 +182,10 @@ impl Worker {
         Ok(worker)
     }
 
+    pub const fn stream(&self) -> Stream {
+        self.stream
+    }
+
     /// Where the partition has to be read from.
     pub fn start(&self) -> Start {
         let is_new = self.journal.next_offset().is_none() && self.position == 0;
@@ -246,39 +262,6 @@ impl Worker {
         if let Some(at_end) = &mut self.quiet.at_end {
             *at_end = now.monotonic;
         }
-    }
-
-    /// Makes ready for records with these keys, which are device ids in telemetry.
-    pub fn look_ahead(&self, keys: &[&[u8]]) {
-        self.fold.look_ahead(keys);
-    }
-
-    /// Folds one record, delivered in offset order; `None` for one that is in the journal already,
-    /// which a partition started again may deliver.
-    pub fn record(
-        &mut self,
-        decoder: &mut Decoder,
-        record: &Record<'_>,
-        now: impl FnOnce() -> Now,
-    ) -> Result<Option<Folded>, PipelineError> {
-        assert!(!self.is_waiting(), "{} takes no record while an entry waits", self.stream);
-        if record.offset < self.position {
-            return Ok(None);
-        }
-        if !self.is_live() {
-            self.recover_to(record.offset)?;
-        }
-        if self.is_live() && self.open.since.is_none() {
-            self.begin_entry(now());
-        }
-        self.fix_first_offset(record.offset);
-        let folded = self.fold.record(decoder, record, self.open.clock);
-        self.position = record.offset + 1;
-        self.open.records += 1;
-        self.open.bytes += record.value.map_or(0, <[u8]>::len);
-        self.since_snapshot.records += 1;
-        self.quiet.at_end = None;
-        Ok(Some(folded))
     }
 
     /// The partition has been read to its end at `offset`.

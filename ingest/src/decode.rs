@@ -130,23 +130,41 @@ impl Decoder {
         }
     }
 
+    /// One record of the topic `telemetry` whose shape is known, if it is valid: what it gives
+    /// borrows from the record alone, so that several can be held.
+    pub fn by_shape<'a>(&mut self, value: &'a [u8], arrival: Arrival) -> Option<Decoded<'a>> {
+        let Self { shapes, paths, rules, record_bytes_max, last_ts, .. } = self;
+        *last_ts = None;
+        if value.len() > *record_bytes_max {
+            return None;
+        }
+        let found = shapes.find(value)?;
+        let decoded = decoded(&found, rules, arrival, last_ts).ok()?;
+        paths.shape();
+        Some(decoded)
+    }
+
     /// One record of the topic `telemetry`.
     pub fn telemetry<'a>(
         &'a mut self,
         value: &'a [u8],
         arrival: Arrival,
     ) -> Result<Decoded<'a>, Rejection> {
-        self.last_ts = None;
-        let Self { shapes, paths, json, rules, record_bytes_max, last_ts } = self;
-        if value.len() <= *record_bytes_max
-            && let Some(found) = shapes.find(value)
-            && let Ok(decoded) = decoded(&found, rules, arrival, last_ts)
-        {
-            paths.shape();
-            return Ok(decoded);
+        match self.by_shape(value, arrival) {
+            Some(decoded) => Ok(decoded),
+            None => self.parsed(value, arrival),
         }
+    }
+
+    /// One record of the topic `telemetry` that [`Decoder::by_shape`] does not take: one that no
+    /// shape fits, or whose values a shape refuses, and the parser says what is wrong.
+    pub fn parsed<'a>(
+        &'a mut self,
+        value: &'a [u8],
+        arrival: Arrival,
+    ) -> Result<Decoded<'a>, Rejection> {
+        let Self { shapes, paths, json, rules, last_ts, .. } = self;
         paths.parser();
-        // What a shape does not fit, and what its values refuse: the parser says what is wrong.
         *last_ts = None;
         let (decoded, kind) = json.read(value, |nodes| {
             let fields = record(nodes, &rules.names)?;
@@ -193,7 +211,7 @@ impl Decoder {
     }
 
     /// Telemetry records so far whose shape was known.
-    pub const fn by_shape(&self) -> u64 {
+    pub const fn decoded_by_shape(&self) -> u64 {
         self.paths.by_shape()
     }
 

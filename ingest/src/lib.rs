@@ -22,11 +22,14 @@ pub use decode::{
 };
 pub use frame::unframe;
 pub use kafka::{
-    KafkaConfig, KafkaSource, PartitionLog, RejectedTopic, Topics, forbidden_property, logs,
-    partitions, sample,
+    KafkaConfig, KafkaLane, KafkaSource, PartitionLog, RejectedTopic, Topics, forbidden_property,
+    logs, partitions, sample,
 };
-pub use ndjson::NdjsonSource;
-pub use source::{Headers, Membership, Record, Source, SourceError, SourceEvent, Start};
+pub use ndjson::{NdjsonLane, NdjsonSource};
+pub use source::{
+    Headers, Lane, Membership, Next, RUN_RECORDS_MAX, Record, Run, Source, SourceError,
+    SourceEvent, Start,
+};
 
 /// Largest record (contracts.md 2), in bytes.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;

@@ -48,8 +48,8 @@ impl Received {
         Self { records: by_stream(RECORDS), bytes: by_stream(BYTES) }
     }
 
-    pub(crate) fn add(&self, kind: StreamKind, bytes: usize) {
-        self.records[kind as usize].increment(1);
+    pub(crate) fn add(&self, kind: StreamKind, records: usize, bytes: usize) {
+        self.records[kind as usize].increment(records as u64);
         self.bytes[kind as usize].increment(bytes as u64);
     }
 }

@@ -3,73 +3,73 @@
 //! ```text
 //! changes.ndjson ─► support.ndjson ─► telemetry*.ndjson, in runs, the one furthest behind first
 //! ```
-//! In: a folder. Out: [`SourceEvent`], in an order that depends on nothing but
-//! the files and the times that the caller reports. The registry comes first and whole, so that
-//! every change is known before its telemetry; telemetry comes in runs by event time, so that
-//! windows close evenly over the partitions.
+//! In: a folder. Out: [`SourceEvent`], and records by [`NdjsonLane`], in an order that depends on
+//! nothing but the files, the number of lanes and the times that the caller reports. The registry
+//! comes first and whole, so that every change is known before its telemetry; telemetry comes in
+//! runs by event time, so that windows close evenly over the partitions. Lanes learn of each other
+//! between rounds only: how far one is when another looks must not decide anything.
 
 mod lines;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use schemas::{Stream, StreamKind, Timestamp};
+use schemas::{Span, Stream, StreamKind, Timestamp};
 
 use crate::metrics::Received;
-use crate::source::{Headers, Membership, Record, Source, SourceError, SourceEvent, Start};
+use crate::source::{
+    Headers, Lane, Membership, Next, Record, Run, Source, SourceError, SourceEvent, Start,
+};
 use lines::Lines;
 
 /// Lines handed out of one telemetry file before another may be chosen: long enough that choosing
 /// costs nothing, short enough that partitions stay within minutes of each other.
-const RUN_LINES: u32 = 1_024;
+const RUN_LINES: usize = 1_024;
 
-/// One file.
-struct Part {
-    stream: Stream,
-    path: PathBuf,
-    lines: Lines,
-    /// Newest event time reported of it.
-    newest: Timestamp,
-    state: State,
+/// How far one lane may be ahead of the one furthest behind, in event time: windows between them
+/// stay open, and are held in memory.
+const AHEAD_MAX: Span = Span::minutes(30);
+
+/// How far one lane is.
+#[derive(Debug)]
+struct Told {
+    /// Its files of the registry that have not been read to their end.
+    registry_left: AtomicUsize,
+    /// Newest event time of its telemetry file furthest behind, in microseconds.
+    newest: AtomicI64,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    Reading,
-    Paused,
-    /// Read to its end, and that has been said.
-    Ended,
+/// What the lanes know of each other, as it stood between two rounds.
+#[derive(Debug, Default)]
+struct Common {
+    told: Vec<Told>,
+    /// Whether telemetry may be read.
+    is_open: AtomicBool,
+    /// Up to where lanes may go on.
+    until: AtomicI64,
+    bytes_read: Arc<AtomicU64>,
 }
 
 /// The source of `replay`.
+#[derive(Debug)]
 pub struct NdjsonSource {
-    parts: Vec<Part>,
-    /// Which part the run under way is of, and how many lines are left of it.
-    run: (usize, u32),
-    assigned: Option<Vec<Stream>>,
+    files: Arc<BTreeMap<Stream, PathBuf>>,
+    /// `None` until the lanes are made.
+    common: Option<Arc<Common>>,
+    is_assigned: bool,
     identity: String,
     bytes_total: u64,
     bytes_read: Arc<AtomicU64>,
-    received: Received,
-}
-
-impl std::fmt::Debug for NdjsonSource {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter
-            .debug_struct("NdjsonSource")
-            .field("identity", &self.identity)
-            .finish_non_exhaustive()
-    }
 }
 
 impl NdjsonSource {
-    /// Opens `changes.ndjson` and `support.ndjson`, if they are there, and every
+    /// Looks at `changes.ndjson` and `support.ndjson`, if they are there, and every
     /// `telemetry*.ndjson` of `folder`, of which there must be one; other files are ignored.
     pub fn open(folder: &Path) -> Result<Self, SourceError> {
-        let mut parts = Vec::new();
+        let mut files = BTreeMap::new();
         let mut bytes_total = 0;
         let mut identity = vec!["ndjson".to_owned()];
         for (stream, name) in streams(folder)? {
@@ -78,25 +78,21 @@ impl NdjsonSource {
             let first = lines.first()?;
             identity.push(format!("{name}, {} bytes, {first}", lines.length()));
             bytes_total += lines.length();
-            let newest = Timestamp::MIN;
-            parts.push(Part { stream, path, lines, newest, state: State::Reading });
+            files.insert(stream, path);
         }
-        let assigned = Some(parts.iter().map(|part| part.stream).collect());
         Ok(Self {
-            parts,
-            run: (0, 0),
-            assigned,
+            files: Arc::new(files),
+            common: None,
+            is_assigned: false,
             identity: identity.join("; "),
             bytes_total,
             bytes_read: Arc::default(),
-            received: Received::new(),
         })
     }
 
     /// Number of telemetry files.
     pub fn telemetry_partitions(&self) -> i32 {
-        let is_telemetry = |part: &&Part| part.stream.kind == StreamKind::Telemetry;
-        self.parts.iter().filter(is_telemetry).count() as i32
+        self.files.keys().filter(|stream| stream.kind == StreamKind::Telemetry).count() as i32
     }
 
     /// Bytes of all files together.
@@ -109,81 +105,53 @@ impl NdjsonSource {
         Arc::clone(&self.bytes_read)
     }
 
-    /// Every file's stream.
+    /// Every file's stream: those of the registry first.
     pub fn streams(&self) -> Vec<Stream> {
-        self.parts.iter().map(|part| part.stream).collect()
-    }
-
-    /// The part to read from next: the one of the run, else a file of the registry, else the
-    /// telemetry file furthest behind.
-    fn choose(&mut self) -> Option<usize> {
-        let can_read = |part: &Part| part.state == State::Reading;
-        let (index, left) = self.run;
-        if left > 0 && self.parts.get(index).is_some_and(can_read) {
-            self.run.1 -= 1;
-            return Some(index);
-        }
-        let order = |&index: &usize| {
-            let part = &self.parts[index];
-            (part.stream.kind == StreamKind::Telemetry, part.newest, index)
-        };
-        let chosen =
-            (0..self.parts.len()).filter(|&it| can_read(&self.parts[it])).min_by_key(order)?;
-        self.run = (chosen, RUN_LINES - 1);
-        Some(chosen)
-    }
-
-    /// Opens the file again and passes over what lies before the start.
-    fn rewind(&mut self, stream: Stream, start: Start) -> Result<(), SourceError> {
-        let Some(part) = self.parts.iter_mut().find(|part| part.stream == stream) else {
-            return Ok(());
-        };
-        part.lines = Lines::open(&part.path)?;
-        part.state = State::Reading;
-        match start {
-            Start::Earliest => Ok(()),
-            Start::At(offset) => part.lines.skip_to(offset),
-        }
-    }
-
-    /// Moves the given streams from one state to another.
-    fn turn(&mut self, streams: &[Stream], from: State, to: State) {
-        for part in &mut self.parts {
-            if part.state == from && streams.contains(&part.stream) {
-                part.state = to;
-            }
-        }
+        let mut streams: Vec<Stream> = self.files.keys().copied().collect();
+        streams.sort_by_key(|stream| stream.kind == StreamKind::Telemetry);
+        streams
     }
 }
 
 impl Source for NdjsonSource {
-    fn next(&mut self, _timeout: Duration) -> Result<SourceEvent<'_>, SourceError> {
-        if let Some(streams) = self.assigned.take() {
-            return Ok(SourceEvent::Assigned(streams));
-        }
-        let Some(index) = self.choose() else { return Ok(SourceEvent::Quiet) };
-        let Part { stream, lines, state, .. } = &mut self.parts[index];
-        let (stream, offset) = (*stream, lines.next_number());
-        let Some(line) = lines.next()? else {
-            *state = State::Ended;
-            return Ok(SourceEvent::EndOfPartition { stream, offset });
+    type Lane = NdjsonLane;
+
+    fn lanes(&mut self, count: usize) -> Result<Vec<NdjsonLane>, SourceError> {
+        let told = |_| Told { registry_left: 0.into(), newest: i64::MAX.into() };
+        let common = Arc::new(Common {
+            told: (0..count).map(told).collect(),
+            bytes_read: Arc::clone(&self.bytes_read),
+            ..Common::default()
+        });
+        let lane = |number| NdjsonLane {
+            number,
+            files: Arc::clone(&self.files),
+            common: Arc::clone(&common),
+            parts: Vec::new(),
+            run: (0, 0),
+            held: (0, 0),
+            received: Received::new(),
         };
-        self.received.add(stream.kind, line.size);
-        self.bytes_read.fetch_add(line.size as u64 + 1, Ordering::Relaxed);
-        Ok(SourceEvent::Record(Record {
-            stream,
-            offset,
-            timestamp: None,
-            key: None,
-            value: Some(line.kept),
-            size: line.size,
-            headers: Headers::None,
-        }))
+        self.common = Some(Arc::clone(&common));
+        Ok((0..count).map(lane).collect())
     }
 
+    fn next(&mut self) -> Result<Option<SourceEvent>, SourceError> {
+        if let Some(common) = &self.common {
+            let has_registry = |lane: &Told| lane.registry_left.load(Ordering::Relaxed) > 0;
+            let is_open = !common.told.iter().any(has_registry);
+            common.is_open.store(is_open, Ordering::Relaxed);
+            let newest = common.told.iter().map(|lane| lane.newest.load(Ordering::Relaxed)).min();
+            let until = newest.unwrap_or(i64::MAX).saturating_add(AHEAD_MAX.0);
+            common.until.store(until, Ordering::Relaxed);
+        }
+        let is_assigned = std::mem::replace(&mut self.is_assigned, true);
+        Ok((!is_assigned).then(|| SourceEvent::Assigned(self.streams())))
+    }
+
+    /// Not known before the files have been read.
     fn end_offsets(&self) -> Result<BTreeMap<Stream, i64>, SourceError> {
-        let ended = self.parts.iter().filter(|part| part.state == State::Ended);
-        Ok(ended.map(|part| (part.stream, part.lines.next_number())).collect())
+        Ok(BTreeMap::new())
     }
 
     /// Kind, names, lengths and first lines: enough to tell one input from another.
@@ -191,17 +159,20 @@ impl Source for NdjsonSource {
         self.identity.clone()
     }
 
-    fn start(&mut self, starts: &[(Stream, Start)]) -> Result<(), SourceError> {
-        starts.iter().try_for_each(|(stream, start)| self.rewind(*stream, *start))
-    }
-
-    fn release(&mut self, streams: &[Stream]) -> Result<(), SourceError> {
-        self.turn(streams, State::Reading, State::Paused);
+    fn start(&mut self, _starts: &[(Stream, Start)]) -> Result<(), SourceError> {
         Ok(())
     }
 
-    fn restart(&mut self, stream: Stream, start: Start) -> Result<(), SourceError> {
-        self.rewind(stream, start)
+    fn release(&mut self, _streams: &[Stream]) -> Result<(), SourceError> {
+        Ok(())
+    }
+
+    fn pause(&mut self, _streams: &[Stream]) -> Result<(), SourceError> {
+        Ok(())
+    }
+
+    fn restart(&mut self, _starts: &[(Stream, Start)]) -> Result<(), SourceError> {
+        Ok(())
     }
 
     /// Files have no group.
@@ -210,21 +181,157 @@ impl Source for NdjsonSource {
     }
 
     fn commit(&mut self, _offsets: &[(Stream, i64)]) {}
+}
 
-    fn pause(&mut self, streams: &[Stream]) -> Result<(), SourceError> {
-        self.turn(streams, State::Reading, State::Paused);
+/// One file that a lane reads.
+struct Part {
+    stream: Stream,
+    lines: Lines,
+    /// Newest event time reported of it.
+    newest: Timestamp,
+    /// Read to its end, and that has been said.
+    has_ended: bool,
+}
+
+/// The files of one worker.
+pub struct NdjsonLane {
+    number: usize,
+    files: Arc<BTreeMap<Stream, PathBuf>>,
+    common: Arc<Common>,
+    /// In the order of their streams.
+    parts: Vec<Part>,
+    /// Which part is being read, and how many lines may be before another is chosen.
+    run: (usize, usize),
+    /// Lines of that part that [`Lane::next`] has named, and their bytes.
+    held: (usize, usize),
+    received: Received,
+}
+
+impl std::fmt::Debug for NdjsonLane {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("NdjsonLane").field("number", &self.number).finish_non_exhaustive()
+    }
+}
+
+impl NdjsonLane {
+    /// The part to read from next: the one of the run, else a file of the registry, else the
+    /// telemetry file furthest behind.
+    fn choose(&mut self) -> Option<usize> {
+        let is_open = self.common.is_open.load(Ordering::Relaxed);
+        let until = Timestamp(self.common.until.load(Ordering::Relaxed));
+        let can_read = |part: &Part| {
+            let is_turn =
+                part.stream.kind != StreamKind::Telemetry || is_open && part.newest <= until;
+            !part.has_ended && is_turn
+        };
+        let (index, left) = self.run;
+        if left > 0 && self.parts.get(index).is_some_and(can_read) {
+            return Some(index);
+        }
+        let order = |&index: &usize| {
+            let part = &self.parts[index];
+            (part.stream.kind == StreamKind::Telemetry, part.newest, index)
+        };
+        let chosen =
+            (0..self.parts.len()).filter(|&it| can_read(&self.parts[it])).min_by_key(order)?;
+        self.run = (chosen, RUN_LINES);
+        Some(chosen)
+    }
+
+    /// Tells the others how far this lane is.
+    fn tell(&self) {
+        let (mut registry_left, mut newest) = (0, i64::MAX);
+        for part in self.parts.iter().filter(|part| !part.has_ended) {
+            match part.stream.kind {
+                StreamKind::Telemetry => newest = newest.min(part.newest.0),
+                StreamKind::Changes | StreamKind::Support => registry_left += 1,
+            }
+        }
+        let told = &self.common.told[self.number];
+        told.newest.store(newest, Ordering::Relaxed);
+        told.registry_left.store(registry_left, Ordering::Relaxed);
+    }
+}
+
+impl Lane for NdjsonLane {
+    fn next(&mut self, _timeout: Duration) -> Result<Next, SourceError> {
+        let Some(index) = self.choose() else { return Ok(Next::Quiet) };
+        let left = self.run.1.min(crate::RUN_RECORDS_MAX);
+        let Part { stream, lines, has_ended, .. } = &mut self.parts[index];
+        let stream = *stream;
+        lines.fill()?;
+        let (mut count, mut taken) = (0, 0);
+        while let Some(line) = lines.at(taken).filter(|_| count < left) {
+            (count, taken) = (count + 1, taken + line.taken);
+        }
+        self.held = (count, taken);
+        if count > 0 {
+            return Ok(Next::Run(stream));
+        }
+        *has_ended = true;
+        let offset = lines.number();
+        self.tell();
+        Ok(Next::EndOfPartition { stream, offset })
+    }
+
+    fn run(&self) -> Run<'_> {
+        let mut run = Run::new();
+        let Some(Part { stream, lines, .. }) = self.parts.get(self.run.0) else { return run };
+        let mut taken = 0;
+        for number in (lines.number()..).take(self.held.0) {
+            let Some(line) = lines.at(taken) else { break };
+            taken += line.taken;
+            run.push(Record {
+                stream: *stream,
+                offset: number,
+                timestamp: None,
+                key: None,
+                value: Some(line.kept),
+                size: line.size,
+                headers: Headers::None,
+            });
+        }
+        run
+    }
+
+    fn done(&mut self, count: usize) {
+        let Some(Part { stream, lines, .. }) = self.parts.get_mut(self.run.0) else { return };
+        let (mut taken, mut size) = (0, 0);
+        for _ in 0..count {
+            let Some(line) = lines.at(taken) else { break };
+            (taken, size) = (taken + line.taken, size + line.size);
+        }
+        lines.done(count, taken);
+        self.run.1 -= count.min(self.run.1);
+        self.received.add(stream.kind, count, size);
+        self.common.bytes_read.fetch_add((size + count) as u64, Ordering::Relaxed);
+    }
+
+    /// Opens the file and passes over what lies before the start.
+    fn begin(&mut self, stream: Stream, start: Start) -> Result<(), SourceError> {
+        self.stop(&[stream]);
+        let Some(path) = self.files.get(&stream) else { return Ok(()) };
+        let mut lines = Lines::open(path)?;
+        if let Start::At(offset) = start {
+            lines.skip_to(offset)?;
+        }
+        self.parts.push(Part { stream, lines, newest: Timestamp::MIN, has_ended: false });
+        self.parts.sort_by_key(|part| part.stream);
+        self.tell();
         Ok(())
     }
 
-    fn resume(&mut self, streams: &[Stream]) -> Result<(), SourceError> {
-        self.turn(streams, State::Paused, State::Reading);
-        Ok(())
+    fn stop(&mut self, streams: &[Stream]) {
+        self.parts.retain(|part| !streams.contains(&part.stream));
+        (self.run, self.held) = ((0, 0), (0, 0));
+        self.tell();
     }
 
     fn progress(&mut self, stream: Stream, newest: Timestamp) {
         if let Some(part) = self.parts.iter_mut().find(|part| part.stream == stream) {
             part.newest = part.newest.max(newest);
         }
+        self.tell();
     }
 }
 

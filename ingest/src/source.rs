@@ -1,14 +1,18 @@
 //! What every source hands out: records, ends of partitions, assignments, silence.
 //!
-//! In: nothing but time-outs. Out: [`SourceEvent`], which borrows from the source until the next
-//! call. [`crate::KafkaSource`] and [`crate::NdjsonSource`] are the two there are.
+//! ```text
+//! Source ─ decisions of the group, outages ─► reader     (one for the process)
+//!   └─► Lane ─ runs of records, ends ───────► worker     (one for each core)
+//! ```
+//! In: nothing but time-outs. Out: [`SourceEvent`], and [`Run`], which borrows from its lane.
+//! [`crate::KafkaSource`] and [`crate::NdjsonSource`] are the two there are.
 
 use std::collections::BTreeMap;
 use std::ffi::CStr;
 use std::time::Duration;
 
 use schemas::reject::{RejectedRow, VALUE_BYTES_MAX};
-use schemas::{Rejection, Stream, Timestamp};
+use schemas::{Rejection, Stream, StreamKind, Timestamp};
 
 use crate::kafka::native::NativeHeaders;
 
@@ -28,6 +32,17 @@ pub struct Record<'a> {
 }
 
 impl Record<'_> {
+    /// Stands where there is none.
+    const NONE: Self = Self {
+        stream: Stream { kind: StreamKind::Telemetry, partition: 0 },
+        offset: 0,
+        timestamp: None,
+        key: None,
+        value: None,
+        size: 0,
+        headers: Headers::None,
+    };
+
     /// The row of the dataset `rejected`; counts the rejection. `last_ts` is that of the decoder.
     pub fn rejected(&self, rejection: &Rejection, last_ts: Option<Timestamp>) -> RejectedRow {
         crate::metrics::rejected(rejection.stage);
@@ -84,15 +99,9 @@ impl<'a> Headers<'a> {
     }
 }
 
-/// What a source has to say next.
+/// What happened to the whole source: decisions of the group, and whether the broker is there.
 #[derive(Debug)]
-pub enum SourceEvent<'a> {
-    Record(Record<'a>),
-    /// Everything before `offset` has been handed out and nothing is there yet.
-    EndOfPartition {
-        stream: Stream,
-        offset: i64,
-    },
+pub enum SourceEvent {
     /// The group gives us these, maybe none. Answered by [`Source::start`], which says from where;
     /// nothing of them is read before.
     Assigned(Vec<Stream>),
@@ -102,8 +111,6 @@ pub enum SourceEvent<'a> {
     /// The group gave these to others while we were away: what is not durable belongs to them.
     /// Answered by [`Source::release`].
     Lost(Vec<Stream>),
-    /// Nothing within the time-out.
-    Quiet,
     /// Nothing for a while, and the broker answers.
     Alive,
     /// No broker answers, or a connection was lost; the client goes on trying.
@@ -127,17 +134,94 @@ pub enum Membership {
     Doubtful,
 }
 
+/// Records of a run at most: as many as are looked up ahead at once, and few enough that all of
+/// them stay in the cache's first level.
+pub const RUN_RECORDS_MAX: usize = 32;
+
+/// Records of one partition in the order of their offsets, at most [`RUN_RECORDS_MAX`].
+#[derive(Debug)]
+pub struct Run<'a> {
+    records: [Record<'a>; RUN_RECORDS_MAX],
+    count: usize,
+}
+
+impl<'a> Run<'a> {
+    pub const fn new() -> Self {
+        Self { records: [Record::NONE; RUN_RECORDS_MAX], count: 0 }
+    }
+
+    pub const fn is_full(&self) -> bool {
+        self.count == RUN_RECORDS_MAX
+    }
+
+    /// # Panics
+    /// If it is full, or of another partition.
+    pub fn push(&mut self, record: Record<'a>) {
+        assert!(self.count == 0 || self.records[0].stream == record.stream, "of one partition");
+        self.records[self.count] = record;
+        self.count += 1;
+    }
+
+    pub fn records(&self) -> &[Record<'a>] {
+        &self.records[..self.count]
+    }
+}
+
+impl Default for Run<'_> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What one lane comes upon next.
+#[derive(Debug)]
+pub enum Next {
+    /// Records of this partition: [`Lane::run`] shows them, [`Lane::done`] goes on behind them.
+    Run(Stream),
+    /// Everything before `offset` has been handed out and nothing is there yet.
+    EndOfPartition { stream: Stream, offset: i64 },
+    /// A partition cannot be read for now; the client goes on trying.
+    Down(String),
+    /// Nothing within the time-out.
+    Quiet,
+}
+
+/// The partitions of one worker: their records, and nothing else. A partition is in one lane only,
+/// so lanes share nothing and each may have a thread of its own.
+pub trait Lane {
+    /// What comes next, within `timeout`; the same again while records of a run are left.
+    fn next(&mut self, timeout: Duration) -> Result<Next, SourceError>;
+
+    /// The records that [`Lane::next`] has named.
+    fn run(&self) -> Run<'_>;
+
+    /// The first `count` records of the run have been dealt with.
+    fn done(&mut self, count: usize);
+
+    /// Reads a partition, which is in no other lane, from there on; what it holds of it is dropped.
+    /// Goes before [`Source::start`] and [`Source::restart`].
+    fn begin(&mut self, stream: Stream, start: Start) -> Result<(), SourceError>;
+
+    /// Hands out nothing of these until they begin again; what it holds of them is dropped.
+    fn stop(&mut self, streams: &[Stream]);
+
+    /// Is told the newest event time seen of a stream: files are read so that their times stay
+    /// together. Kafka orders nothing by it.
+    fn progress(&mut self, _stream: Stream, _newest: Timestamp) {}
+}
+
 /// Where records come from.
 pub trait Source {
-    /// The next event, within `timeout`.
-    fn next(&mut self, timeout: Duration) -> Result<SourceEvent<'_>, SourceError>;
+    type Lane: Lane;
 
-    /// Shows the keys of records that [`Source::next`] hands out soon, each once, as runs of one
-    /// partition. A source that cannot know them shows none.
-    fn look_ahead(&mut self, _see: &mut dyn FnMut(Stream, &[&[u8]])) {}
+    /// So many lanes, for as many workers; asked once, before anything else.
+    fn lanes(&mut self, count: usize) -> Result<Vec<Self::Lane>, SourceError>;
 
-    /// The offset after the newest readable record of every partition, as of now. Of files: of
-    /// those that have been read to their end.
+    /// What has happened, without waiting; `None` if nothing has. Called between any two rounds
+    /// of the lanes, while none of them reads.
+    fn next(&mut self) -> Result<Option<SourceEvent>, SourceError>;
+
+    /// The offset after the newest readable record of every partition, as of now.
     fn end_offsets(&self) -> Result<BTreeMap<Stream, i64>, SourceError>;
 
     /// What this input is, so that another is not written into the same data folder.
@@ -150,23 +234,17 @@ pub trait Source {
     /// Gives back what was revoked or lost.
     fn release(&mut self, streams: &[Stream]) -> Result<(), SourceError>;
 
-    /// Reads a partition that is ours from another place; what was fetched of it is dropped.
-    fn restart(&mut self, stream: Stream, start: Start) -> Result<(), SourceError>;
+    /// Fetches nothing of these until [`Source::restart`].
+    fn pause(&mut self, streams: &[Stream]) -> Result<(), SourceError>;
+
+    /// Reads partitions that are ours from another place, or goes on after a pause.
+    fn restart(&mut self, starts: &[(Stream, Start)]) -> Result<(), SourceError>;
 
     /// Asks the group whether we are still in it, by committing an offset and waiting.
     fn confirm(&mut self, stream: Stream, offset: i64) -> Membership;
 
     /// Tells Kafka how far we are, as a courtesy to lag tools; a failure is counted, not returned.
     fn commit(&mut self, offsets: &[(Stream, i64)]);
-
-    /// Stops handing out records of these until [`Source::resume`].
-    fn pause(&mut self, streams: &[Stream]) -> Result<(), SourceError>;
-
-    fn resume(&mut self, streams: &[Stream]) -> Result<(), SourceError>;
-
-    /// Tells the source the newest event time seen of a stream: files are read so that their
-    /// times stay together. Kafka orders nothing by it.
-    fn progress(&mut self, _stream: Stream, _newest: Timestamp) {}
 }
 
 /// Why a source cannot go on. An outage is none: it is [`SourceEvent::Down`].
@@ -222,7 +300,7 @@ pub enum SourceError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use schemas::{Stage, StreamKind};
+    use schemas::Stage;
 
     #[test]
     fn a_rejected_row_keeps_the_first_bytes_and_the_true_size() {

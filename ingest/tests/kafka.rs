@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use ingest::{
-    Headers, KafkaConfig, KafkaSource, RejectedTopic, Source, SourceError, SourceEvent, Start,
-    Topics, sample, unframe,
+    Headers, KafkaConfig, KafkaLane, KafkaSource, Lane, Next, Record, RejectedTopic, Source,
+    SourceError, SourceEvent, Start, Topics, sample, unframe,
 };
 use rdkafka::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
@@ -73,31 +73,70 @@ const fn stream(kind: StreamKind, partition: i32) -> Stream {
 /// Stream, offset and value of each record, in that order.
 type Records = Vec<(Stream, i64, String)>;
 
+/// A source and its two lanes, between which partitions are dealt out by number.
+struct Member {
+    source: KafkaSource,
+    lanes: Vec<KafkaLane>,
+}
+
+impl Member {
+    fn join(cluster: &Cluster) -> Self {
+        let mut source = KafkaSource::connect(config(cluster), TIMEOUT).expect("connected");
+        let lanes = source.lanes(2).expect("queues");
+        Self { source, lanes }
+    }
+
+    fn lane(&mut self, stream: Stream) -> &mut KafkaLane {
+        &mut self.lanes[stream.partition as usize % 2]
+    }
+
+    /// One look at the group and at each lane: records go to `see`, the ends are returned.
+    fn turn(
+        &mut self,
+        from: impl Fn(Stream) -> Start,
+        see: &mut dyn FnMut(&Record<'_>),
+    ) -> Result<Vec<(Stream, i64)>, SourceError> {
+        if let Some(SourceEvent::Assigned(streams)) = self.source.next()? {
+            let starts: Vec<_> = streams.iter().map(|it| (*it, from(*it))).collect();
+            for (stream, start) in &starts {
+                self.lane(*stream).begin(*stream, *start)?;
+            }
+            self.source.start(&starts)?;
+        }
+        let mut ends = Vec::new();
+        for lane in &mut self.lanes {
+            match lane.next(Duration::from_millis(50))? {
+                Next::Run(stream) => {
+                    let run = lane.run();
+                    let count = run.records().len();
+                    assert!(run.records().iter().all(|record| record.stream == stream));
+                    run.records().iter().for_each(&mut *see);
+                    lane.done(count);
+                }
+                Next::EndOfPartition { stream, offset } => ends.push((stream, offset)),
+                Next::Down(_) | Next::Quiet => {}
+            }
+        }
+        Ok(ends)
+    }
+}
+
 /// Reads until the end of every partition has been said: the values, and where the ends are.
 fn read_all(
-    source: &mut KafkaSource,
+    member: &mut Member,
     from: impl Fn(Stream) -> Start,
 ) -> Result<(Records, BTreeMap<Stream, i64>), SourceError> {
     let (mut records, mut ends) = (Vec::new(), BTreeMap::new());
-    let count = source.streams().len();
+    let count = member.source.streams().len();
     let deadline = Instant::now() + TIMEOUT;
     while ends.len() < count && Instant::now() < deadline {
-        match source.next(Duration::from_millis(200))? {
-            SourceEvent::Record(record) => {
-                let value = String::from_utf8_lossy(record.value.unwrap_or_default());
-                assert_eq!(record.timestamp, Some(Timestamp(1_784_437_200_000_000)));
-                assert_eq!((record.key, record.size), (Some(&b"k"[..]), value.len()));
-                records.push((record.stream, record.offset, value.into_owned()));
-            }
-            SourceEvent::EndOfPartition { stream, offset } => {
-                ends.insert(stream, offset);
-            }
-            SourceEvent::Assigned(streams) => {
-                let starts: Vec<_> = streams.iter().map(|it| (*it, from(*it))).collect();
-                source.start(&starts)?;
-            }
-            _ => {}
-        }
+        let more = member.turn(&from, &mut |record| {
+            let value = String::from_utf8_lossy(record.value.unwrap_or_default());
+            assert_eq!(record.timestamp, Some(Timestamp(1_784_437_200_000_000)));
+            assert_eq!((record.key, record.size), (Some(&b"k"[..]), value.len()));
+            records.push((record.stream, record.offset, value.into_owned()));
+        })?;
+        ends.extend(more);
     }
     records.sort();
     Ok((records, ends))
@@ -114,10 +153,11 @@ fn every_partition_is_read_from_where_it_is_resumed_to_its_end() {
         (StreamKind::Telemetry, 0) => Start::At(2),
         _ => Start::Earliest,
     };
-    let mut source = KafkaSource::connect(config(&cluster), TIMEOUT).expect("connected");
+    let mut member = Member::join(&cluster);
+    let source = &member.source;
     assert_eq!(source.partition_count(StreamKind::Telemetry), 2);
     assert!(source.identity().ends_with("topics telemetry,changes,support"));
-    let (records, ends) = read_all(&mut source, from).expect("readable");
+    let (records, ends) = read_all(&mut member, from).expect("readable");
     let (telemetry, changes) = (StreamKind::Telemetry, StreamKind::Changes);
     let expected = [
         (stream(telemetry, 0), 2, "c".to_owned()),
@@ -132,32 +172,74 @@ fn every_partition_is_read_from_where_it_is_resumed_to_its_end() {
         (stream(StreamKind::Support, 0), 0),
     ]);
     assert_eq!(ends, expected_ends);
-    assert_eq!(source.end_offsets().expect("answered"), expected_ends);
-    source.commit(&[(stream(telemetry, 0), 3)]);
+    assert_eq!(member.source.end_offsets().expect("answered"), expected_ends);
+    member.source.commit(&[(stream(telemetry, 0), 3)]);
 }
 
 #[test]
-fn a_paused_partition_gives_nothing_until_it_is_resumed() {
+fn a_paused_partition_gives_nothing_and_goes_on_where_it_is_restarted() {
     let cluster = cluster();
-    let mut source = KafkaSource::connect(config(&cluster), TIMEOUT).expect("connected");
-    read_all(&mut source, |_| Start::Earliest).expect("readable");
-    let paused = [stream(StreamKind::Telemetry, 0)];
-    source.pause(&paused).expect("assigned");
-    produce(&cluster, "telemetry", 0, &["a"], &OwnedHeaders::new());
-    let mut records = |wait| {
+    let mut member = Member::join(&cluster);
+    read_all(&mut member, |_| Start::Earliest).expect("readable");
+    // Its end was read: by itself the client would go on behind the next record.
+    let paused = stream(StreamKind::Telemetry, 0);
+    member.lane(paused).stop(&[paused]);
+    member.source.pause(&[paused]).expect("assigned");
+    produce(&cluster, "telemetry", 0, &["a", "b"], &OwnedHeaders::new());
+    let mut offsets = |wait, until: usize| {
+        let mut seen = Vec::new();
         let deadline = Instant::now() + wait;
-        while Instant::now() < deadline {
-            if let SourceEvent::Record(_) = source.next(Duration::from_millis(100)).expect("up") {
-                return 1;
-            }
-            if wait == TIMEOUT {
-                source.resume(&paused).expect("assigned");
-            }
+        while Instant::now() < deadline && seen.len() < until {
+            let see = &mut |record: &Record<'_>| seen.push(record.offset);
+            member.turn(|_| Start::Earliest, see).expect("up");
         }
-        0
+        if until == usize::MAX {
+            let start = Start::At(0);
+            member.lane(paused).begin(paused, start).expect("assigned");
+            member.source.restart(&[(paused, start)]).expect("assigned");
+        }
+        seen
     };
-    assert_eq!(records(Duration::from_millis(1_500)), 0);
-    assert_eq!(records(TIMEOUT), 1);
+    assert_eq!(offsets(Duration::from_millis(1_500), usize::MAX), Vec::<i64>::new());
+    assert_eq!(offsets(TIMEOUT, 2), [0, 1]);
+}
+
+#[test]
+fn records_are_taken_as_far_as_they_are_done_with_and_dropped_where_they_begin_again() {
+    let cluster = cluster();
+    let values: Vec<String> = (0..200).map(|number| number.to_string()).collect();
+    let values: Vec<&str> = values.iter().map(String::as_str).collect();
+    produce(&cluster, "telemetry", 0, &values, &OwnedHeaders::new());
+    let mut member = Member::join(&cluster);
+    let of = stream(StreamKind::Telemetry, 0);
+    // Three at a time; from the hundredth on once more from the fiftieth.
+    let (mut seen, mut again) = (Vec::new(), true);
+    let deadline = Instant::now() + TIMEOUT;
+    while seen.len() < 250 && Instant::now() < deadline {
+        if seen.len() >= 99 && std::mem::take(&mut again) {
+            member.lane(of).begin(of, Start::At(50)).expect("assigned");
+            member.source.restart(&[(of, Start::At(50))]).expect("assigned");
+        }
+        if let Some(SourceEvent::Assigned(streams)) = member.source.next().expect("up") {
+            let starts: Vec<_> = streams.iter().map(|it| (*it, Start::Earliest)).collect();
+            for (stream, start) in &starts {
+                member.lane(*stream).begin(*stream, *start).expect("assigned");
+            }
+            member.source.start(&starts).expect("assigned");
+        }
+        let lane = member.lane(of);
+        if matches!(lane.next(Duration::from_millis(50)).expect("up"), Next::Run(_)) {
+            let run = lane.run();
+            let taken = run.records().len().min(3);
+            seen.extend(run.records()[..taken].iter().map(|record| record.offset));
+            lane.done(taken);
+        }
+    }
+    let first = seen.iter().position(|&offset| offset == 99).unwrap_or(0);
+    let restarted = seen.iter().rposition(|&offset| offset == 50).expect("twice");
+    assert!(restarted > first, "{seen:?}");
+    assert!(seen[..restarted].iter().copied().eq(0..restarted as i64), "{seen:?}");
+    assert!(seen[restarted..].iter().copied().eq(50..200), "{seen:?}");
 }
 
 #[test]
@@ -167,8 +249,7 @@ fn offsets_that_are_gone_are_an_error_that_names_them() {
     let from = |it: Stream| {
         if it == stream(StreamKind::Telemetry, 1) { Start::At(7) } else { Start::Earliest }
     };
-    let mut source = KafkaSource::connect(config(&cluster), TIMEOUT).expect("connected");
-    let error = read_all(&mut source, from).expect_err("beyond the end");
+    let error = read_all(&mut Member::join(&cluster), from).expect_err("beyond the end");
     let SourceError::OffsetGone { stream: gone, wanted, earliest, end, .. } = &error else {
         panic!("{error}")
     };
@@ -183,22 +264,20 @@ fn headers_are_read_and_an_envelope_is_unwrapped() {
     let json = Header { key: "content-type", value: Some("application/cloudevents+json") };
     let headers = OwnedHeaders::new().insert(json).insert(Header { key: "x", value: Some("1") });
     produce(&cluster, "telemetry", 0, &[r#"{"id":"1","data":{"a":1}}"#], &headers);
-    let mut source = KafkaSource::connect(config(&cluster), TIMEOUT).expect("connected");
+    let mut member = Member::join(&cluster);
     let deadline = Instant::now() + TIMEOUT;
-    while Instant::now() < deadline {
-        let event = source.next(Duration::from_millis(200)).expect("up");
-        if let SourceEvent::Assigned(streams) = event {
-            let starts: Vec<_> = streams.into_iter().map(|it| (it, Start::Earliest)).collect();
-            source.start(&starts).expect("assigned");
-        } else if let SourceEvent::Record(record) = event {
+    let mut seen = 0;
+    while Instant::now() < deadline && seen == 0 {
+        let mut look = |record: &Record<'_>| {
             assert_eq!(record.headers.last(c"x"), Some(&b"1"[..]));
             assert_eq!(record.headers.last(c"y"), None);
             let value = unframe(record.value, &record.headers).expect("an envelope");
             assert_eq!(value.as_ref(), br#"{"a":1}"#);
-            return;
-        }
+            seen += 1;
+        };
+        member.turn(|_| Start::Earliest, &mut look).expect("up");
     }
-    panic!("no record within {TIMEOUT:?}");
+    assert_eq!(seen, 1);
 }
 
 #[test]
@@ -206,7 +285,7 @@ fn a_rejected_record_arrives_as_it_came_and_says_why() {
     let cluster = cluster();
     let mut settings = config(&cluster);
     let topic = RejectedTopic::open(&settings).expect("valid").expect("configured");
-    let record = ingest::Record {
+    let record = Record {
         stream: stream(StreamKind::Telemetry, 1),
         offset: 41,
         timestamp: None,

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ingest::{NdjsonSource, Source, SourceError, SourceEvent, Start};
+use ingest::{Lane, NdjsonLane, NdjsonSource, Next, Source, SourceError, SourceEvent, Start};
 use schemas::{Stream, StreamKind, Timestamp};
 
 /// A folder that is gone after the test.
@@ -33,32 +33,48 @@ impl Drop for Folder {
 /// What a source says until it is quiet, one word each: `t0:3` is line 3 of the first telemetry
 /// file, `t0$4` its end. The time reported of a line is the number it holds.
 fn read(folder: &Path, from: Start) -> Result<Vec<String>, SourceError> {
+    read_by(1, folder, from)
+}
+
+/// The same by several lanes, which take turns of one run.
+fn read_by(count: usize, folder: &Path, from: Start) -> Result<Vec<String>, SourceError> {
     let mut source = NdjsonSource::open(folder)?;
+    let mut lanes = source.lanes(count)?;
     let short = |it: Stream| format!("{}{}", &it.kind.name()[..1], it.partition);
     let mut words = Vec::new();
     loop {
-        let progress = match source.next(Duration::ZERO)? {
-            SourceEvent::Record(record) => {
-                words.push(format!("{}:{}", short(record.stream), record.offset));
-                let text = std::str::from_utf8(record.value.expect("lines have values"));
-                let time = text.expect("written as text").parse().unwrap_or(0);
-                Some((record.stream, Timestamp(time)))
+        if let Some(SourceEvent::Assigned(streams)) = source.next()? {
+            words.extend(streams.iter().map(|stream| format!("+{}", short(*stream))));
+            for (number, stream) in streams.into_iter().enumerate() {
+                lanes[number % count].begin(stream, from)?;
             }
-            SourceEvent::EndOfPartition { stream, offset } => {
-                words.push(format!("{}${offset}", short(stream)));
-                None
+            continue;
+        }
+        let before = words.len();
+        for lane in &mut lanes {
+            match lane.next(Duration::ZERO)? {
+                Next::Run(stream) => {
+                    let run = lane.run();
+                    let mut newest = 0;
+                    for record in run.records() {
+                        assert_eq!(record.stream, stream);
+                        words.push(format!("{}:{}", short(stream), record.offset));
+                        let text = std::str::from_utf8(record.value.expect("lines have values"));
+                        newest = text.expect("written as text").parse().unwrap_or(0).max(newest);
+                    }
+                    let done = run.records().len();
+                    lane.done(done);
+                    lane.progress(stream, Timestamp(newest));
+                }
+                Next::EndOfPartition { stream, offset } => {
+                    words.push(format!("{}${offset}", short(stream)));
+                }
+                Next::Quiet => {}
+                Next::Down(reason) => panic!("{reason} from files"),
             }
-            SourceEvent::Assigned(streams) => {
-                words.extend(streams.iter().map(|stream| format!("+{}", short(*stream))));
-                let starts: Vec<_> = streams.into_iter().map(|stream| (stream, from)).collect();
-                source.start(&starts)?;
-                None
-            }
-            SourceEvent::Quiet => return Ok(words),
-            other => panic!("{other:?} from files"),
-        };
-        if let Some((stream, time)) = progress {
-            source.progress(stream, time);
+        }
+        if words.len() == before {
+            return Ok(words);
         }
     }
 }
@@ -138,21 +154,44 @@ fn identity_tells_inputs_apart() {
 }
 
 #[test]
-fn a_paused_file_waits_and_ends_are_known_when_read() {
+fn lanes_wait_for_the_registry_and_for_each_other() {
+    let lines = |step: i64| -> String { (0..5_000).map(|it| format!("{}\n", it * step)).collect() };
+    let files = [
+        ("changes.ndjson", "{}\n".repeat(100)),
+        ("telemetry-0.ndjson", lines(1)),
+        // A second a line: half an hour is 1,800 lines.
+        ("telemetry-1.ndjson", lines(1_000_000)),
+    ];
+    let folder = Folder::with("lanes", &files);
+    let words = read_by(2, &folder.0, Start::Earliest).expect("readable");
+    assert_eq!(words, read_by(2, &folder.0, Start::Earliest).expect("readable"), "the same again");
+    let at = |word: &str| words.iter().position(|it| it == word).expect("read");
+    assert!(at("c0$100") < at("t0:0"));
+    // 30 min of event time, and the runs under way.
+    assert!(at("t0:4999") < at("t1:3000"), "{}", at("t1:3000"));
+    assert_eq!(words.len(), 100 + 10_000 + 6);
+}
+
+#[test]
+fn a_file_that_is_stopped_waits_and_begins_where_it_is_told() {
     let folder = Folder::with("pause", &[("telemetry.ndjson", "1\n2\n".to_owned())]);
     let stream = Stream { kind: StreamKind::Telemetry, partition: 0 };
     let mut source = NdjsonSource::open(&folder.0).expect("readable");
-    let next = |source: &mut NdjsonSource| {
-        format!("{:?}", source.next(Duration::ZERO).expect("readable"))
-            .chars()
-            .take(6)
-            .collect::<String>()
+    let mut lane = source.lanes(1).expect("one").remove(0);
+    assert!(matches!(source.next(), Ok(Some(SourceEvent::Assigned(_)))));
+    let next = |lane: &mut NdjsonLane, source: &mut NdjsonSource| {
+        assert!(matches!(source.next(), Ok(None)));
+        lane.next(Duration::ZERO).expect("readable")
     };
-    assert_eq!((next(&mut source), next(&mut source)), ("Assign".to_owned(), "Record".to_owned()));
-    source.pause(&[stream]).expect("files can wait");
-    assert_eq!(next(&mut source), "Quiet");
-    assert!(source.end_offsets().expect("known").is_empty());
-    source.resume(&[stream]).expect("files can wait");
-    assert_eq!((next(&mut source), next(&mut source)), ("Record".to_owned(), "EndOfP".to_owned()));
-    assert_eq!(source.end_offsets().expect("known"), BTreeMap::from([(stream, 2)]));
+    lane.begin(stream, Start::Earliest).expect("readable");
+    assert!(matches!(next(&mut lane, &mut source), Next::Run(_)));
+    lane.done(1);
+    lane.stop(&[stream]);
+    assert!(matches!(next(&mut lane, &mut source), Next::Quiet));
+    lane.begin(stream, Start::At(1)).expect("readable");
+    assert!(matches!(next(&mut lane, &mut source), Next::Run(_)));
+    assert_eq!(lane.run().records()[0].offset, 1);
+    lane.done(1);
+    let end = next(&mut lane, &mut source);
+    assert!(matches!(end, Next::EndOfPartition { offset: 2, .. }), "{end:?}");
 }

@@ -165,7 +165,7 @@ fn compare(seed: u64, records: usize) -> u64 {
         let arrival = if luck.below(8) == 0 { Arrival::InRecord } else { Arrival::At(ARRIVAL) };
         check(&mut seasoned, &record(&mut luck), arrival);
     }
-    seasoned.by_shape()
+    seasoned.decoded_by_shape()
 }
 
 #[test]
@@ -230,5 +230,5 @@ fn a_string_of_20_mb_is_refused_by_size_in_both_ways() {
         let said = seasoned.telemetry(record.as_bytes(), Arrival::At(ARRIVAL));
         assert_eq!(said.err().map(|it| it.stage), (text.len() > 9).then_some(Stage::Frame));
     }
-    assert!(seasoned.by_shape() >= 2);
+    assert!(seasoned.decoded_by_shape() >= 2);
 }

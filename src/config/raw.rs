@@ -14,6 +14,7 @@ use super::units::{AutoDurationText, BytesText, DurationText};
 pub(super) struct Raw {
     pub kafka: RawKafka,
     pub telemetry: RawTelemetry,
+    pub workers: RawWorkers,
     pub store: RawStore,
     pub windows: RawWindows,
     pub ring: Vec<RawRing>,
@@ -46,6 +47,11 @@ pub(super) struct RawTopics {
 #[derive(Debug, Deserialize)]
 pub(super) struct RawTelemetry {
     pub fields: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct RawWorkers {
+    pub count: usize,
 }
 
 #[derive(Debug, Deserialize)]

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use ingest::{Source, Start};
+use ingest::Source;
 use schemas::{Stream, StreamKind};
 use store::StoreError;
 
@@ -25,11 +25,19 @@ pub(super) struct Missing {
     pub(super) end: i64,
 }
 
+/// Whether a partition's journal could be read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Opened {
+    /// Its worker is there.
+    Ready,
+    /// Nothing is known yet.
+    StoreAway,
+}
+
 impl<S: Source> Reader<'_, S> {
     /// Takes partitions up: nothing of them is fetched before their journal has been read. While
     /// the store is away the assignment waits for its answer.
     pub(super) fn take_over(&mut self, streams: &[Stream]) -> Result<(), PipelineError> {
-        let mut starts = Vec::with_capacity(streams.len());
         for &stream in streams {
             if !self.parts.streams.contains(&stream) {
                 return Err(match stream.kind {
@@ -39,26 +47,25 @@ impl<S: Source> Reader<'_, S> {
                     }
                 });
             }
-            let Some(start) = self.open(stream)? else {
+            if self.open(stream)? == Opened::StoreAway {
                 self.unopened = Some(streams.to_vec());
                 return Ok(());
-            };
-            starts.push((stream, start));
+            }
         }
+        let starts = self.begin(streams)?;
         self.parts.source.start(&starts)?;
         self.tell_owned();
         for &stream in streams {
             self.take_up_growth(stream)?;
         }
         if self.outage.is_some() {
-            self.parts.source.pause(streams)?;
+            self.pause(streams)?;
         }
         Ok(())
     }
 
-    /// Reads a partition's journal and makes a worker of it: where to read from, or `None` while
-    /// the store is away.
-    pub(super) fn open(&mut self, stream: Stream) -> Result<Option<Start>, PipelineError> {
+    /// Reads a partition's journal and makes a worker of it.
+    pub(super) fn open(&mut self, stream: Stream) -> Result<Opened, PipelineError> {
         let parts = &self.parts;
         let config = parts.config;
         let recovered =
@@ -67,7 +74,7 @@ impl<S: Source> Reader<'_, S> {
             Ok(recovered) => recovered,
             Err(error) if error.is_transient() => {
                 self.pause_all(&error)?;
-                return Ok(None);
+                return Ok(Opened::StoreAway);
             }
             Err(error) => return Err(error.into()),
         };
@@ -87,14 +94,14 @@ impl<S: Source> Reader<'_, S> {
         let worker = Worker::open(recovered, rules, target, self.now())?;
         let start = worker.start();
         tracing::info!(%stream, entries, ?snapshot, ?start, "partition taken over");
-        self.workers.insert(stream, worker);
-        Ok(Some(start))
+        self.parts.lanes.insert(stream, worker);
+        Ok(Opened::Ready)
     }
 
     /// To be called before any record is taken: the entry must hold none.
     pub(super) fn take_up_growth(&mut self, stream: Stream) -> Result<(), PipelineError> {
         let now = self.now();
-        let Some(worker) = self.workers.get_mut(&stream) else { return Ok(()) };
+        let Some(worker) = self.parts.lanes.get_mut(&stream) else { return Ok(()) };
         let cut = worker.take_up_growth(now);
         self.take_cut(stream, cut)
     }
@@ -122,7 +129,9 @@ impl<S: Source> Reader<'_, S> {
         // A store that is away is asked once, not once for each partition.
         let mut is_away = self.outage.is_some();
         for &stream in streams {
-            let Some(worker) = self.workers.get_mut(&stream).filter(|_| !is_away) else { continue };
+            let Some(worker) = self.parts.lanes.get_mut(&stream).filter(|_| !is_away) else {
+                continue;
+            };
             match worker.cut() {
                 Ok(Cut::Durable(entry)) => self.send(entry)?,
                 Ok(Cut::Nothing) => {}
@@ -144,13 +153,14 @@ impl<S: Source> Reader<'_, S> {
     pub(super) fn give_up(&mut self, streams: &[Stream]) -> Result<(), PipelineError> {
         for &stream in streams {
             let was_lost = self.lost.forget(stream);
-            if self.workers.remove(&stream).is_some() || was_lost {
+            if self.parts.lanes.remove(&stream).is_some() || was_lost {
                 tracing::info!(%stream, "partition given up");
             }
         }
         // What was heard was heard on these, too.
         self.heard = None;
         self.tell_owned();
+        self.parts.lanes.stop(streams);
         Ok(self.parts.source.release(streams)?)
     }
 
@@ -164,40 +174,42 @@ impl<S: Source> Reader<'_, S> {
     ) -> Result<(), PipelineError> {
         let Missing { wanted, earliest, end } = missing;
         let now = self.now();
-        let journalled = self.workers.get(&stream).map_or(0, Worker::durable_end);
+        let journalled = self.parts.lanes.get(&stream).map_or(0, Worker::durable_end);
         if (0..journalled).contains(&end) {
             return Err(PipelineError::RecordsGone { stream, offset: end, wanted: journalled });
         }
         if self.parts.gaps == Gaps::Refused || earliest < 0 {
             return Err(PipelineError::Gap { stream, wanted, earliest, end, journalled });
         }
-        if let Some(worker) = self.workers.get_mut(&stream) {
+        if let Some(worker) = self.parts.lanes.get_mut(&stream) {
             // What came before the gap is an entry of its own.
             let cut = worker.cut();
             self.take_cut(stream, cut)?;
         }
-        let Some(worker) = self.workers.get_mut(&stream) else { return Ok(()) };
+        let Some(worker) = self.parts.lanes.get_mut(&stream) else { return Ok(()) };
         if worker.is_waiting() {
             // The place is asked for again once the store is back.
-            self.lost.skip(stream);
             return Ok(());
         }
         let cut = worker.accept_gap(earliest, &self.parts.config.fold, now);
-        let start = worker.start();
         self.take_cut(stream, cut)?;
-        Ok(self.parts.source.restart(stream, start)?)
+        if self.outage.is_some() {
+            // The same.
+            return Ok(());
+        }
+        self.restart(&[stream])
     }
 
     /// What is ours, for the metrics and the publisher.
     pub(super) fn tell_owned(&self) {
-        metrics::partitions_owned().set(self.workers.len() as f64);
-        let leads = self.workers.contains_key(&LEADING_STREAM);
+        metrics::partitions_owned().set(self.parts.lanes.streams().len() as f64);
+        let leads = self.parts.lanes.has(LEADING_STREAM);
         self.parts.leads.store(leads, Ordering::Release);
     }
 
     /// Gives up a run to the end that waits for partitions of another member of the group.
     pub(super) fn miss_foreign(&mut self, now: Now) -> Result<(), PipelineError> {
-        let missing = |stream: &&Stream| !self.workers.contains_key(*stream);
+        let missing = |stream: &&Stream| !self.parts.lanes.has(**stream);
         let foreign = self.parts.targets.keys().find(missing);
         let Some(&stream) = foreign.filter(|_| self.down_since.is_none()) else {
             self.foreign_since = None;

@@ -5,7 +5,7 @@
 //!                                                             └ no: the group will say so
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ingest::{Membership, Source};
@@ -13,6 +13,7 @@ use schemas::Stream;
 use store::StoreError;
 
 use super::Reader;
+use super::group::Opened;
 use crate::patience::Losses;
 use crate::pipeline::{PipelineError, Until};
 use crate::worker::Now;
@@ -25,8 +26,6 @@ const ASK_EVERY: Duration = Duration::from_secs(1);
 pub(super) struct LostStreams {
     losses: BTreeMap<Stream, Losses>,
     waiting: BTreeMap<Stream, Waiting>,
-    /// Of these, records were passed over while the store was away.
-    skipped: BTreeSet<Stream>,
 }
 
 #[derive(Debug)]
@@ -42,22 +41,11 @@ struct Waiting {
 impl LostStreams {
     /// The partition is somebody else's: there is nothing to wait for. Whether it was waited for.
     pub(super) fn forget(&mut self, stream: Stream) -> bool {
-        self.skipped.remove(&stream);
         let was_lost = self.waiting.remove(&stream).is_some();
         if was_lost && let Some(losses) = self.losses.get_mut(&stream) {
             losses.forgive();
         }
         was_lost
-    }
-
-    /// A record of the partition was passed over.
-    pub(super) fn skip(&mut self, stream: Stream) {
-        self.skipped.insert(stream);
-    }
-
-    /// Partitions of which records were passed over.
-    pub(super) fn take_skipped(&mut self) -> BTreeSet<Stream> {
-        std::mem::take(&mut self.skipped)
     }
 }
 
@@ -69,13 +57,13 @@ impl<S: Source> Reader<'_, S> {
             return Err(PipelineError::NotAlone(error));
         }
         let now = self.now().monotonic;
-        let end = self.workers.remove(&stream).map_or(0, |worker| worker.durable_end());
+        let end = self.parts.lanes.remove(&stream).map_or(0, |worker| worker.durable_end());
         let wait = self.lost.losses.entry(stream).or_default().note(now);
         tracing::warn!(%stream, %error, "another process writes this partition; recovering");
         self.lost.waiting.insert(stream, Waiting { at: now + wait, end, error });
         self.heard = None;
         self.tell_owned();
-        Ok(self.parts.source.pause(&[stream])?)
+        self.pause(&[stream])
     }
 
     /// Takes lost partitions up again that the group still calls ours.
@@ -94,12 +82,12 @@ impl<S: Source> Reader<'_, S> {
         if self.lost.losses.get(&stream).is_some_and(Losses::are_too_many) {
             return Err(PipelineError::LostAgain { stream, source: waiting.error });
         }
-        let Some(start) = self.open(stream)? else {
+        if self.open(stream)? == Opened::StoreAway {
             self.lost.waiting.insert(stream, waiting);
             return Ok(());
-        };
+        }
         self.tell_owned();
-        self.parts.source.restart(stream, start)?;
+        self.restart(&[stream])?;
         self.take_up_growth(stream)
     }
 }

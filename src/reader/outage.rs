@@ -18,7 +18,7 @@ impl<S: Source> Reader<'_, S> {
         }
         self.outage = Some(Outage::begin("journal", error, now));
         let streams = self.owned();
-        Ok(self.parts.source.pause(&streams)?)
+        self.pause(&streams)
     }
 
     /// Writes what waits and opens what was assigned meanwhile; once all of it is done, reading
@@ -28,7 +28,7 @@ impl<S: Source> Reader<'_, S> {
             return Ok(());
         }
         for stream in self.owned() {
-            let Some(worker) = self.workers.get_mut(&stream) else { continue };
+            let Some(worker) = self.parts.lanes.get_mut(&stream) else { continue };
             let cut = worker.write();
             let is_away = matches!(cut, Ok(Cut::Waiting(_)));
             self.take_cut(stream, cut)?;
@@ -42,7 +42,7 @@ impl<S: Source> Reader<'_, S> {
                 return Ok(());
             }
         }
-        if self.workers.values().any(Worker::is_waiting) {
+        if self.parts.lanes.values().any(Worker::is_waiting) {
             // What was opened just now could not write its first entry.
             return Ok(());
         }
@@ -50,12 +50,6 @@ impl<S: Source> Reader<'_, S> {
             outage.end(now.monotonic);
         }
         let streams = self.owned();
-        self.parts.source.resume(&streams)?;
-        for stream in self.lost.take_skipped() {
-            if let Some(worker) = self.workers.get(&stream) {
-                self.parts.source.restart(stream, worker.start())?;
-            }
-        }
-        Ok(())
+        self.restart(&streams)
     }
 }

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use aggregate::{Applied, Arrived, FoldConfig, Partition, RecordLog, Refused};
-use ingest::{Arrival, Decoder, Record};
+use aggregate::{FoldConfig, Partition, RecordLog, Refused};
 use schemas::entry::{Counts, EntryHeader, Input, StreamKind};
 use schemas::reject::RejectedRow;
-use schemas::{Delta, Rejection, Stream, Timestamp};
+use schemas::{Delta, Stream, Timestamp};
 
 use crate::config::IdleRule;
 
@@ -17,15 +16,6 @@ pub enum Fold {
     Telemetry(Box<Partition>, Refused),
     /// `changes` or `support`: the journal carries their records whole.
     Log(Box<RecordLog>, StreamKind),
-}
-
-/// What became of one record.
-#[derive(Debug)]
-pub struct Folded {
-    /// When it arrived; `None` where nothing says so.
-    pub arrival: Option<Timestamp>,
-    pub event_time: Option<Timestamp>,
-    pub rejection: Option<Rejection>,
 }
 
 impl Fold {
@@ -60,71 +50,7 @@ impl Fold {
         matches!(self, Self::Telemetry(..))
     }
 
-    /// Frames, decodes and applies one record; a refused one becomes a row.
-    pub fn record(
-        &mut self,
-        decoder: &mut Decoder,
-        record: &Record<'_>,
-        clock: Option<Timestamp>,
-    ) -> Folded {
-        let arrival = match (record.timestamp, clock) {
-            (Some(stamp), Some(clock)) => Arrival::At(stamp.min(clock)),
-            (None, Some(clock)) => Arrival::At(clock),
-            (Some(stamp), None) => Arrival::At(stamp),
-            (None, None) => Arrival::InRecord,
-        };
-        let outcome = self.apply(decoder, record, arrival);
-        outcome.unwrap_or_else(|rejection| {
-            let row = record.rejected(&rejection, decoder.last_ts());
-            let time = row.time;
-            self.reject(row, time);
-            Folded { arrival: time, event_time: None, rejection: Some(rejection) }
-        })
-    }
-
-    fn apply(
-        &mut self,
-        decoder: &mut Decoder,
-        record: &Record<'_>,
-        arrival: Arrival,
-    ) -> Result<Folded, Rejection> {
-        match self {
-            Self::Telemetry(partition, _) => {
-                let value = ingest::unframe(record.value, &record.headers)?;
-                let valid = decoder.telemetry(&value, arrival)?;
-                let arrived = Arrived { at: valid.arrival, key: record.key };
-                let _: Applied = partition.apply(&valid.event, arrived);
-                let event_time = Some(valid.event.time);
-                Ok(Folded { arrival: Some(valid.arrival), event_time, rejection: None })
-            }
-            Self::Log(log, StreamKind::Changes) => {
-                // A null value is a tombstone there, not a missing record.
-                let value = match record.value {
-                    None => None,
-                    some => Some(ingest::unframe(some, &record.headers)?),
-                };
-                let message = decoder.change(record.key, value.as_deref(), arrival)?;
-                let at = message.arrival;
-                log.change(record.offset, message.change, message.record.as_ref(), at);
-                Ok(Folded { arrival: at, event_time: None, rejection: None })
-            }
-            Self::Log(log, ..) => {
-                let value = ingest::unframe(record.value, &record.headers)?;
-                let message = decoder.support(&value, arrival)?;
-                log.support(record.offset, &message.record, Some(message.arrival));
-                Ok(Folded { arrival: Some(message.arrival), event_time: None, rejection: None })
-            }
-        }
-    }
-
-    /// See [`Partition::look_ahead`].
-    pub fn look_ahead(&self, keys: &[&[u8]]) {
-        if let Self::Telemetry(partition, _) = self {
-            std::hint::black_box(partition.look_ahead(keys.iter().copied()));
-        }
-    }
-
-    fn reject(&mut self, row: RejectedRow, arrival: Option<Timestamp>) {
+    pub(super) fn reject(&mut self, row: RejectedRow, arrival: Option<Timestamp>) {
         match self {
             Self::Telemetry(partition, _) => partition.reject(row, arrival),
             Self::Log(log, ..) => log.reject(row, arrival),

@@ -8,12 +8,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
-use ingest::{Headers, Membership, Record, Source, SourceError, SourceEvent, Start};
+use ingest::{
+    Headers, Lane, Membership, Next, Record, Run, Source, SourceError, SourceEvent, Start,
+};
 use schemas::Stream;
 
 use super::clock::Time;
 use super::rng::Rng;
-use super::world::{Fleet, Repeats, streams};
+use super::world::{Fleet, Repeats, Sent, streams};
 
 /// Shared by all members of one run.
 #[derive(Debug)]
@@ -155,43 +157,49 @@ impl Cluster {
     }
 }
 
-/// One member's view of the cluster.
+/// One member's view of the cluster: what the group says.
 #[derive(Debug)]
 pub(super) struct ScriptedSource {
     pub(super) cluster: Rc<RefCell<Cluster>>,
     pub(super) member: usize,
     pub(super) time: Time,
     pub(super) rng: Rng,
-    /// The bytes handed out last.
-    pub(super) held: (Vec<u8>, Vec<u8>),
 }
 
-impl ScriptedSource {
-    fn with<T>(&self, act: impl FnOnce(&mut Cluster, &mut Member) -> T) -> Option<T> {
-        let mut cluster = self.cluster.borrow_mut();
-        // Taken out for a moment, so that both can be changed.
-        let mut member = cluster.members.remove(&self.member)?;
-        let done = act(&mut cluster, &mut member);
-        cluster.members.insert(self.member, member);
-        Some(done)
-    }
+/// The records of those of its partitions that one of its workers has.
+#[derive(Debug)]
+pub(super) struct ScriptedLane {
+    cluster: Rc<RefCell<Cluster>>,
+    member: usize,
+    time: Time,
+    rng: Rng,
+    streams: BTreeSet<Stream>,
+    /// The record handed out last, until it is dealt with.
+    held: Option<Sent>,
 }
 
-impl Source for ScriptedSource {
-    fn next(&mut self, timeout: Duration) -> Result<SourceEvent<'_>, SourceError> {
-        // A zombie works for a while on what it fetched before it hears of its loss.
-        let hears = !self.rng.in_thousand(300);
-        let event = hears.then(|| self.with(|_, member| member.events.pop_front())).flatten();
-        if let Some(event) = event.flatten() {
-            return Ok(match event {
-                Moved::Assigned(streams) => SourceEvent::Assigned(streams),
-                Moved::Revoked(streams) => SourceEvent::Revoked(streams),
-                Moved::Lost(streams) => SourceEvent::Lost(streams),
-            });
+/// Takes the member out for a moment, so that both can be changed.
+fn with<T>(
+    cluster: &RefCell<Cluster>,
+    number: usize,
+    act: impl FnOnce(&mut Cluster, &mut Member) -> T,
+) -> Option<T> {
+    let mut cluster = cluster.borrow_mut();
+    let mut member = cluster.members.remove(&number)?;
+    let done = act(&mut cluster, &mut member);
+    cluster.members.insert(number, member);
+    Some(done)
+}
+
+impl Lane for ScriptedLane {
+    fn next(&mut self, timeout: Duration) -> Result<Next, SourceError> {
+        if let Some(held) = &self.held {
+            return Ok(Next::Run(held.stream));
         }
-        let mut rng = self.rng.clone();
-        let next = self.with(|cluster, member| {
-            let readable = |stream: &&Stream| !member.paused.contains(stream);
+        let Self { rng, streams, held, .. } = self;
+        let next = with(&self.cluster, self.member, |cluster, member| {
+            let readable =
+                |stream: &&Stream| !member.paused.contains(stream) && streams.contains(stream);
             let readable: Vec<Stream> = member.positions.keys().filter(readable).copied().collect();
             let start = rng.below(readable.len());
             for at in 0..readable.len() {
@@ -200,37 +208,91 @@ impl Source for ScriptedSource {
                 if let Some(sent) = cluster.fleet.at(stream, position).cloned() {
                     member.positions.insert(stream, sent.offset + 1);
                     member.ended.remove(&stream);
-                    return Some(Ok(sent));
+                    *held = Some(sent);
+                    return Some(Next::Run(stream));
                 }
                 let end = cluster.fleet.end(stream);
                 if member.ended.insert(stream) || position < end {
                     member.positions.insert(stream, end);
-                    return Some(Err((stream, end)));
+                    return Some(Next::EndOfPartition { stream, offset: end });
                 }
             }
             None
         });
-        self.rng = rng;
-        match next.flatten() {
-            Some(Ok(sent)) => {
-                self.held = (sent.key, sent.value);
-                let (key, value) = &self.held;
-                Ok(SourceEvent::Record(Record {
-                    stream: sent.stream,
-                    offset: sent.offset,
-                    timestamp: Some(sent.time),
-                    key: Some(key),
-                    value: Some(value),
-                    size: value.len(),
-                    headers: Headers::None,
-                }))
-            }
-            Some(Err((stream, offset))) => Ok(SourceEvent::EndOfPartition { stream, offset }),
-            None => {
-                self.time.pass(timeout);
-                Ok(SourceEvent::Quiet)
-            }
+        Ok(next.flatten().unwrap_or_else(|| {
+            self.time.pass(timeout);
+            Next::Quiet
+        }))
+    }
+
+    fn run(&self) -> Run<'_> {
+        let mut run = Run::new();
+        if let Some(sent) = &self.held {
+            run.push(Record {
+                stream: sent.stream,
+                offset: sent.offset,
+                timestamp: Some(sent.time),
+                key: Some(&sent.key),
+                value: Some(&sent.value),
+                size: sent.value.len(),
+                headers: Headers::None,
+            });
         }
+        run
+    }
+
+    fn done(&mut self, count: usize) {
+        self.held.take_if(|_| count > 0);
+    }
+
+    fn begin(&mut self, stream: Stream, _start: Start) -> Result<(), SourceError> {
+        self.held.take_if(|held| held.stream == stream);
+        self.streams.insert(stream);
+        Ok(())
+    }
+
+    fn stop(&mut self, streams: &[Stream]) {
+        self.held.take_if(|held| streams.contains(&held.stream));
+        self.streams.retain(|stream| !streams.contains(stream));
+    }
+}
+
+impl ScriptedSource {
+    fn with<T>(&self, act: impl FnOnce(&mut Cluster, &mut Member) -> T) -> Option<T> {
+        with(&self.cluster, self.member, act)
+    }
+
+    fn resume(&self, streams: &[Stream]) {
+        self.with(|_, member| member.paused.retain(|stream| !streams.contains(stream)));
+    }
+}
+
+impl Source for ScriptedSource {
+    type Lane = ScriptedLane;
+
+    fn lanes(&mut self, count: usize) -> Result<Vec<ScriptedLane>, SourceError> {
+        let mut lane = || ScriptedLane {
+            cluster: Rc::clone(&self.cluster),
+            member: self.member,
+            time: self.time.clone(),
+            rng: Rng::new(self.rng.word()),
+            streams: BTreeSet::new(),
+            held: None,
+        };
+        Ok((0..count).map(|_| lane()).collect())
+    }
+
+    fn next(&mut self) -> Result<Option<SourceEvent>, SourceError> {
+        // A zombie works for a while on what it fetched before it hears of its loss.
+        if self.rng.in_thousand(300) {
+            return Ok(None);
+        }
+        let event = self.with(|_, member| member.events.pop_front()).flatten();
+        Ok(event.map(|event| match event {
+            Moved::Assigned(streams) => SourceEvent::Assigned(streams),
+            Moved::Revoked(streams) => SourceEvent::Revoked(streams),
+            Moved::Lost(streams) => SourceEvent::Lost(streams),
+        }))
     }
 
     fn end_offsets(&self) -> Result<BTreeMap<Stream, i64>, SourceError> {
@@ -260,14 +322,14 @@ impl Source for ScriptedSource {
     }
 
     fn release(&mut self, streams: &[Stream]) -> Result<(), SourceError> {
-        self.resume(streams)?;
+        self.resume(streams);
         self.cluster.borrow_mut().released(self.member, streams);
         Ok(())
     }
 
-    fn restart(&mut self, stream: Stream, start: Start) -> Result<(), SourceError> {
-        self.resume(&[stream])?;
-        self.start(&[(stream, start)])
+    fn restart(&mut self, starts: &[(Stream, Start)]) -> Result<(), SourceError> {
+        self.resume(&starts.iter().map(|(stream, _)| *stream).collect::<Vec<_>>());
+        self.start(starts)
     }
 
     fn confirm(&mut self, stream: Stream, _offset: i64) -> Membership {
@@ -279,11 +341,6 @@ impl Source for ScriptedSource {
 
     fn pause(&mut self, streams: &[Stream]) -> Result<(), SourceError> {
         self.with(|_, member| member.paused.extend(streams));
-        Ok(())
-    }
-
-    fn resume(&mut self, streams: &[Stream]) -> Result<(), SourceError> {
-        self.with(|_, member| member.paused.retain(|stream| !streams.contains(stream)));
         Ok(())
     }
 }

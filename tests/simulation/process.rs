@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
-use ingest::Decoder;
+use ingest::Source as _;
 use ringwatch::config::Config;
 use ringwatch::deliveries::Deliveries;
+use ringwatch::lanes::{Lanes, RoundRule, Tools};
 use ringwatch::pipeline::{Gaps, PipelineError, Until};
 use ringwatch::publisher::{Publisher, PublisherParts};
 use ringwatch::reader::{Reader, ReaderParts};
@@ -29,6 +30,12 @@ use super::world::streams;
 
 /// Entries between reader and publisher: few, so that a full queue is met too.
 const ENTRIES_QUEUED_MAX: usize = 4;
+
+/// Workers of a process at most.
+const LANES_MAX: usize = 3;
+
+/// One record of each worker, so that anything can happen between two.
+const ROUND: RoundRule = RoundRule { records_max: 1, time_max: None };
 
 /// A process that is there.
 pub(super) struct Process<'a> {
@@ -74,16 +81,15 @@ impl<'a> Process<'a> {
         let (out, entries) = sync_channel(ENTRIES_QUEUED_MAX);
         let leads = Arc::new(AtomicBool::new(false));
         let (stop, view) = (Stop::default(), SharedView::default());
-        let source = ScriptedSource {
+        let mut source = ScriptedSource {
             cluster: Rc::clone(cluster),
             member: number,
             time: shared.time.clone(),
             rng: Rng::new(rng.word()),
-            held: (Vec::new(), Vec::new()),
         };
         let targets = match until {
             Until::End => {
-                let ends = ingest::Source::end_offsets(&source).unwrap_or_default();
+                let ends = source.end_offsets().unwrap_or_default();
                 ends.into_iter().map(|(stream, end)| (stream, Target::At(end))).collect()
             }
             _ => BTreeMap::default(),
@@ -101,11 +107,18 @@ impl<'a> Process<'a> {
             view: view.clone(),
             deliveries: Deliveries::default(),
         });
+        let tools = Tools {
+            clock: Arc::new(clock.clone()),
+            stop: stop.clone(),
+            rejected: None,
+            decode: config.decode.clone(),
+        };
+        let inputs = source.lanes(1 + rng.below(LANES_MAX)).unwrap_or_default();
         let reader = Reader::new(ReaderParts {
+            lanes: Lanes::inline(inputs, &tools, ROUND),
             source,
             store: Arc::clone(&blobs),
             clock: Arc::new(clock.clone()),
-            decoder: Decoder::new(config.decode.clone()),
             config,
             snapshots: Some(Snapshots::inline(Arc::clone(&blobs), &writer)),
             writer: writer.clone(),

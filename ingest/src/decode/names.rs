@@ -131,8 +131,8 @@ mod tests {
                 assert!(refused.error.contains("is missing"), "{refused:?}");
             }
         }
-        assert_eq!(own.by_shape(), standard.by_shape());
-        assert!(own.by_shape() >= 10, "{}", own.by_shape());
+        assert_eq!(own.decoded_by_shape(), standard.decoded_by_shape());
+        assert!(own.decoded_by_shape() >= 10, "{}", own.decoded_by_shape());
     }
 
     #[test]

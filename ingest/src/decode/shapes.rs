@@ -98,6 +98,10 @@ impl Shapes {
         rules: &Rules,
         arrival: Arrival,
     ) {
+        // Records that were looked at together may be the first of one shape.
+        if first_match(&self.known, bytes, &mut self.slots).is_some() {
+            return;
+        }
         self.credits -= 1;
         let Some(shape) = learn(bytes, kind, rules) else { return };
         let slots = &mut self.slots;

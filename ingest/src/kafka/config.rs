@@ -61,7 +61,7 @@ pub struct KafkaConfig {
     pub topics: Topics,
     /// Handed to librdkafka as they are; security and buffers belong here.
     pub properties: BTreeMap<String, String>,
-    /// Most bytes fetched ahead of the workers.
+    /// Most bytes fetched ahead of each worker.
     pub prefetch_bytes_max: usize,
 }
 

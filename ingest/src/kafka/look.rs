@@ -8,10 +8,11 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::{Offset, TopicPartitionList};
 use schemas::{Stream, StreamKind};
 
+use super::client::ANSWER_TIMEOUT;
 use super::config::KafkaConfig;
 use super::native::{Kind, Queue};
 use super::rebalance::Context;
-use super::{ANSWER_TIMEOUT, client, partition_counts, serve};
+use super::{client, no_queue, partition_counts, serve};
 use crate::source::SourceError;
 
 /// Partitions of each input topic; an error that names what is missing.
@@ -91,8 +92,7 @@ fn find_first_records(
     timeout: Duration,
     logs: &mut BTreeMap<Stream, PartitionLog>,
 ) -> Result<(), SourceError> {
-    let queue = Queue::of(consumer)
-        .ok_or_else(|| SourceError::Fatal { reason: "the consumer has no queue".to_owned() })?;
+    let queue = Queue::of(consumer).ok_or_else(no_queue)?;
     consumer.assign(list).map_err(|source| client("assign partitions", source))?;
     let stream_of =
         |topic: &[u8], partition| config.topics.kind(topic).map(|kind| Stream { kind, partition });

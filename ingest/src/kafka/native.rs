@@ -5,6 +5,7 @@
 //! UTF-8, which any producer can send. So events are taken from the consumer's queue as librdkafka
 //! gives them, wrapped here in types whose lifetimes say what librdkafka's documentation says:
 //! what an event holds lives as long as the event, and an event may outlive nothing of the client.
+//! Records come by the hundred from queues of their own ([`Batch`]).
 
 #![expect(unsafe_code, reason = "librdkafka's event interface is a C interface")]
 
@@ -18,6 +19,10 @@ use rdkafka::TopicPartitionList;
 use rdkafka::bindings as c;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::RDKafkaErrorCode;
+
+mod batch;
+
+pub(super) use batch::Batch;
 
 const OK: c::rd_kafka_resp_err_t = c::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
 
@@ -192,7 +197,7 @@ impl Fetched {
     }
 }
 
-/// A message, borrowed from its event.
+/// A message, borrowed from its event or batch.
 #[derive(Clone, Copy)]
 pub(super) struct Message<'a> {
     message: &'a c::rd_kafka_message_t,

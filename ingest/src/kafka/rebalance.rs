@@ -25,7 +25,7 @@ pub(super) fn moved<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     code: RDKafkaRespErr,
     streams: Vec<Stream>,
-) -> SourceEvent<'static> {
+) -> SourceEvent {
     crate::metrics::rebalanced();
     if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
         SourceEvent::Assigned(streams)

@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::{Offset, TopicPartitionList};
-use schemas::StreamKind;
+use schemas::{Stream, StreamKind};
 
+use super::client::ANSWER_TIMEOUT;
 use super::config::KafkaConfig;
+use super::lane::record;
 use super::native::{Kind, Queue};
 use super::rebalance::Context;
-use super::{ANSWER_TIMEOUT, client, partition_counts, record, serve};
+use super::{client, no_queue, partition_counts, serve};
 use crate::source::{Record, SourceError};
 
 /// Reads up to `count` of the newest records of a topic, `timeout` at most, and hands them to
@@ -29,8 +31,7 @@ pub fn sample(
         config.consumer()?.create_with_context(Context).map_err(SourceError::Configuration)?;
     let partitions = partition_counts(&consumer, config, timeout)?[kind as usize];
     let (list, mut left) = newest(&consumer, config.topics.name(kind), partitions, count)?;
-    let queue = Queue::of(&consumer)
-        .ok_or_else(|| SourceError::Fatal { reason: "the consumer has no queue".to_owned() })?;
+    let queue = Queue::of(&consumer).ok_or_else(no_queue)?;
     consumer.assign(&list).map_err(|source| client("assign partitions", source))?;
     let deadline = Instant::now() + timeout;
     let mut seen = 0;
@@ -43,7 +44,7 @@ pub fn sample(
                 let message = fetched.message();
                 let left = &mut left[message.partition() as usize];
                 if message.failure().is_none() && *left > 0 {
-                    visit(&record(message, kind));
+                    visit(&record(message, Stream { kind, partition: message.partition() }));
                     *left -= 1;
                     seen += 1;
                 }

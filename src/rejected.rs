@@ -12,7 +12,7 @@ use crate::shutdown::Stop;
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Hands a refused record to its topic.
-pub(super) fn hand_on(
+pub(crate) fn hand_on(
     topic: Option<&RejectedTopic>,
     stop: &Stop,
     record: &Record<'_>,
@@ -26,7 +26,7 @@ pub(super) fn hand_on(
 }
 
 /// Waits until the topic has everything, however long its broker is away.
-pub(super) fn flush(topic: Option<&RejectedTopic>, stop: &Stop) -> Result<(), PipelineError> {
+pub(crate) fn flush(topic: Option<&RejectedTopic>, stop: &Stop) -> Result<(), PipelineError> {
     let Some(topic) = topic else { return Ok(()) };
     patiently(stop, || topic.flush(TIMEOUT))
 }

@@ -1,0 +1,206 @@
+//! Many records at once: what the hot path spends its time on.
+//!
+//! ```text
+//! run ─► cut to what fits the entry ─► decode by shape ─► look devices up ahead ─► apply, one by one
+//!                                        └ others: by the parser, when their turn comes
+//! ```
+//! Devices stand at random places of a table larger than every cache: looked up together, their
+//! ways through memory overlap. The order of records, and what comes of them, is that of one by one.
+
+use aggregate::{Applied, Arrived, Partition};
+use ingest::{Arrival, Decoded, Decoder, Headers, RUN_RECORDS_MAX, Record};
+use schemas::entry::StreamKind;
+use schemas::{Rejection, Timestamp};
+
+use super::{Fold, Now, Phase, Target, Worker};
+use crate::pipeline::PipelineError;
+
+/// Whoever hears of a record that was refused.
+pub(crate) type HandOn<'a> = dyn FnMut(&Record<'_>, &Rejection) -> Result<(), PipelineError> + 'a;
+
+/// What came of a run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ran {
+    /// Records that are dealt with; the others do not fit the open entry, or lie behind the target.
+    pub count: usize,
+    /// The newest arrival.
+    pub arrival: Option<Timestamp>,
+    /// The newest event time.
+    pub event_time: Option<Timestamp>,
+}
+
+impl Ran {
+    fn note(&mut self, arrival: Option<Timestamp>, event_time: Option<Timestamp>) {
+        // An instant that is not known is before all others.
+        self.arrival = self.arrival.max(arrival);
+        self.event_time = self.event_time.max(event_time);
+    }
+}
+
+impl Worker {
+    /// Folds records, delivered in offset order, as many as fit the open entry. Those that are in
+    /// the journal already, which a partition started again may deliver, are passed over.
+    pub(crate) fn records(
+        &mut self,
+        decoder: &mut Decoder,
+        records: &[Record<'_>],
+        now: Now,
+        hand_on: &mut HandOn<'_>,
+    ) -> Result<Ran, PipelineError> {
+        assert!(!self.is_waiting(), "{} takes no record while an entry waits", self.stream);
+        let known = records.iter().take_while(|record| record.offset < self.position).count();
+        let Some(first) = records.get(known) else {
+            return Ok(Ran { count: records.len(), ..Ran::default() });
+        };
+        if !self.is_live() {
+            self.recover_to(first.offset)?;
+        }
+        if self.is_live() && self.open.since.is_none() {
+            self.begin_entry(now);
+        }
+        self.fix_first_offset(first.offset);
+        let records = &records[known..known + self.fitting(&records[known..])];
+        let mut ran = self.fold.records(decoder, records, self.open.clock, hand_on)?;
+        ran.count = known + records.len();
+        if let Some(last) = records.last() {
+            self.position = last.offset + 1;
+            self.open.records += records.len() as u64;
+            self.open.bytes += records.iter().map(size).sum::<usize>();
+            self.since_snapshot.records += records.len() as u64;
+            self.quiet.at_end = None;
+        }
+        Ok(ran)
+    }
+
+    /// How many of these records belong to the entry that is open: up to its bounds, the target,
+    /// or, in recovery, the end of the entry that is made again.
+    fn fitting(&self, records: &[Record<'_>]) -> usize {
+        let end = match (self.phase, self.target) {
+            (Phase::Recovering(index), _) => self.journal.headers()[index].end,
+            (Phase::Live, Target::At(end)) => end,
+            (Phase::Live, Target::None | Target::FirstEnd | Target::Reached) => i64::MAX,
+        };
+        let limits = &self.rules.entry;
+        let left = match self.phase {
+            // The entry was cut where it was cut.
+            Phase::Recovering(_) => usize::MAX,
+            Phase::Live => limits.records_max.saturating_sub(self.open.records) as usize,
+        };
+        let mut bytes = self.open.bytes;
+        let fits = |record: &&Record<'_>| {
+            let is_full = self.is_live() && bytes >= limits.bytes_max;
+            bytes += size(record);
+            record.offset < end && !is_full
+        };
+        records.iter().take(left).take_while(fits).count()
+    }
+}
+
+fn size(record: &Record<'_>) -> usize {
+    record.value.map_or(0, <[u8]>::len)
+}
+
+/// When a record arrived, as far as that is known before it is read.
+fn arrival_of(record: &Record<'_>, clock: Option<Timestamp>) -> Arrival {
+    match (record.timestamp, clock) {
+        (Some(stamp), Some(clock)) => Arrival::At(stamp.min(clock)),
+        (None, Some(clock)) => Arrival::At(clock),
+        (Some(stamp), None) => Arrival::At(stamp),
+        (None, None) => Arrival::InRecord,
+    }
+}
+
+impl Fold {
+    /// Frames, decodes and applies records; a refused one becomes a row.
+    fn records(
+        &mut self,
+        decoder: &mut Decoder,
+        records: &[Record<'_>],
+        clock: Option<Timestamp>,
+        hand_on: &mut HandOn<'_>,
+    ) -> Result<Ran, PipelineError> {
+        let mut ran = Ran::default();
+        let mut quick = [const { None::<Decoded<'_>> }; RUN_RECORDS_MAX];
+        if let Self::Telemetry(partition, _) = self {
+            for (quick, record) in quick.iter_mut().zip(records) {
+                *quick = by_shape(decoder, record, clock);
+            }
+            let devices = quick.iter().flatten().map(|it| it.event.device.as_bytes());
+            std::hint::black_box(partition.look_ahead(devices));
+        }
+        for (quick, record) in quick.iter().zip(records) {
+            if let (Self::Telemetry(partition, _), Some(valid)) = (&mut *self, quick) {
+                apply(partition, valid, record, &mut ran);
+                continue;
+            }
+            let outcome = self.one(decoder, record, clock, &mut ran);
+            if let Err(rejection) = outcome {
+                let row = record.rejected(&rejection, decoder.last_ts());
+                let time = row.time;
+                self.reject(row, time);
+                ran.note(time, None);
+                hand_on(record, &rejection)?;
+            }
+        }
+        Ok(ran)
+    }
+
+    /// One record that no shape fits.
+    fn one(
+        &mut self,
+        decoder: &mut Decoder,
+        record: &Record<'_>,
+        clock: Option<Timestamp>,
+        ran: &mut Ran,
+    ) -> Result<(), Rejection> {
+        let arrival = arrival_of(record, clock);
+        match self {
+            Self::Telemetry(partition, _) => {
+                let value = ingest::unframe(record.value, &record.headers)?;
+                let valid = match record.headers {
+                    Headers::None => decoder.parsed(&value, arrival)?,
+                    Headers::Listed(_) | Headers::Native(_) => {
+                        decoder.telemetry(&value, arrival)?
+                    }
+                };
+                apply(partition, &valid, record, ran);
+            }
+            Self::Log(log, StreamKind::Changes) => {
+                // A null value is a tombstone there, not a missing record.
+                let value = match record.value {
+                    None => None,
+                    some => Some(ingest::unframe(some, &record.headers)?),
+                };
+                let message = decoder.change(record.key, value.as_deref(), arrival)?;
+                let at = message.arrival;
+                log.change(record.offset, message.change, message.record.as_ref(), at);
+                ran.note(at, None);
+            }
+            Self::Log(log, ..) => {
+                let value = ingest::unframe(record.value, &record.headers)?;
+                let message = decoder.support(&value, arrival)?;
+                log.support(record.offset, &message.record, Some(message.arrival));
+                ran.note(Some(message.arrival), None);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A record of a known shape that is plain JSON.
+fn by_shape<'a>(
+    decoder: &mut Decoder,
+    record: &Record<'a>,
+    clock: Option<Timestamp>,
+) -> Option<Decoded<'a>> {
+    if !matches!(record.headers, Headers::None) {
+        return None;
+    }
+    decoder.by_shape(record.value?, arrival_of(record, clock))
+}
+
+fn apply(partition: &mut Partition, valid: &Decoded<'_>, record: &Record<'_>, ran: &mut Ran) {
+    let arrived = Arrived { at: valid.arrival, key: record.key };
+    let _: Applied = partition.apply(&valid.event, arrived);
+    ran.note(Some(valid.arrival), Some(valid.event.time));
+}
