@@ -142,7 +142,9 @@ impl Source for NdjsonSource {
             let is_open = !common.told.iter().any(has_registry);
             common.is_open.store(is_open, Ordering::Relaxed);
             let newest = common.told.iter().map(|lane| lane.newest.load(Ordering::Relaxed)).min();
-            let until = newest.unwrap_or(i64::MAX).saturating_add(AHEAD_MAX.0);
+            // Nobody is behind a lane that has not begun.
+            let newest = newest.filter(|newest| *newest > Timestamp::MIN.0);
+            let until = newest.map_or(i64::MAX, |newest| newest.saturating_add(AHEAD_MAX.0));
             common.until.store(until, Ordering::Relaxed);
         }
         let is_assigned = std::mem::replace(&mut self.is_assigned, true);
