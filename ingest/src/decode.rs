@@ -9,6 +9,9 @@
 //! Every rule is one of contracts.md 2; no clock is read, and an accepted telemetry record
 //! allocates nothing once the buffers have grown.
 
+#![expect(clippy::inline_always, reason = "a call would undo the choice of instructions")]
+
+mod day;
 mod fields;
 mod names;
 mod registry;
@@ -27,6 +30,7 @@ use simd_json::Node;
 
 use crate::metrics::Paths;
 use fields::{Field, Fields, invalid};
+use scan::{Blocks, Work};
 use shapes::Shapes;
 use tape::{Json, undecodable};
 use telemetry::{Cohort, Rules};
@@ -130,23 +134,29 @@ impl Decoder {
         }
     }
 
+    /// One that leaves every record to the parser: what the other is compared with.
+    pub fn without_shapes(config: DecodeConfig) -> Self {
+        Self { shapes: Shapes::none(), ..Self::new(config) }
+    }
+
     /// One record of the topic `telemetry`.
     pub fn telemetry<'a>(
         &'a mut self,
         value: &'a [u8],
         arrival: Arrival,
     ) -> Result<Decoded<'a>, Rejection> {
-        self.last_ts = None;
-        let Self { shapes, paths, json, rules, record_bytes_max, last_ts } = self;
-        if value.len() <= *record_bytes_max
-            && let Some(found) = shapes.find(value)
-            && let Ok(decoded) = decoded(&found, rules, arrival, last_ts)
-        {
-            paths.shape();
-            return Ok(decoded);
-        }
+        self.shapes.processor().run(Telemetry { decoder: self, value, arrival })
+    }
+
+    /// What the parser makes of a record. What of its values is refused, only it says.
+    #[inline(never)]
+    fn parsed<'a>(
+        &'a mut self,
+        value: &'a [u8],
+        arrival: Arrival,
+    ) -> Result<Decoded<'a>, Rejection> {
+        let Self { shapes, paths, json, rules, last_ts, .. } = self;
         paths.parser();
-        // What a shape does not fit, and what its values refuse: the parser says what is wrong.
         *last_ts = None;
         let (decoded, kind) = json.read(value, |nodes| {
             let fields = record(nodes, &rules.names)?;
@@ -172,7 +182,7 @@ impl Decoder {
             let fields = record(nodes, &FieldNames::STANDARD)?;
             let arrived = arrived(&fields, arrival, last_ts)?;
             let time = optional_time(&fields, arrived)?;
-            let change = fields.need(Field::Change, Values::key)?.to_owned();
+            let change = Fields::need(Field::Change, fields.key(Field::Change)?)?.to_owned();
             let deleted = fields.truth(Field::Deleted)?.unwrap_or(false);
             let record = if deleted { None } else { Some(registry::change(&fields, time)?) };
             Ok(ChangeMessage { change, record, arrival: arrived.or(time) })
@@ -203,6 +213,30 @@ impl Decoder {
     }
 }
 
+struct Telemetry<'a> {
+    decoder: &'a mut Decoder,
+    value: &'a [u8],
+    arrival: Arrival,
+}
+
+impl<'a> Work for Telemetry<'a> {
+    type Output = Result<Decoded<'a>, Rejection>;
+
+    #[inline(always)]
+    fn run(self, blocks: impl Blocks) -> Self::Output {
+        let Self { decoder, value, arrival } = self;
+        let Decoder { shapes, rules, last_ts, record_bytes_max, .. } = &mut *decoder;
+        *last_ts = None;
+        if value.len() <= *record_bytes_max
+            && let Some(decoded) = shapes.read(blocks, value, rules, arrival, last_ts)
+        {
+            decoder.paths.shape();
+            return Ok(decoded);
+        }
+        decoder.parsed(value, arrival)
+    }
+}
+
 /// The fields of a record whose `v`, if it has one, is 1.
 #[inline]
 fn record<'t, 'a>(nodes: &'t [Node<'a>], names: &FieldNames) -> Result<Fields<'t, 'a>, Rejection> {
@@ -213,13 +247,13 @@ fn record<'t, 'a>(nodes: &'t [Node<'a>], names: &FieldNames) -> Result<Fields<'t
 }
 
 /// The event and its arrival; `last_ts` becomes that of the record.
-#[inline]
-fn decoded<'a>(
-    fields: &impl Values<'a>,
+#[inline(always)]
+fn decoded<'a, V: Values<'a>>(
+    fields: &V,
     rules: &Rules,
     arrival: Arrival,
     last_ts: &mut Option<Timestamp>,
-) -> Result<Decoded<'a>, Rejection> {
+) -> Result<Decoded<'a>, V::Refusal> {
     let arrived = arrived(fields, arrival, last_ts)?;
     let time = needed_time(fields, arrived)?;
     let event = telemetry::event(fields, rules, time)?;
@@ -227,11 +261,12 @@ fn decoded<'a>(
 }
 
 /// The arrival, as far as it is known before the event time is.
-fn arrived<'a>(
-    fields: &impl Values<'a>,
+#[inline(always)]
+fn arrived<'a, V: Values<'a>>(
+    fields: &V,
     arrival: Arrival,
     last_ts: &mut Option<Timestamp>,
-) -> Result<Option<Timestamp>, Rejection> {
+) -> Result<Option<Timestamp>, V::Refusal> {
     match arrival {
         Arrival::At(time) => Ok(Some(time)),
         Arrival::InRecord => {
@@ -241,24 +276,26 @@ fn arrived<'a>(
     }
 }
 
-fn optional_time<'a>(
-    fields: &impl Values<'a>,
+#[inline(always)]
+fn optional_time<'a, V: Values<'a>>(
+    fields: &V,
     arrived: Option<Timestamp>,
-) -> Result<Option<Timestamp>, Rejection> {
+) -> Result<Option<Timestamp>, V::Refusal> {
     let time = fields.time(Field::Time)?;
     match (time, arrived) {
         (Some(time), Some(arrived)) if time > arrived.saturating_add(AHEAD_MAX) => {
-            Err(invalid(Field::Time, "is more than 24 h after the record's arrival"))
+            Err(V::invalid(Field::Time, "is more than 24 h after the record's arrival"))
         }
         _ => Ok(time),
     }
 }
 
-fn needed_time<'a>(
-    fields: &impl Values<'a>,
+#[inline(always)]
+fn needed_time<'a, V: Values<'a>>(
+    fields: &V,
     arrived: Option<Timestamp>,
-) -> Result<Timestamp, Rejection> {
-    fields.need(Field::Time, |fields, _| optional_time(fields, arrived))
+) -> Result<Timestamp, V::Refusal> {
+    V::need(Field::Time, optional_time(fields, arrived)?)
 }
 
 /// A null value removes the change that the Kafka key names.
@@ -274,6 +311,7 @@ fn tombstone(key: Option<&[u8]>, arrival: Arrival) -> Result<ChangeMessage, Reje
         Arrival::At(time) => Some(time),
         Arrival::InRecord => None,
     };
-    let change = check_key(Field::Change, text)?.to_owned();
+    let refuse = |problem| invalid(Field::Change, problem);
+    let change = check_key(text).map_err(refuse)?.to_owned();
     Ok(ChangeMessage { change, record: None, arrival })
 }
