@@ -5,4 +5,6 @@
 
 pub mod canonical;
 pub mod folder;
+pub mod hostile;
 pub mod settings;
+pub mod typed;

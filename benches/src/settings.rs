@@ -16,9 +16,14 @@ pub fn cohorts() -> Vec<String> {
     ["model", "build", "driver", "region"].map(str::to_owned).to_vec()
 }
 
-/// A decoder with everything at its default.
+/// Everything of a decoder at its default.
+pub fn decode_config() -> DecodeConfig {
+    DecodeConfig { cohorts: cohorts(), ..DecodeConfig::default() }
+}
+
+/// A decoder of that.
 pub fn decoder() -> Decoder {
-    Decoder::new(DecodeConfig { cohorts: cohorts(), ..DecodeConfig::default() })
+    Decoder::new(decode_config())
 }
 
 /// Minutes, with the defaults of the configuration.

@@ -9,6 +9,9 @@
 //! Every rule is one of contracts.md 2; no clock is read, and an accepted telemetry record
 //! allocates nothing once the buffers have grown.
 
+#![expect(clippy::inline_always, reason = "a call would undo the choice of instructions")]
+
+mod day;
 mod fields;
 mod names;
 mod registry;
@@ -27,6 +30,7 @@ use simd_json::Node;
 
 use crate::metrics::Paths;
 use fields::{Field, Fields, invalid};
+use scan::{Blocks, Work};
 use shapes::Shapes;
 use tape::{Json, undecodable};
 use telemetry::{Cohort, Rules};
@@ -130,18 +134,15 @@ impl Decoder {
         }
     }
 
+    /// One that leaves every record to the parser: what the other is compared with.
+    pub fn without_shapes(config: DecodeConfig) -> Self {
+        Self { shapes: Shapes::none(), ..Self::new(config) }
+    }
+
     /// One record of the topic `telemetry` whose shape is known, if it is valid: what it gives
     /// borrows from the record alone, so that several can be held.
     pub fn by_shape<'a>(&mut self, value: &'a [u8], arrival: Arrival) -> Option<Decoded<'a>> {
-        let Self { shapes, paths, rules, record_bytes_max, last_ts, .. } = self;
-        *last_ts = None;
-        if value.len() > *record_bytes_max {
-            return None;
-        }
-        let found = shapes.find(value)?;
-        let decoded = decoded(&found, rules, arrival, last_ts).ok()?;
-        paths.shape();
-        Some(decoded)
+        self.shapes.processor().run(ByShape { decoder: self, value, arrival })
     }
 
     /// One record of the topic `telemetry`.
@@ -158,6 +159,7 @@ impl Decoder {
 
     /// One record of the topic `telemetry` that [`Decoder::by_shape`] does not take: one that no
     /// shape fits, or whose values a shape refuses, and the parser says what is wrong.
+    #[inline(never)]
     pub fn parsed<'a>(
         &'a mut self,
         value: &'a [u8],
@@ -190,7 +192,7 @@ impl Decoder {
             let fields = record(nodes, &FieldNames::STANDARD)?;
             let arrived = arrived(&fields, arrival, last_ts)?;
             let time = optional_time(&fields, arrived)?;
-            let change = fields.need(Field::Change, Values::key)?.to_owned();
+            let change = Fields::need(Field::Change, fields.key(Field::Change)?)?.to_owned();
             let deleted = fields.truth(Field::Deleted)?.unwrap_or(false);
             let record = if deleted { None } else { Some(registry::change(&fields, time)?) };
             Ok(ChangeMessage { change, record, arrival: arrived.or(time) })
@@ -221,6 +223,29 @@ impl Decoder {
     }
 }
 
+struct ByShape<'d, 'a> {
+    decoder: &'d mut Decoder,
+    value: &'a [u8],
+    arrival: Arrival,
+}
+
+impl<'a> Work for ByShape<'_, 'a> {
+    type Output = Option<Decoded<'a>>;
+
+    #[inline(always)]
+    fn run(self, blocks: impl Blocks) -> Self::Output {
+        let Self { decoder, value, arrival } = self;
+        let Decoder { shapes, rules, last_ts, record_bytes_max, .. } = decoder;
+        *last_ts = None;
+        if value.len() > *record_bytes_max {
+            return None;
+        }
+        let decoded = shapes.read(blocks, value, rules, arrival, last_ts)?;
+        decoder.paths.shape();
+        Some(decoded)
+    }
+}
+
 /// The fields of a record whose `v`, if it has one, is 1.
 #[inline]
 fn record<'t, 'a>(nodes: &'t [Node<'a>], names: &FieldNames) -> Result<Fields<'t, 'a>, Rejection> {
@@ -231,13 +256,13 @@ fn record<'t, 'a>(nodes: &'t [Node<'a>], names: &FieldNames) -> Result<Fields<'t
 }
 
 /// The event and its arrival; `last_ts` becomes that of the record.
-#[inline]
-fn decoded<'a>(
-    fields: &impl Values<'a>,
+#[inline(always)]
+fn decoded<'a, V: Values<'a>>(
+    fields: &V,
     rules: &Rules,
     arrival: Arrival,
     last_ts: &mut Option<Timestamp>,
-) -> Result<Decoded<'a>, Rejection> {
+) -> Result<Decoded<'a>, V::Refusal> {
     let arrived = arrived(fields, arrival, last_ts)?;
     let time = needed_time(fields, arrived)?;
     let event = telemetry::event(fields, rules, time)?;
@@ -245,11 +270,12 @@ fn decoded<'a>(
 }
 
 /// The arrival, as far as it is known before the event time is.
-fn arrived<'a>(
-    fields: &impl Values<'a>,
+#[inline(always)]
+fn arrived<'a, V: Values<'a>>(
+    fields: &V,
     arrival: Arrival,
     last_ts: &mut Option<Timestamp>,
-) -> Result<Option<Timestamp>, Rejection> {
+) -> Result<Option<Timestamp>, V::Refusal> {
     match arrival {
         Arrival::At(time) => Ok(Some(time)),
         Arrival::InRecord => {
@@ -259,24 +285,26 @@ fn arrived<'a>(
     }
 }
 
-fn optional_time<'a>(
-    fields: &impl Values<'a>,
+#[inline(always)]
+fn optional_time<'a, V: Values<'a>>(
+    fields: &V,
     arrived: Option<Timestamp>,
-) -> Result<Option<Timestamp>, Rejection> {
+) -> Result<Option<Timestamp>, V::Refusal> {
     let time = fields.time(Field::Time)?;
     match (time, arrived) {
         (Some(time), Some(arrived)) if time > arrived.saturating_add(AHEAD_MAX) => {
-            Err(invalid(Field::Time, "is more than 24 h after the record's arrival"))
+            Err(V::invalid(Field::Time, "is more than 24 h after the record's arrival"))
         }
         _ => Ok(time),
     }
 }
 
-fn needed_time<'a>(
-    fields: &impl Values<'a>,
+#[inline(always)]
+fn needed_time<'a, V: Values<'a>>(
+    fields: &V,
     arrived: Option<Timestamp>,
-) -> Result<Timestamp, Rejection> {
-    fields.need(Field::Time, |fields, _| optional_time(fields, arrived))
+) -> Result<Timestamp, V::Refusal> {
+    V::need(Field::Time, optional_time(fields, arrived)?)
 }
 
 /// A null value removes the change that the Kafka key names.
@@ -292,6 +320,7 @@ fn tombstone(key: Option<&[u8]>, arrival: Arrival) -> Result<ChangeMessage, Reje
         Arrival::At(time) => Some(time),
         Arrival::InRecord => None,
     };
-    let change = check_key(Field::Change, text)?.to_owned();
+    let refuse = |problem| invalid(Field::Change, problem);
+    let change = check_key(text).map_err(refuse)?.to_owned();
     Ok(ChangeMessage { change, record: None, arrival })
 }

@@ -23,6 +23,7 @@ pub mod docs;
 pub mod evaluate;
 pub mod faults;
 pub mod fixture;
+mod fuzz;
 pub mod kafka;
 pub mod object_store;
 pub mod produce;

@@ -25,7 +25,8 @@ pub struct Options {
 pub enum Soak {
     /// A million canonical records through a real broker, compared with the independent model.
     MainJob,
-    /// Half an hour of records, sound and spoiled, through both ways to decode.
+    /// Half an hour of the fuzzer and half an hour of records, sound and spoiled, through both ways
+    /// to decode.
     Fuzz,
     /// 10,000 seeds of the simulator.
     Sim,
@@ -83,6 +84,9 @@ impl Soak {
 pub fn run(options: &Options) -> Result<(), Failure> {
     if matches!(options.what, Soak::Bugs) {
         return crate::bugs::run();
+    }
+    if matches!(options.what, Soak::Fuzz) {
+        crate::fuzz::run()?;
     }
     let Tests { file, filter, profile } = options.what.tests();
     let mut cargo = crate::command("cargo");

@@ -4,6 +4,7 @@
 //! names the field. A field that stands twice is refused when it is read, so a name that this
 //! type of record does not have is ignored whatever it holds.
 
+use std::fmt;
 use std::ops::RangeInclusive;
 
 use schemas::event::{AuditKind, BootReason, TicketSeverity, UpdateState};
@@ -12,7 +13,7 @@ use schemas::{Rejection, Stage, Timestamp};
 use simd_json::{Node, StaticNode};
 
 use super::names::FieldNames;
-use super::telemetry::{Kind, Rules};
+use super::telemetry::{Cohort, Kind, Rules};
 use super::values::{CohortValues, Values, check_integer, check_key, check_time};
 
 macro_rules! fields {
@@ -62,6 +63,7 @@ const _: () = assert!(Field::COUNT <= 64, "`Fields::twice` has one bit a field")
 pub(super) trait Named: Copy + 'static {
     const ALL: &'static [Self];
     fn name(self) -> &'static str;
+    fn from_name(name: &str) -> Option<Self>;
 }
 
 macro_rules! named {
@@ -69,6 +71,7 @@ macro_rules! named {
         impl Named for $set {
             const ALL: &'static [Self] = <$set>::ALL;
             fn name(self) -> &'static str { <$set>::name(self) }
+            fn from_name(name: &str) -> Option<Self> { <$set>::from_name(name) }
         }
     )+};
 }
@@ -76,7 +79,7 @@ named!(BootReason, UpdateState, TicketSeverity, AuditKind, ChangeStatus, Emergen
 
 /// A refusal by the stage VALIDATE over one field; `problem` follows its name.
 #[cold]
-pub(super) fn invalid(field: Field, problem: impl std::fmt::Display) -> Rejection {
+pub(super) fn invalid(field: Field, problem: impl fmt::Display) -> Rejection {
     let name = field.name();
     Rejection { stage: Stage::Validate, field: Some(name), error: format!("`{name}` {problem}") }
 }
@@ -154,10 +157,23 @@ impl<'t, 'a> Fields<'t, 'a> {
 }
 
 impl<'a> Values<'a> for Fields<'_, 'a> {
+    type Refusal = Rejection;
+
+    #[cold]
+    fn invalid(field: Field, problem: impl fmt::Display) -> Rejection {
+        invalid(field, problem)
+    }
+
+    fn key(&self, field: Field) -> Result<Option<&'a str>, Rejection> {
+        let key = |text| check_key(text).map_err(|problem| invalid(field, problem));
+        self.string(field)?.map(key).transpose()
+    }
+
     fn kind(&self) -> Result<Kind, Rejection> {
-        let name = self.need(Field::Type, Self::string)?;
+        let name = Self::need(Field::Type, self.string(Field::Type)?)?;
         let found = Kind::ALL.iter().copied().find(|kind| kind.name() == name);
-        found.ok_or_else(|| not_one_of(Field::Type, Kind::ALL.iter().map(|kind| kind.name())))
+        let names = || NotOneOf(Kind::ALL.iter().map(|kind| kind.name()));
+        found.ok_or_else(|| invalid(Field::Type, names()))
     }
 
     fn string(&self, field: Field) -> Result<Option<&'a str>, Rejection> {
@@ -175,7 +191,7 @@ impl<'a> Values<'a> for Fields<'_, 'a> {
             Some([Node::Static(StaticNode::I64(number)), ..]) => u64::try_from(*number).ok(),
             Some(_) => None,
         };
-        check_integer(field, number, &range).map(Some)
+        check_integer(number, range).map(Some).map_err(|problem| invalid(field, problem))
     }
 
     fn time(&self, field: Field) -> Result<Option<Timestamp>, Rejection> {
@@ -188,12 +204,24 @@ impl<'a> Values<'a> for Fields<'_, 'a> {
             }
             Some(_) => None,
         };
-        check_time(field, time).map(Some)
+        check_time(time).map(Some).map_err(|problem| invalid(field, problem))
     }
 
-    fn attrs(&self, rules: &Rules, values: &mut CohortValues<'a>) -> Result<(), Rejection> {
-        let Some(object) = self.object(Field::Attrs)? else { return Ok(()) };
-        let Some(&Node::Object { len, .. }) = object.first() else { return Ok(()) };
+    fn cohorts(
+        &self,
+        rules: &Rules,
+        [model, build]: [Option<&'a str>; 2],
+    ) -> Result<CohortValues<'a>, Rejection> {
+        let mut values = CohortValues::default();
+        for (cohort, value) in rules.cohorts.iter().zip(&mut values) {
+            match cohort {
+                Cohort::Model => *value = model,
+                Cohort::Build => *value = build,
+                Cohort::Attr(_) => {}
+            }
+        }
+        let Some(object) = self.object(Field::Attrs)? else { return Ok(values) };
+        let Some(&Node::Object { len, .. }) = object.first() else { return Ok(values) };
         let attrs_max = rules.attrs_max;
         if len > attrs_max {
             return Err(invalid(Field::Attrs, format_args!("must have at most {attrs_max} keys")));
@@ -205,19 +233,28 @@ impl<'a> Values<'a> for Fields<'_, 'a> {
                 return Err(invalid(Field::Attrs, "must be an object of strings"));
             };
             if let Some(position) = rules.cohort_of_attr(name) {
-                let value = check_key(Field::Attrs, text)?;
+                let refuse = |problem| invalid(Field::Attrs, problem);
+                let value = check_key(text).map_err(refuse)?;
                 if values[position].replace(value).is_some() {
                     return Err(invalid(Field::Attrs, "names a cohort dimension more than once"));
                 }
             }
             index += 1 + extent(&object[index + 1]);
         }
-        Ok(())
+        Ok(values)
     }
 }
 
-/// The refusal of a name outside a closed set.
-pub(super) fn not_one_of(field: Field, names: impl Iterator<Item = &'static str>) -> Rejection {
-    let names: Vec<_> = names.collect();
-    invalid(field, format_args!("must be one of {}", names.join(", ")))
+/// That a name is outside a closed set, which it lists.
+pub(super) struct NotOneOf<I>(pub(super) I);
+
+impl<I: Iterator<Item = &'static str> + Clone> fmt::Display for NotOneOf<I> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("must be one of ")?;
+        for (position, name) in self.0.clone().enumerate() {
+            formatter.write_str(if position == 0 { "" } else { ", " })?;
+            formatter.write_str(name)?;
+        }
+        Ok(())
+    }
 }

@@ -6,8 +6,15 @@
 //! A stream without shapes (keys in any order, say) must cost little more than the parser alone: a
 //! run of misses lets most records pass without a look, and learning has a budget.
 
-use super::scan::{self, BYTES_MIN, Blocks, Work};
-use super::shape::{Found, Match, SLOTS, Shape, Slots, learn};
+#![expect(clippy::inline_always, reason = "a call would undo the choice of instructions")]
+
+use std::cell::Cell;
+
+use schemas::Timestamp;
+
+use super::day::Day;
+use super::scan::{self, Blocks, Known, Processor, RECORD_BYTES_MIN, Record, Surveyed, Work};
+use super::shape::{Found, SLOTS, Shape, Slots, Tree, learn};
 use super::telemetry::{Kind, Rules};
 use super::{Arrival, Decoded, decoded};
 
@@ -25,10 +32,13 @@ const CREDIT_RECORDS: u32 = 1_024;
 
 #[derive(Debug)]
 pub(super) struct Shapes {
+    processor: Processor,
+    tree: Tree,
     known: Vec<Shape>,
-    /// How often each was found, halved when one has to go.
+    /// How often each was found lately.
     hits: Vec<u32>,
     slots: Box<Slots>,
+    day: Cell<Day>,
     misses: u32,
     resting: u32,
     credits: u32,
@@ -38,9 +48,12 @@ pub(super) struct Shapes {
 impl Shapes {
     pub(super) fn new() -> Self {
         Self {
+            processor: Processor::detect(),
+            tree: Tree::default(),
             known: Vec::new(),
             hits: Vec::new(),
             slots: Box::new([0; SLOTS]),
+            day: Cell::default(),
             misses: 0,
             resting: 0,
             credits: CREDITS_MAX,
@@ -48,49 +61,81 @@ impl Shapes {
         }
     }
 
-    /// The values of a record, if its shape is known.
-    #[inline]
-    pub(super) fn find<'s, 'a>(&'s mut self, bytes: &'a [u8]) -> Option<Found<'s, 'a>> {
-        self.seen += 1;
-        if self.seen == CREDIT_RECORDS {
-            self.seen = 0;
-            self.credits = (self.credits + 1).min(CREDITS_MAX);
-        }
-        if self.resting > 0 {
-            self.resting -= 1;
-            return None;
-        }
-        let Some((at, is)) = first_match(&self.known, bytes, &mut self.slots) else {
-            self.misses += 1;
-            if self.misses >= MISSES_MAX {
-                self.resting = REST - 1;
-            }
-            return None;
-        };
-        self.misses = 0;
-        let text = std::str::from_utf8(bytes).ok()?;
-        let at = self.count_hit(at);
-        Some(Found { shape: &self.known[at], slots: &self.slots, text, is })
+    /// None, now and ever.
+    pub(super) fn none() -> Self {
+        Self { resting: u32::MAX, credits: 0, ..Self::new() }
     }
 
-    /// Counts a find, and moves the shape forward past one that is found less often.
-    fn count_hit(&mut self, at: usize) -> usize {
-        self.hits[at] = self.hits[at].saturating_add(1);
-        if at == 0 || self.hits[at] <= self.hits[at - 1] {
-            return at;
+    pub(super) const fn processor(&self) -> Processor {
+        self.processor
+    }
+
+    /// The record, if its shape is known and all its values are good.
+    #[inline(always)]
+    pub(super) fn read<'a>(
+        &mut self,
+        blocks: impl Blocks,
+        bytes: &'a [u8],
+        rules: &Rules,
+        arrival: Arrival,
+        last_ts: &mut Option<Timestamp>,
+    ) -> Option<Decoded<'a>> {
+        self.seen += 1;
+        if self.seen == CREDIT_RECORDS {
+            self.tick();
         }
-        self.hits.swap(at, at - 1);
-        self.known.swap(at, at - 1);
-        at - 1
+        if self.resting > 0 {
+            // Who never stops resting has no shapes at all.
+            self.resting -= u32::from(self.resting != u32::MAX);
+            return None;
+        }
+        let read = match scan::survey(blocks, bytes) {
+            Surveyed::Plain(known) => self.decoded(blocks, known, rules, arrival, last_ts),
+            Surveyed::Odd(known) => self.decoded(blocks, known, rules, arrival, last_ts),
+            Surveyed::None => None,
+        };
+        if read.is_none() {
+            self.miss();
+        }
+        read
+    }
+
+    #[inline(always)]
+    fn decoded<'a, const PLAIN: bool>(
+        &mut self,
+        blocks: impl Blocks,
+        known: Known<'a, PLAIN>,
+        rules: &Rules,
+        arrival: Arrival,
+        last_ts: &mut Option<Timestamp>,
+    ) -> Option<Decoded<'a>> {
+        let Self { known: shapes, hits, tree, slots, day, .. } = self;
+        let record = &Record::new(known);
+        let number = tree.find(blocks, record, slots)?;
+        let found = Found { shape: shapes.get(number)?, slots, record, day };
+        let decoded = decoded(&found, rules, arrival, last_ts).ok()?;
+        let hits = hits.get_mut(number)?;
+        *hits = hits.saturating_add(1);
+        self.misses = 0;
+        Some(decoded)
+    }
+
+    #[cold]
+    fn miss(&mut self) {
+        self.misses += 1;
+        if self.misses >= MISSES_MAX {
+            self.resting = REST - 1;
+        }
     }
 
     /// Whether a record that no shape fits is worth learning from.
     pub(super) const fn may_learn(&self, bytes: &[u8]) -> bool {
-        self.credits > 0 && self.resting == 0 && bytes.len() >= BYTES_MIN
+        self.credits > 0 && self.resting == 0 && bytes.len() >= RECORD_BYTES_MIN
     }
 
     /// Learns from a record that the parser took. The shape is kept only if it gives of the record
     /// what the parser gave.
+    #[cold]
     pub(super) fn learn(
         &mut self,
         bytes: &[u8],
@@ -98,59 +143,75 @@ impl Shapes {
         rules: &Rules,
         arrival: Arrival,
     ) {
-        // Records that were looked at together may be the first of one shape.
-        if first_match(&self.known, bytes, &mut self.slots).is_some() {
-            return;
-        }
         self.credits -= 1;
         let Some(shape) = learn(bytes, kind, rules) else { return };
-        let slots = &mut self.slots;
-        let Some((_, is)) = first_match(std::slice::from_ref(&shape), bytes, slots) else { return };
-        let Ok(text) = std::str::from_utf8(bytes) else { return };
-        let again = decoded(&Found { shape: &shape, slots, text, is }, rules, arrival, &mut None);
-        if again.is_ok_and(|again| again == *parsed) {
-            self.add(shape);
+        // Records that were looked at together may all be the first of one shape.
+        if self.known.contains(&shape) {
+            self.credits += 1;
+            return;
+        }
+        let mut alone = Self { processor: self.processor, ..Self::new() };
+        alone.add(shape);
+        let read = Read { shapes: &mut alone, bytes, rules, arrival };
+        if self.processor.run(read).is_some_and(|again| again == *parsed) {
+            alone.known.drain(..).for_each(|shape| self.add(shape));
         }
     }
 
     fn add(&mut self, shape: Shape) {
         if self.known.len() == SHAPES_MAX {
-            self.hits.iter_mut().for_each(|hits| *hits /= 2);
             let least = (0..SHAPES_MAX).min_by_key(|&at| self.hits[at]).unwrap_or(0);
             self.known.remove(least);
             self.hits.remove(least);
+            self.plant();
         }
-        self.known.push(shape);
-        self.hits.push(0);
+        if self.tree.add(&shape, self.known.len() as u16) {
+            self.known.push(shape);
+            self.hits.push(0);
+        }
+    }
+
+    /// Once in [`CREDIT_RECORDS`].
+    #[cold]
+    fn tick(&mut self) {
+        self.credits = (self.credits + 1).min(CREDITS_MAX);
+        let is_overtaken = |pair: &[u32]| pair[1] / 2 > pair[0].max(CREDIT_RECORDS / 16);
+        if self.hits.windows(2).any(is_overtaken) {
+            self.put_usual_first();
+        }
+        self.hits.iter_mut().for_each(|hits| *hits /= 2);
+    }
+
+    fn put_usual_first(&mut self) {
+        let mut order: Vec<usize> = (0..self.known.len()).collect();
+        order.sort_by_key(|&at| std::cmp::Reverse(self.hits[at]));
+        self.known = order.iter().map(|&at| self.known[at].clone()).collect();
+        self.hits = order.iter().map(|&at| self.hits[at]).collect();
+        self.plant();
+    }
+
+    /// Makes the tree anew.
+    fn plant(&mut self) {
+        self.tree.clear();
+        for (number, shape) in (0..).zip(&self.known) {
+            self.tree.add(shape, number);
+        }
     }
 }
 
-/// The first shape that a record has, its values in `slots`.
-fn first_match(shapes: &[Shape], bytes: &[u8], slots: &mut Slots) -> Option<(usize, Match)> {
-    if bytes.len() < BYTES_MIN {
-        return None;
-    }
-    scan::run(FirstMatch { shapes, bytes, slots })
-}
-
-struct FirstMatch<'a> {
-    shapes: &'a [Shape],
+/// What one shape alone makes of a record.
+struct Read<'s, 'a> {
+    shapes: &'s mut Shapes,
     bytes: &'a [u8],
-    slots: &'a mut Slots,
+    rules: &'s Rules,
+    arrival: Arrival,
 }
 
-impl Work for FirstMatch<'_> {
-    type Output = Option<(usize, Match)>;
+impl<'a> Work for Read<'_, 'a> {
+    type Output = Option<Decoded<'a>>;
 
-    #[expect(clippy::inline_always, reason = "a call would undo the choice of instructions")]
     #[inline(always)]
     fn run(self, blocks: impl Blocks) -> Self::Output {
-        let Self { shapes, bytes, slots } = self;
-        for (at, shape) in shapes.iter().enumerate() {
-            if let Some(found) = shape.matches(blocks, bytes, slots) {
-                return Some((at, found));
-            }
-        }
-        None
+        self.shapes.read(blocks, self.bytes, self.rules, self.arrival, &mut None)
     }
 }

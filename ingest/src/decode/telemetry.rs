@@ -4,10 +4,12 @@
 //! borrowed. A name that belongs to another type of record (`boot_ms` in a heartbeat) is an
 //! unknown field there, and ignored.
 
-use schemas::event::{AuditKind, Lifecycle, UpdateState};
-use schemas::{Body, COHORTS_MAX, Event, Rejection, Signal, Timestamp};
+#![expect(clippy::inline_always, reason = "a call would undo the choice of instructions")]
 
-use super::fields::{Field, not_one_of};
+use schemas::event::{AuditKind, Lifecycle, UpdateState};
+use schemas::{Body, Event, Signal, Timestamp};
+
+use super::fields::{Field, NotOneOf};
 use super::names::FieldNames;
 use super::values::Values;
 
@@ -88,81 +90,73 @@ impl Rules {
 }
 
 /// Reads everything but the time, which [`super::Decoder`] has checked against the arrival.
-pub(super) fn event<'a>(
-    fields: &impl Values<'a>,
+#[inline(always)]
+pub(super) fn event<'a, V: Values<'a>>(
+    fields: &V,
     rules: &Rules,
     time: Timestamp,
-) -> Result<Event<'a>, Rejection> {
+) -> Result<Event<'a>, V::Refusal> {
     let kind = fields.kind()?;
-    let mut event = Event {
-        device: fields.need(Field::Device, Values::key)?,
-        ring: fields.need(Field::Ring, Values::key)?,
-        time,
-        seq: fields.integer(Field::Seq, 0..=u64::MAX)?,
-        build: fields.key(Field::Build)?,
-        model: fields.key(Field::Model)?,
-        cohorts: [None; COHORTS_MAX],
-        body: Body::Lifecycle(Lifecycle::Enrolled),
-    };
-    event.body = body(kind, fields)?;
-    fields.attrs(rules, &mut event.cohorts)?;
-    for (cohort, value) in rules.cohorts.iter().zip(&mut event.cohorts) {
-        match cohort {
-            Cohort::Model => *value = event.model,
-            Cohort::Build => *value = event.build,
-            Cohort::Attr(_) => {}
-        }
-    }
-    Ok(event)
+    let device = V::need(Field::Device, fields.key(Field::Device)?)?;
+    let ring = V::need(Field::Ring, fields.key(Field::Ring)?)?;
+    let seq = fields.integer(Field::Seq, 0..=u64::MAX)?;
+    let build = fields.key(Field::Build)?;
+    let model = fields.key(Field::Model)?;
+    let body = body(kind, fields)?;
+    let cohorts = fields.cohorts(rules, [model, build])?;
+    Ok(Event { device, ring, time, seq, build, model, cohorts, body })
 }
 
-fn body<'a>(kind: Kind, fields: &impl Values<'a>) -> Result<Body<'a>, Rejection> {
+#[inline(always)]
+fn body<'a, V: Values<'a>>(kind: Kind, fields: &V) -> Result<Body<'a>, V::Refusal> {
     match kind {
         Kind::Heartbeat => heartbeat(fields),
         Kind::Boot => Ok(Body::Boot {
-            boot_ms: fields.need(Field::BootMs, millis)?,
-            signin_ms: fields.need(Field::SigninMs, millis)?,
-            reason: fields.need(Field::Reason, Values::one_of)?,
+            boot_ms: V::need(Field::BootMs, millis(fields, Field::BootMs)?)?,
+            signin_ms: V::need(Field::SigninMs, millis(fields, Field::SigninMs)?)?,
+            reason: V::need(Field::Reason, fields.one_of(Field::Reason)?)?,
         }),
         Kind::Update => Ok(Body::Update {
-            change: fields.need(Field::Change, Values::key)?,
-            state: fields.need(Field::State, Values::one_of::<UpdateState>)?,
+            change: V::need(Field::Change, fields.key(Field::Change)?)?,
+            state: V::need(Field::State, fields.one_of::<UpdateState>(Field::State)?)?,
             code: fields.text(Field::Code, TEXT_BYTES_MAX)?,
             duration_ms: millis(fields, Field::DurationMs)?,
         }),
         Kind::Fault => fault(fields),
         Kind::Ticket => Ok(Body::Ticket {
-            ticket: fields.need(Field::Ticket, Values::key)?,
-            severity: fields.need(Field::Severity, Values::one_of)?,
+            ticket: V::need(Field::Ticket, fields.key(Field::Ticket)?)?,
+            severity: V::need(Field::Severity, fields.one_of(Field::Severity)?)?,
             category: fields.string(Field::Category)?,
         }),
         Kind::Audit => Ok(Body::Audit {
-            kind: fields.need(Field::Kind, Values::one_of::<AuditKind>)?,
-            actor: fields.need(Field::Actor, Values::string)?,
+            kind: V::need(Field::Kind, fields.one_of::<AuditKind>(Field::Kind)?)?,
+            actor: V::need(Field::Actor, fields.string(Field::Actor)?)?,
             detail: fields.string(Field::Detail)?,
         }),
         Kind::Lifecycle => lifecycle(fields).map(Body::Lifecycle),
     }
 }
 
-fn millis<'a>(fields: &impl Values<'a>, field: Field) -> Result<Option<u64>, Rejection> {
+#[inline(always)]
+fn millis<'a, V: Values<'a>>(fields: &V, field: Field) -> Result<Option<u64>, V::Refusal> {
     fields.integer(field, 0..=MILLIS_MAX)
 }
 
-fn heartbeat<'a>(fields: &impl Values<'a>) -> Result<Body<'a>, Rejection> {
+#[inline(always)]
+fn heartbeat<'a, V: Values<'a>>(fields: &V) -> Result<Body<'a>, V::Refusal> {
     let interval_s = fields.integer(Field::IntervalS, 1..=INTERVAL_S_MAX)?;
     Ok(Body::Heartbeat {
         interval_s: interval_s.unwrap_or(INTERVAL_S_DEFAULT) as u32,
-        uptime_s: fields
-            .need(Field::UptimeS, |fields, field| fields.integer(field, 0..=u64::MAX))?,
+        uptime_s: V::need(Field::UptimeS, fields.integer(Field::UptimeS, 0..=u64::MAX)?)?,
         cert_expires: fields.time(Field::CertExpires)?,
     })
 }
 
 /// A kind this version does not know is the signal `other`, its name kept as the signature. So is
 /// one that is named like a signal that no fault record carries, such as `silence`.
-fn fault<'a>(fields: &impl Values<'a>) -> Result<Body<'a>, Rejection> {
-    let name = fields.need(Field::Kind, Values::key)?;
+#[inline(always)]
+fn fault<'a, V: Values<'a>>(fields: &V) -> Result<Body<'a>, V::Refusal> {
+    let name = V::need(Field::Kind, fields.key(Field::Kind)?)?;
     let signature = fields.text(Field::Signature, TEXT_BYTES_MAX)?;
     let count = fields.integer(Field::Count, 1..=COUNT_MAX)?.unwrap_or(1) as u32;
     let kind = Signal::from_name(name).filter(|&signal| signal < Signal::Other);
@@ -172,13 +166,14 @@ fn fault<'a>(fields: &impl Values<'a>) -> Result<Body<'a>, Rejection> {
     })
 }
 
-fn lifecycle<'a>(fields: &impl Values<'a>) -> Result<Lifecycle<'a>, Rejection> {
-    Ok(match fields.need(Field::State, Values::string)? {
+#[inline(always)]
+fn lifecycle<'a, V: Values<'a>>(fields: &V) -> Result<Lifecycle<'a>, V::Refusal> {
+    Ok(match V::need(Field::State, fields.string(Field::State)?)? {
         "enrolled" => Lifecycle::Enrolled,
-        "moved" => Lifecycle::Moved { from: fields.need(Field::From, Values::key)? },
+        "moved" => Lifecycle::Moved { from: V::need(Field::From, fields.key(Field::From)?)? },
         "offline" => Lifecycle::Offline,
         "reset" => Lifecycle::Reset,
         "retired" => Lifecycle::Retired,
-        _ => return Err(not_one_of(Field::State, LIFECYCLES.into_iter())),
+        _ => return Err(V::invalid(Field::State, NotOneOf(LIFECYCLES.into_iter()))),
     })
 }

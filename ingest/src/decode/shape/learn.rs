@@ -1,14 +1,14 @@
 //! Learns a shape from a record that the parser has taken, so this only has to tell tokens apart.
 //!
 //! A value becomes a gap if the next record may have another one: strings but the type, numbers
-//! but the version. Everything else is literal: structure, keys, `true`, `false`, `null`.
+//! but the version, `true`, `false` and `null`. Everything else is literal: structure and keys.
 //!
 //! Whether a field is read may depend on values (`from` of a move, `_ts`), so a record that has one
 //! twice, or as what it never is, teaches nothing even if the parser never came to read it.
 
 use super::super::fields::Field;
 use super::super::telemetry::{Kind, Rules};
-use super::{Gap, IGNORED, Segment, Shape, cohort_slot};
+use super::{Cohorts, Gap, IGNORED, Segment, Shape, cohort_slot};
 
 /// Largest shape: a record with more is nothing that a fleet sends all day.
 const SEGMENTS_MAX: usize = 64;
@@ -22,7 +22,8 @@ pub(in crate::decode) fn learn(bytes: &[u8], kind: Kind, rules: &Rules) -> Optio
         return None;
     }
     let (segments, literals) = (Vec::new(), Vec::new());
-    let shape = Shape { kind, segments, literals, texts: 0, numbers: 0 };
+    let cohorts = Cohorts::new(rules, 0);
+    let shape = Shape { kind, segments, literals, cohorts, texts: 0, numbers: 0 };
     let mut learner = Learner {
         bytes,
         shape,
@@ -41,11 +42,8 @@ pub(in crate::decode) fn learn(bytes: &[u8], kind: Kind, rules: &Rules) -> Optio
             _ => learner.structure(at)?,
         };
     }
-    learner.shape.literals.extend_from_slice(&bytes[learner.literal_start..]);
-    // `Match::Ascii` speaks of whole records.
-    if !learner.shape.literals.is_ascii() {
-        return None;
-    }
+    learner.gap(Gap::End, None, bytes.len(), bytes.len());
+    learner.shape.cohorts = Cohorts::new(rules, learner.shape.texts);
     let is_small = learner.shape.segments.len() <= SEGMENTS_MAX
         && learner.shape.literals.len() <= LITERAL_BYTES_MAX;
     is_small.then_some(learner.shape)
@@ -78,10 +76,18 @@ impl Learner<'_> {
                 }
             }
             b'}' | b']' => self.depth -= 1,
-            b't' | b'f' | b'n' => self.no_field(self.depth)?,
+            b't' | b'f' | b'n' => return self.word(at),
             _ => {}
         }
         Some(at + 1)
+    }
+
+    /// `true`, `false` or `null`.
+    fn word(&mut self, at: usize) -> Option<usize> {
+        self.no_field(self.depth)?;
+        let end = at + if self.bytes[at] == b'f' { 5 } else { 4 };
+        self.gap(Gap::Scalar, None, at, end);
+        Some(end)
     }
 
     /// `None` if the last key is that of a field, which is no object, array or truth.
@@ -134,7 +140,7 @@ impl Learner<'_> {
         if !is_whole && self.depth == 1 && self.field().is_some() {
             return None;
         }
-        let (gap, slot) = if is_whole { (Gap::Integer, slot) } else { (Gap::Number, None) };
+        let gap = if slot.is_some() { Gap::Integer } else { Gap::Scalar };
         self.gap(gap, slot, at, end);
         Some(end)
     }
