@@ -12,10 +12,10 @@ use crate::sets::SetId;
 
 pub(crate) mod stored;
 
-/// Hash of a device's id under the data folder's seed: 96 bits, so that of 50 M devices two are
-/// taken for one with a chance of 1 in 10^13.
+/// A device as its partition knows it: the hash of its id under the data folder's seed, 96 bits,
+/// so that of 50 M devices two are taken for one with a chance of 1 in 10^13.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Identity {
+pub struct Identity {
     pub(crate) low: u64,
     pub(crate) high: u32,
 }

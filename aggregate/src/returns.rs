@@ -93,11 +93,19 @@ pub(crate) struct Returns {
     due: BTreeMap<i64, Vec<Who>>,
     /// Windows before this are decided.
     decided: i64,
+    /// The moment from which on a further window can be.
+    next_ms: i64,
 }
 
 impl Returns {
     pub(crate) fn new(hash: NumberHash, window_s: u32) -> Self {
-        Self { window_s, trials: Map::with_hasher(hash), due: BTreeMap::new(), decided: 0 }
+        Self {
+            window_s,
+            trials: Map::with_hasher(hash),
+            due: BTreeMap::new(),
+            decided: 0,
+            next_ms: 0,
+        }
     }
 
     /// Stores the trials; what is due when follows from them.
@@ -190,9 +198,13 @@ impl Returns {
         rows: &mut Rows,
         mut place: impl FnMut(i64) -> schemas::delta::Place,
     ) {
+        if certain_ms < self.next_ms {
+            return;
+        }
         let window_s = i64::from(self.window_s);
         let until = certain_ms.div_euclid(window_s * 1_000);
         self.decided = self.decided.max(until);
+        self.next_ms = (self.decided + 1) * window_s * 1_000;
         while let Some(entry) = self.due.first_entry().filter(|entry| *entry.key() < until) {
             let (window, who) = entry.remove_entry();
             let place = place(window * window_s * 1_000);

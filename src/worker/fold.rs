@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use aggregate::{Applied, Arrived, FoldConfig, Partition, RecordLog, Refused};
+use aggregate::{
+    Applied, Arrived, FoldConfig, Identity, LOOK_AHEAD_MAX, Partition, RecordLog, Refused,
+};
 use ingest::{Arrival, Decoder, Record};
 use schemas::entry::{Counts, EntryHeader, Input, StreamKind};
 use schemas::reject::RejectedRow;
@@ -120,7 +122,13 @@ impl Fold {
     /// See [`Partition::look_ahead`].
     pub fn look_ahead(&self, keys: &[&[u8]]) {
         if let Self::Telemetry(partition, _) = self {
-            std::hint::black_box(partition.look_ahead(keys.iter().copied()));
+            for keys in keys.chunks(LOOK_AHEAD_MAX) {
+                let mut devices = [Identity::default(); LOOK_AHEAD_MAX];
+                for (device, key) in devices.iter_mut().zip(keys) {
+                    *device = partition.identity(key);
+                }
+                partition.look_ahead(&devices[..keys.len()]);
+            }
         }
     }
 
