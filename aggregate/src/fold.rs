@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use schemas::delta::Place;
 use schemas::event::{BootReason, Lifecycle};
-use schemas::{Body, DurationSignal, Event, Fact, Signal, Span, Timestamp};
+use schemas::{Body, DurationSignal, Event, Fact, Pseudonym, Signal, Span, Timestamp};
 
 use crate::accumulate::{Labels, Onset, Rows, ScopeId, SignalSums};
 use crate::cohorts::{Cohorts, HOUR_MS};
@@ -21,7 +21,7 @@ use crate::facts::Certificates;
 use crate::gaps;
 use crate::hash::{Map, NumberHash};
 use crate::hll;
-use crate::intern::{NameId, Names, is_same};
+use crate::intern::{NameId, Names, Texts, is_same};
 use crate::lag::Lag;
 use crate::measures::Fault;
 use crate::metrics::Refused;
@@ -70,6 +70,8 @@ pub(crate) struct Fold {
     pub(crate) returns: Returns,
     pub(crate) rows: Rows,
     pseudonyms: Pseudonyms,
+    /// Results of updates.
+    pub(crate) codes: Texts,
     /// Factory resets of the devices that had one.
     resets: Map<u32, u32>,
 }
@@ -98,6 +100,7 @@ impl Fold {
             returns: Returns::new(hash, (config.window_length.as_millis() / 1_000) as u32),
             rows: Rows::new(hash),
             pseudonyms: Pseudonyms::new(&config.pseudonym_key),
+            codes: Texts::new(),
             resets: Map::with_hasher(hash),
             labels: Labels {
                 rings,
@@ -307,12 +310,15 @@ impl Fold {
     /// The device's names as of this record: its own where it has one, else the last known.
     fn names(&mut self, device: &Device, event: &Event<'_>) -> SlotNames {
         let mut names = device.names;
-        let cohorts = event.cohorts[..self.cohort_count].iter().copied().enumerate();
-        let others = [(self.slots.build, event.build), (self.slots.model, event.model)];
-        let extra = others.into_iter().filter(|(slot, _)| *slot >= self.cohort_count);
-        for (slot, value) in cohorts.chain(extra) {
+        let values = &mut self.labels.values;
+        for (slot, value) in event.cohorts.iter().enumerate().take(self.cohort_count) {
             if let Some(text) = value {
-                names[slot] = self.labels.values[slot].id(text, names[slot]);
+                names[slot] = values[slot].id(text, names[slot]);
+            }
+        }
+        for (slot, value) in [(self.slots.build, event.build), (self.slots.model, event.model)] {
+            if let Some(text) = value.filter(|_| slot >= self.cohort_count) {
+                names[slot] = values[slot].id(text, names[slot]);
             }
         }
         names
@@ -418,7 +424,7 @@ impl Fold {
     }
 
     /// The device's pseudonym, which each factory reset changes.
-    pub(crate) fn pseudonym(&self, device: &str, at: u32) -> String {
+    pub(crate) fn pseudonym(&self, device: &str, at: u32) -> Pseudonym {
         self.pseudonyms.of(device, self.user(at).1)
     }
 

@@ -86,10 +86,12 @@ impl Names {
     }
 
     /// The number of `text`; `hint` is the number it probably has, which spares the hash.
+    #[inline]
     pub(crate) fn id(&mut self, text: &str, hint: NameId) -> NameId {
-        if is_same(&self.texts[usize::from(hint.0)], text) {
-            return hint;
-        }
+        if is_same(&self.texts[usize::from(hint.0)], text) { hint } else { self.find_or_add(text) }
+    }
+
+    fn find_or_add(&mut self, text: &str) -> NameId {
         let found =
             self.ids.find(text_hash(self.seed, text), |&id| *self.texts[usize::from(id)] == *text);
         match found {
@@ -129,26 +131,67 @@ impl Names {
     }
 }
 
+/// Texts that come again and again, each allocated once; which it forgets changes nothing.
+#[derive(Clone, Debug)]
+pub(crate) struct Texts {
+    known: Vec<Arc<str>>,
+}
+
+/// Texts remembered: results of updates, of which a fleet sees a few dozen.
+const TEXTS: usize = 64;
+
+impl Texts {
+    pub(crate) fn new() -> Self {
+        Self { known: vec![Arc::from(""); TEXTS] }
+    }
+
+    /// The text, as shared as possible.
+    pub(crate) fn shared(&mut self, text: &str) -> Arc<str> {
+        let bytes = text.bytes();
+        let at = bytes.fold(0, |at: usize, byte| at.wrapping_mul(31).wrapping_add(byte.into()));
+        let known = &mut self.known[at % TEXTS];
+        if **known != *text {
+            *known = Arc::from(text);
+        }
+        Arc::clone(known)
+    }
+}
+
 /// Whether two texts are equal, which they nearly always are: names are short, and a call to
-/// compare them costs more than the comparison.
+/// compare them costs more than the comparison. Which of the cases it is differs from record to
+/// record, so the shorter way through them is worth less than few branches.
 #[inline]
 pub(crate) fn is_same(one: &str, other: &str) -> bool {
     let (one, other) = (one.as_bytes(), other.as_bytes());
     if one.len() != other.len() {
         return false;
     }
-    match one.len() {
-        0..4 => one.iter().eq(other),
-        4..8 => {
-            one.first_chunk::<4>() == other.first_chunk()
-                && one.last_chunk::<4>() == other.last_chunk()
-        }
-        8..=16 => {
-            one.first_chunk::<8>() == other.first_chunk()
-                && one.last_chunk::<8>() == other.last_chunk()
-        }
-        _ => one == other,
+    if one.len() > 16 {
+        return is_same_long(one, other);
     }
+    if let (Some(start), Some(end)) = (one.first_chunk::<8>(), one.last_chunk::<8>()) {
+        let ends = other.first_chunk().zip(other.last_chunk());
+        return ends.is_some_and(|ends| differences::<8>((start, end), ends) == 0);
+    }
+    if let (Some(start), Some(end)) = (one.first_chunk::<4>(), one.last_chunk::<4>()) {
+        let ends = other.first_chunk().zip(other.last_chunk());
+        return ends.is_some_and(|ends| differences::<4>((start, end), ends) == 0);
+    }
+    one.iter().eq(other)
+}
+
+/// In blocks of 16 bytes, the last of which overlaps the one before.
+fn is_same_long(one: &[u8], other: &[u8]) -> bool {
+    let last = one.last_chunk::<16>() == other.last_chunk();
+    last && one.as_chunks::<16>().0 == other.as_chunks::<16>().0
+}
+
+/// Bits in which two texts differ at their starts or at their ends.
+#[inline]
+fn differences<const N: usize>(one: (&[u8; N], &[u8; N]), other: (&[u8; N], &[u8; N])) -> u64 {
+    let word =
+        |bytes: &[u8; N]| bytes.iter().rfold(0_u64, |word, &byte| word << 8 | u64::from(byte));
+    (word(one.0) ^ word(other.0)) | (word(one.1) ^ word(other.1))
 }
 
 #[cfg(test)]
