@@ -111,7 +111,7 @@ mod tests {
         for mask in [u32::MAX, 0xfc00_0000, 0x8000_0001, 0] {
             let words: [u32; 16] = std::array::from_fn(|at| (at as u32 % 5) * 0x1200_0003);
             for wanted in words.map(|word| word & mask) {
-                let bits = (0..16).map(|at| u32::from(words[at] & mask == wanted) << at).sum();
+                let bits: u32 = (0..16).map(|at| u32::from(words[at] & mask == wanted) << at).sum();
                 assert_eq!(equal(&words, wanted, mask), bits, "{wanted:x} in {mask:x}");
             }
         }
