@@ -84,7 +84,9 @@ impl Devices {
     /// Asks for what is known of devices: first for where all of them stand, then for themselves.
     #[inline]
     pub(crate) fn look_ahead(&self, identities: &[Identity]) {
-        identities.iter().for_each(|identity| self.index.prefetch(identity.low));
+        for identity in identities {
+            self.index.prefetch(identity.low);
+        }
         for identity in identities {
             if let Some(at) = self.index.guess(identity.low) {
                 self.prefetch(at);

@@ -167,7 +167,7 @@ const fn shard(hash: u64) -> usize {
 /// The bucket that a hash belongs to: its 32 bits behind the shard's as a fraction of all.
 #[inline]
 const fn home(hash: u64, buckets: usize) -> usize {
-    ((hash >> 24 & 0xffff_ffff) * buckets as u64 >> 32) as usize
+    (((hash >> 24 & 0xffff_ffff) * buckets as u64) >> 32) as usize
 }
 
 const fn next(at: usize, buckets: usize) -> usize {

@@ -195,7 +195,9 @@ impl recent::Key for (Timestamp, Group) {
 /// What was noted of each row, in its order; the room of the log is kept.
 fn by_row<T: Copy>(rows: usize, log: &mut Vec<(u32, T)>) -> Vec<Vec<T>> {
     let mut counts = vec![0; rows];
-    log.iter().for_each(|&(row, _)| counts[row as usize] += 1);
+    for &(row, _) in &*log {
+        counts[row as usize] += 1;
+    }
     let mut lists: Vec<_> = counts.into_iter().map(Vec::with_capacity).collect();
     log.drain(..).for_each(|(row, value)| lists[row as usize].push(value));
     lists
@@ -205,7 +207,9 @@ fn by_row<T: Copy>(rows: usize, log: &mut Vec<(u32, T)>) -> Vec<Vec<T>> {
 fn histogram(buckets: &[u16]) -> Histogram {
     let length = buckets.iter().max().map_or(0, |&last| usize::from(last) + 1);
     let mut counts = vec![0; length];
-    buckets.iter().for_each(|&bucket| counts[usize::from(bucket)] += 1);
+    for &bucket in buckets {
+        counts[usize::from(bucket)] += 1;
+    }
     let noted = counts.into_iter().enumerate().filter(|&(_, count)| count > 0);
     let (le, n): (Vec<i64>, Vec<i64>) =
         noted.map(|(bucket, count)| (lag::bucket_max(bucket), count)).unzip();

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 
 /// Asks for the cache lines of a value; changes nothing, and does nothing where it cannot.
-#[inline(always)]
+#[inline]
 pub(crate) fn prefetch<T>(value: &T) {
     #[cfg(target_arch = "x86_64")]
     {
@@ -30,7 +30,7 @@ pub(crate) fn prefetch<T>(value: &T) {
 }
 
 /// Which of the words equal `wanted` in the bits of `mask`, as bits.
-#[inline(always)]
+#[inline]
 pub(crate) fn equal(words: &[u32; 16], wanted: u32, mask: u32) -> u32 {
     #[cfg(target_arch = "x86_64")]
     {
@@ -76,7 +76,7 @@ impl<T> FromIterator<T> for Shared<T> {
 impl<T> Deref for Shared<T> {
     type Target = [T];
 
-    #[inline(always)]
+    #[inline]
     fn deref(&self) -> &[T] {
         &self.0
     }
@@ -84,7 +84,7 @@ impl<T> Deref for Shared<T> {
 
 impl<T: Clone> Shared<T> {
     /// The items to write to; a copy of its own, if they had another owner.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn own(&mut self) -> &mut [T] {
         if Arc::strong_count(&self.0) != 1 {
             self.copy();
