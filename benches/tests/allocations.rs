@@ -52,6 +52,6 @@ fn records_of_known_devices_allocate_next_to_nothing() {
             assert!(counts.balance());
         }
     }
-    // Windows, rows and tables that grow cost some; records by themselves none.
+    // Windows that close, and rows and tables that grow.
     assert!(applied <= measured as u64 / 50, "{applied} in {measured} records");
 }
