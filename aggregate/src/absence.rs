@@ -31,6 +31,8 @@ pub(crate) struct Absences {
     learned: BTreeMap<End, Learned>,
     /// The same by the moment at which the form holds; may hold outdated ones.
     queue: BTreeMap<(i64, u32), i64>,
+    /// Nothing is certain before this: in its short form, and in its learned one.
+    quiet_ms: [i64; 2],
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -51,16 +53,19 @@ impl Absences {
         self.learned = from.take_all(Reader::take)?;
         let holds = |(&(end_ms, at), learned): (&End, &Learned)| ((learned.holds_ms, at), end_ms);
         self.queue = self.learned.iter().map(holds).collect();
+        self.quiet_ms = [i64::MIN; 2];
         Ok(())
     }
 
     /// A time at risk ended without the device.
     pub(crate) fn miss(&mut self, end: End, group: Group) {
+        self.quiet_ms[0] = self.quiet_ms[0].min(end.0);
         self.short.insert(end, group);
     }
 
     /// The same for the learned form, which holds at `holds_ms` if nothing is heard before.
     pub(crate) fn miss_learned(&mut self, end: End, group: Group, holds_ms: i64) {
+        self.quiet_ms[1] = self.quiet_ms[1].min(holds_ms);
         self.learned.insert(end, Learned { group, holds_ms });
         self.queue.insert((holds_ms, end.1), end.0);
     }
@@ -80,15 +85,31 @@ impl Absences {
     }
 
     /// The next silence that is certain in its short form.
+    #[inline]
     pub(crate) fn next_short(&mut self, certain_ms: i64) -> Option<Silent> {
-        let entry = self.short.first_entry().filter(|entry| entry.key().0 <= certain_ms)?;
+        if certain_ms < self.quiet_ms[0] { None } else { self.pop_short(certain_ms) }
+    }
+
+    fn pop_short(&mut self, certain_ms: i64) -> Option<Silent> {
+        let first = self.short.first_entry();
+        self.quiet_ms[0] = first.as_ref().map_or(i64::MAX, |entry| entry.key().0);
+        let entry = first.filter(|entry| entry.key().0 <= certain_ms)?;
         let ((end_ms, at), group) = entry.remove_entry();
         Some(Silent { at, group, end_ms })
     }
 
     /// The next silence that is certain in its learned form.
+    #[inline]
     pub(crate) fn next_learned(&mut self, certain_ms: i64) -> Option<Silent> {
-        while let Some(entry) = self.queue.first_entry().filter(|e| e.key().0 <= certain_ms) {
+        if certain_ms < self.quiet_ms[1] { None } else { self.pop_learned(certain_ms) }
+    }
+
+    fn pop_learned(&mut self, certain_ms: i64) -> Option<Silent> {
+        while let Some(entry) = self.queue.first_entry() {
+            self.quiet_ms[1] = entry.key().0;
+            if entry.key().0 > certain_ms {
+                return None;
+            }
             let ((holds_ms, at), end_ms) = entry.remove_entry();
             let still = |learned: &Learned| learned.holds_ms == holds_ms;
             if self.learned.get(&(end_ms, at)).is_some_and(still) {
@@ -96,6 +117,7 @@ impl Absences {
                 return learned.map(|Learned { group, .. }| Silent { at, group, end_ms });
             }
         }
+        self.quiet_ms[1] = i64::MAX;
         None
     }
 

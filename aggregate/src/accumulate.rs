@@ -1,6 +1,5 @@
 //! Delta rows in the making: sums by small numbers, spelled out and sorted when they are taken.
 
-use std::hash::Hash;
 use std::sync::Arc;
 
 use schemas::delta::{
@@ -11,9 +10,10 @@ use schemas::reject::RejectedRow;
 use schemas::{ChangeSet, Counts, Signal, Timestamp};
 
 use crate::device::{Device, Group};
-use crate::hash::{Map, NumberHash};
+use crate::hash::NumberHash;
 use crate::intern::{NameId, Names};
 use crate::measures::Measures;
+use crate::recent::{self, Recent};
 use crate::returns::Who;
 use crate::sets::{SetId, Sets};
 use crate::state::{Reader, StateError, Writer};
@@ -49,6 +49,15 @@ pub(crate) enum ScopeId {
     Change(NameId),
 }
 
+impl ScopeId {
+    pub(crate) const fn number(self) -> u16 {
+        match self {
+            Self::Set(set) => set.0,
+            Self::Change(change) => change.0,
+        }
+    }
+}
+
 /// A cohort dimension (its slot) and one of its values.
 pub(crate) type CohortId = Option<(u8, NameId)>;
 
@@ -59,6 +68,37 @@ pub(crate) struct Onset {
     pub(crate) ring: u8,
     pub(crate) scope: ScopeId,
     pub(crate) signal: Signal,
+}
+
+impl recent::Key for (Place, Group) {
+    #[inline]
+    fn word(&self) -> u64 {
+        let Group { ring, set } = self.1;
+        word(self.0, ring, set.0)
+    }
+}
+
+impl recent::Key for (Place, u8, NameId) {
+    #[inline]
+    fn word(&self) -> u64 {
+        word(self.0, self.1, self.2.0)
+    }
+}
+
+impl recent::Key for (Onset, CohortId) {
+    #[inline]
+    fn word(&self) -> u64 {
+        let (Onset { place, ring, scope, signal }, cohort) = *self;
+        let (slot, value) = cohort.map_or((0, 0), |(slot, value)| (u64::from(slot) + 1, value.0));
+        let cohort = slot << 40 | u64::from(value) << 24;
+        word(place, ring, scope.number()) ^ cohort ^ (signal as u64) << 48
+    }
+}
+
+/// A window, ring, and set or change in one word; windows are whole seconds, in microseconds.
+#[inline]
+pub(crate) fn word(place: Place, ring: u8, number: u16) -> u64 {
+    (place.window.0 as u64).wrapping_add(u64::from(ring) | u64::from(number) << 8)
 }
 
 /// What one record adds to a signal.
@@ -101,9 +141,9 @@ pub(crate) struct Labels {
 /// All rows since the last take.
 #[derive(Clone, Debug)]
 pub(crate) struct Rows {
-    health: Map<(Place, Group), Health>,
-    changes: Map<(Place, u8, NameId), ChangeSums>,
-    signals: Map<(Onset, CohortId), SignalSums>,
+    health: Recent<(Place, Group), Health>,
+    changes: Recent<(Place, u8, NameId), ChangeSums>,
+    signals: Recent<(Onset, CohortId), SignalSums>,
     pub(crate) measures: Measures,
     pub(crate) transitions: Vec<Transition>,
     pub(crate) rejected: Vec<RejectedRow>,
@@ -115,9 +155,9 @@ pub(crate) struct Rows {
 impl Rows {
     pub(crate) fn new(hash: NumberHash) -> Self {
         Self {
-            health: Map::with_hasher(hash),
-            changes: Map::with_hasher(hash),
-            signals: Map::with_hasher(hash),
+            health: Recent::new(hash),
+            changes: Recent::new(hash),
+            signals: Recent::new(hash),
             measures: Measures::new(hash),
             transitions: Vec::new(),
             rejected: Vec::new(),
@@ -127,12 +167,13 @@ impl Rows {
         }
     }
 
+    #[inline]
     pub(crate) fn health(&mut self, place: Place, group: Group) -> &mut Health {
-        self.health.entry((place, group)).or_default()
+        self.health.row((place, group))
     }
 
     pub(crate) fn change(&mut self, place: Place, ring: u8, change: NameId) -> &mut ChangeSums {
-        self.changes.entry((place, ring, change)).or_default()
+        self.changes.row((place, ring, change))
     }
 
     /// Adds to a signal as a whole and to each cohort that the device is known to be in.
@@ -140,7 +181,7 @@ impl Rows {
         let whole = std::iter::once(None);
         let values = (0_u8..).zip(cohorts).filter(|(_, value)| value.is_some());
         for cohort in whole.chain(values.map(|(slot, &value)| Some((slot, value)))) {
-            self.signals.entry((onset, cohort)).or_default().add(sums);
+            self.signals.row((onset, cohort)).add(sums);
         }
     }
 
@@ -170,17 +211,17 @@ impl Rows {
     pub(crate) fn take(&mut self, labels: &Labels) -> (Delta, Counts) {
         let mut delta = Delta {
             health: sorted(
-                &mut self.health,
+                self.health.drain(),
                 |row| labels.health(row),
                 |row| (row.place, Arc::clone(&row.ring), Arc::clone(&row.set)),
             ),
             changes: sorted(
-                &mut self.changes,
+                self.changes.drain(),
                 |row| labels.change(row),
                 |row| (row.place, Arc::clone(&row.ring), Arc::clone(&row.change)),
             ),
             signals: sorted(
-                &mut self.signals,
+                self.signals.drain(),
                 |row| labels.signal(row),
                 |row| {
                     let scope = (Arc::clone(&row.ring), row.scope.clone());
@@ -198,19 +239,19 @@ impl Rows {
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
-        let sums = self.health.capacity() * 90 + self.changes.capacity() * 90;
-        let sums = sums + self.measures.memory_bytes();
-        sums + self.signals.capacity() * 80 + self.transitions.capacity() * 200
+        let sums = self.health.memory_bytes() + self.changes.memory_bytes();
+        let sums = sums + self.signals.memory_bytes() + self.measures.memory_bytes();
+        sums + self.transitions.capacity() * 200
     }
 }
 
-/// Drains a map into rows in key order; the map keeps its room for the next stretch.
-pub(crate) fn sorted<K: Eq + Hash, V, R, O: Ord>(
-    map: &mut Map<K, V>,
-    row: impl Fn((K, V)) -> R,
+/// Sums as rows in key order.
+pub(crate) fn sorted<K, V, R, O: Ord>(
+    sums: impl Iterator<Item = (K, V)>,
+    row: impl FnMut((K, V)) -> R,
     order: impl Fn(&R) -> O,
 ) -> Vec<R> {
-    let mut rows: Vec<R> = map.drain().map(row).collect();
+    let mut rows: Vec<R> = sums.map(row).collect();
     rows.sort_by_cached_key(order);
     rows
 }

@@ -3,7 +3,7 @@
 //! Rare things (missing `seq` ranges, last events per signal, resets) stand in side tables.
 //! Times are Unix milliseconds: at-risk time is counted in them.
 
-use schemas::COHORTS_MAX;
+use schemas::{COHORTS_MAX, Span};
 use serde::{Deserialize, Serialize};
 
 use crate::gaps::Gaps;
@@ -12,10 +12,10 @@ use crate::sets::SetId;
 
 pub(crate) mod stored;
 
-/// Hash of a device's id under the data folder's seed: 96 bits, so that of 50 M devices two are
-/// taken for one with a chance of 1 in 10^13.
+/// A device as its partition knows it: the hash of its id under the data folder's seed, 96 bits,
+/// so that of 50 M devices two are taken for one with a chance of 1 in 10^13.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Identity {
+pub struct Identity {
     pub(crate) low: u64,
     pub(crate) high: u32,
 }
@@ -229,6 +229,25 @@ impl Device {
         self.gap_ms = short_ms(from_ms - gap_start_ms);
         self.gap = gap;
     }
+}
+
+/// Three boots within this, those with reason `update` not counted, are a boot loop.
+const BOOT_LOOP_MS: i64 = Span::minutes(30).as_millis();
+
+/// Notes a boot; true if it is the third within half an hour, which starts the count afresh.
+pub(crate) fn is_boot_loop(device: &mut Device, at_ms: i64) -> bool {
+    let before_ms = device.boot_ms();
+    if at_ms < before_ms {
+        return false;
+    }
+    let gap_ms = at_ms - before_ms;
+    let third = gap_ms + i64::from(device.boot_gap_ms) <= BOOT_LOOP_MS;
+    if third {
+        (device.boot_age_ms, device.boot_gap_ms) = (u32::MAX, u32::MAX);
+    } else {
+        device.set_boot(at_ms, gap_ms);
+    }
+    third
 }
 
 /// A length of time, at most 49 days.

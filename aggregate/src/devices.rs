@@ -4,30 +4,35 @@
 //! the same reason a clone copies no device: the first to write copies the chunk, in a millisecond.
 //! Identity hashing stands apart from the look-up, so that a caller can hash and prefetch ahead.
 
-use hashbrown::HashTable;
-use siphasher::sip128::{Hasher128, SipHasher13};
-use std::hash::Hasher;
-use std::sync::Arc;
+use siphasher::sip128::SipHasher13;
 
 use crate::device::{Device, Group, Identity, stored};
+use crate::index::Index;
+use crate::memory::{Shared, prefetch};
 use crate::state::{Reader, StateError, Writer};
 
-/// Devices of one chunk: 1.8 MB, small beside any table that needs a second one.
-const CHUNK_LENGTH: usize = 1 << 14;
+/// Devices of one chunk: 0.9 MB, small beside any table that needs a second one.
+const CHUNK_LENGTH: usize = 1 << 13;
 
 /// All devices of one partition; never forgets one.
 #[derive(Clone, Debug)]
 pub(crate) struct Devices {
     seed: [u64; 2],
-    index: HashTable<u32>,
-    chunks: Vec<Arc<Vec<Device>>>,
+    hasher: SipHasher13,
+    index: Index,
+    /// All of one length; behind the last device stand places without one.
+    chunks: Vec<Shared<Device>>,
+    count: u32,
     count_max: u32,
     refused: u64,
 }
 
 impl Devices {
-    pub(crate) const fn new(seed: [u64; 2], count_max: u32) -> Self {
-        Self { seed, index: HashTable::new(), chunks: Vec::new(), count_max, refused: 0 }
+    pub(crate) fn new(seed: [u64; 2], count_max: u32) -> Self {
+        let count_max = count_max.min(Index::COUNT_MAX);
+        let hasher = SipHasher13::new_with_keys(seed[0], seed[1]);
+        let (index, chunks) = (Index::new(count_max), Vec::new());
+        Self { seed, hasher, index, chunks, count: 0, count_max, refused: 0 }
     }
 
     /// Stores the devices in the order of their numbers; the index is made anew. With the seed:
@@ -44,96 +49,115 @@ impl Devices {
             return Err(StateError::Settings);
         }
         let rows = from.take_rows(count, stored::BYTES)?;
-        if u32::try_from(count).is_err() {
-            return Err(StateError::Damaged);
-        }
+        let number = u32::try_from(count).ok().filter(|&number| number <= Index::COUNT_MAX);
+        self.count = number.ok_or(StateError::Damaged)?;
         self.refused = refused;
+        // A bound that was lowered refuses who is new, not who is there.
+        self.index = Index::with_capacity(self.count_max.max(self.count), count);
         for rows in rows.chunks(CHUNK_LENGTH * stored::BYTES) {
-            let mut chunk = Vec::with_capacity(CHUNK_LENGTH);
-            for row in rows.chunks_exact(stored::BYTES) {
-                chunk.push(stored::device(row).ok_or(StateError::Damaged)?);
+            let mut chunk = places();
+            for (place, row) in chunk.own().iter_mut().zip(rows.chunks_exact(stored::BYTES)) {
+                *place = stored::device(row).ok_or(StateError::Damaged)?;
             }
-            self.chunks.push(Arc::new(chunk));
+            self.chunks.push(chunk);
         }
         let chunks = &self.chunks;
-        let hash = |&at: &u32| device(chunks, at).identity().low;
-        self.index.reserve(count, hash);
-        for at in 0..count as u32 {
-            self.index.insert_unique(hash(&at), at, hash);
+        let hash = |at: u32| device(chunks, at).identity().low;
+        for at in 0..self.count {
+            self.index.insert(hash(at), at, hash);
         }
         Ok(())
     }
 
     /// Every device, in the order of their numbers.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Device> {
-        self.chunks.iter().flat_map(|chunk| chunk.iter())
+        self.chunks.iter().flat_map(|chunk| chunk.iter()).take(self.len())
     }
 
     /// Device ids are chosen by devices: a keyed hash, so that nobody can make two collide.
+    #[inline]
     pub(crate) fn identity(&self, device: &[u8]) -> Identity {
-        let mut hasher = SipHasher13::new_with_keys(self.seed[0], self.seed[1]);
-        hasher.write(device);
-        let (low, high) = hasher.finish128().as_u64();
+        let (low, high) = self.hasher.hash(device).as_u64();
         Identity { low, high: high as u32 }
     }
 
-    /// Looks a device up and at its far end; whether it is known.
-    pub(crate) fn touch(&self, identity: Identity) -> bool {
-        let same = |&at: &u32| {
-            let device = self.get(at);
-            // Both ends, which lie in different cache lines; a device has a `life` of three.
-            device.identity() == identity && device.life as u8 <= 2
-        };
-        self.index.find(identity.low, same).is_some()
+    /// Asks for what is known of devices: first for where all of them stand, then for themselves.
+    #[inline]
+    pub(crate) fn look_ahead(&self, identities: &[Identity]) {
+        for identity in identities {
+            self.index.prefetch(identity.low);
+        }
+        for identity in identities {
+            if let Some(at) = self.index.guess(identity.low) {
+                self.prefetch(at);
+            }
+        }
     }
 
     /// The number of a device, new ones in `group`; `None` (and counted) beyond the bound.
+    #[inline]
     pub(crate) fn find_or_add(&mut self, identity: Identity, group: Group) -> Option<u32> {
         let chunks = &self.chunks;
-        let same = |&at: &u32| device(chunks, at).identity() == identity;
-        if let Some(&at) = self.index.find(identity.low, same) {
-            return Some(at);
-        }
-        let at = self.index.len() as u32;
+        let same = |at: u32| device(chunks, at).identity() == identity;
+        let known = self.index.find(identity.low, same);
+        if known.is_some() { known } else { self.add(identity, group) }
+    }
+
+    #[cold]
+    fn add(&mut self, identity: Identity, group: Group) -> Option<u32> {
+        let at = self.count;
         if at >= self.count_max {
             self.refused += 1;
             return None;
         }
+        self.count += 1;
         if (at as usize).is_multiple_of(CHUNK_LENGTH) {
-            self.chunks.push(Arc::new(Vec::with_capacity(CHUNK_LENGTH)));
+            self.chunks.push(places());
         }
-        let chunk = &mut self.chunks[at as usize / CHUNK_LENGTH];
-        Arc::make_mut(chunk).push(Device::new(identity, group));
+        *self.get_mut(at) = Device::new(identity, group);
         let chunks = &self.chunks;
-        self.index.insert_unique(identity.low, at, |&at| device(chunks, at).identity().low);
+        self.index.insert(identity.low, at, |at| device(chunks, at).identity().low);
         Some(at)
     }
 
+    /// Asks for a device that is looked at soon.
+    #[inline]
+    pub(crate) fn prefetch(&self, at: u32) {
+        prefetch(self.get(at));
+    }
+
+    #[inline]
     pub(crate) fn get(&self, at: u32) -> &Device {
         device(&self.chunks, at)
     }
 
+    #[inline]
     pub(crate) fn get_mut(&mut self, at: u32) -> &mut Device {
-        let chunk = &mut self.chunks[at as usize / CHUNK_LENGTH];
-        &mut Arc::make_mut(chunk)[at as usize % CHUNK_LENGTH]
+        &mut self.chunks[at as usize / CHUNK_LENGTH].own()[at as usize % CHUNK_LENGTH]
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.index.len()
+    pub(crate) const fn len(&self) -> usize {
+        self.count as usize
     }
 
     pub(crate) const fn refused(&self) -> u64 {
         self.refused
     }
 
-    /// Chunks, and 8/7 x 5 bytes for each place of the index.
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.chunks.len() * CHUNK_LENGTH * size_of::<Device>() + self.index.capacity() * 40 / 7
+        self.chunks.len() * CHUNK_LENGTH * size_of::<Device>() + self.index.memory_bytes()
     }
 }
 
-fn device(chunks: &[Arc<Vec<Device>>], at: u32) -> &Device {
+#[inline]
+fn device(chunks: &[Shared<Device>], at: u32) -> &Device {
     &chunks[at as usize / CHUNK_LENGTH][at as usize % CHUNK_LENGTH]
+}
+
+/// A chunk of places without devices.
+fn places() -> Shared<Device> {
+    let nobody = Device::new(Identity::default(), Group::default());
+    std::iter::repeat_n(nobody, CHUNK_LENGTH).collect()
 }
 
 #[cfg(test)]
@@ -148,7 +172,6 @@ mod tests {
             for number in 0..bound + 3 {
                 let identity = devices.identity(format!("d-{number}").as_bytes());
                 let found = devices.find_or_add(identity, Group::default());
-                assert_eq!(devices.touch(identity), number < bound);
                 assert_eq!(found, (number < bound).then_some(number), "round {round}");
                 if let Some(at) = found {
                     assert_eq!(devices.get(at).identity(), identity);

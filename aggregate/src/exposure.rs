@@ -11,8 +11,6 @@
 //! ```
 //! Closed windows only ever gain: what changes too late takes effect at `closed_ms`.
 
-use std::collections::BTreeMap;
-
 use schemas::delta::Place;
 use schemas::{Span, Timestamp};
 
@@ -23,7 +21,9 @@ use crate::device::{Device, Gap, Group, Life, NEVER_MS, Sign, SlotNames};
 use crate::devices::Devices;
 use crate::levels::{Levels, Step};
 use crate::measures::HourKey;
+use crate::partition::LOOK_AHEAD_MAX;
 use crate::state::{Reader, StateError, Writer};
+use crate::timers::Timers;
 
 /// Intervals without a sign of life after which a device is no longer at risk.
 const INTERVALS_AT_RISK: i64 = 3;
@@ -44,7 +44,7 @@ pub(crate) struct Exposure {
     window_ms: i64,
     levels: Levels,
     /// Devices by the window whose close looks at their expiry; may hold outdated entries.
-    timers: BTreeMap<i64, Vec<u32>>,
+    timers: Timers,
     /// Expired and not heard before that: silence once the lag is over.
     pub(crate) absences: Absences,
     pub(crate) cohorts: Cohorts,
@@ -66,7 +66,7 @@ impl Exposure {
         Self {
             window_ms,
             levels: Levels::new(window_ms),
-            timers: BTreeMap::new(),
+            timers: Timers::default(),
             absences: Absences::default(),
             cohorts,
             late_windows_max,
@@ -92,8 +92,7 @@ impl Exposure {
         self.cohorts.load(from)?;
         self.cut = from.take()?;
         for (at, device) in (0..).zip(devices.iter()).filter(|(_, device)| device.timer != 0) {
-            let window = i64::from(device.timer) * self.window_ms;
-            self.timers.entry(window).or_default().push(at);
+            self.timers.push(device.timer, at);
         }
         Ok(())
     }
@@ -293,12 +292,12 @@ impl Exposure {
         if device.until_ms <= self.closed_ms() {
             return self.expire(device, at);
         }
-        let window = self.levels.bucket(device.until_ms);
-        let number = (window / self.window_ms) as u32;
-        if device.timer == 0 || number < device.timer {
-            device.timer = number;
-            self.timers.entry(window).or_default().push(at);
+        // The window of the expiry is not before that of the timer: no division to find it.
+        if device.timer != 0 && device.until_ms > i64::from(device.timer) * self.window_ms {
+            return;
         }
+        device.timer = (self.levels.bucket(device.until_ms) / self.window_ms) as u32;
+        self.timers.push(device.timer, at);
     }
 
     /// Closes every window that ends at or before `target_ms`.
@@ -336,20 +335,29 @@ impl Exposure {
     }
 
     fn fire_timers(&mut self, window: i64, devices: &mut Devices) {
-        while let Some(entry) = self.timers.first_entry().filter(|entry| *entry.key() <= window) {
-            let (fired, due) = entry.remove_entry();
-            for at in due {
-                let device = devices.get_mut(at);
-                if i64::from(device.timer) * self.window_ms != fired {
-                    continue;
-                }
-                device.timer = 0;
-                if device.life == Life::AtRisk && self.levels.bucket(device.until_ms) <= window {
-                    self.expire(device, at);
-                } else {
-                    self.settle(device, at);
+        let number = u32::try_from(window / self.window_ms).unwrap_or(u32::MAX);
+        while let Some((fired, due)) = self.timers.next(number) {
+            for block in due.blocks() {
+                for (place, &at) in block.iter().enumerate() {
+                    if let Some(&soon) = block.get(place + LOOK_AHEAD_MAX) {
+                        devices.prefetch(soon);
+                    }
+                    let device = devices.get_mut(at);
+                    if device.timer == fired {
+                        self.fire(device, at, window);
+                    }
                 }
             }
+            self.timers.reuse(due);
+        }
+    }
+
+    fn fire(&mut self, device: &mut Device, at: u32, window: i64) {
+        device.timer = 0;
+        if device.life == Life::AtRisk && self.levels.bucket(device.until_ms) <= window {
+            self.expire(device, at);
+        } else {
+            self.settle(device, at);
         }
     }
 
@@ -381,8 +389,7 @@ impl Exposure {
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
-        let timers: usize = self.timers.values().map(|due| 64 + due.capacity() * 4).sum();
-        timers
+        self.timers.memory_bytes()
             + self.absences.memory_bytes()
             + self.cohorts.memory_bytes()
             + self.levels.memory_bytes()

@@ -9,19 +9,19 @@ use std::sync::Arc;
 
 use schemas::delta::Place;
 use schemas::event::{BootReason, Lifecycle};
-use schemas::{Body, DurationSignal, Event, Fact, Signal, Span, Timestamp};
+use schemas::{Body, DurationSignal, Event, Fact, Pseudonym, Signal, Span, Timestamp};
 
 use crate::accumulate::{Labels, Onset, Rows, ScopeId, SignalSums};
 use crate::cohorts::{Cohorts, HOUR_MS};
 use crate::config::FoldConfig;
-use crate::device::{Device, Gap, Group, NEVER_MS, Sign, SlotNames, Tried};
+use crate::device::{Device, Gap, Group, NEVER_MS, Sign, SlotNames, Tried, is_boot_loop};
 use crate::devices::Devices;
 use crate::exposure::{Exposure, reach_ms, time_of};
 use crate::facts::Certificates;
 use crate::gaps;
 use crate::hash::{Map, NumberHash};
 use crate::hll;
-use crate::intern::{NameId, Names, is_same};
+use crate::intern::{NameId, Names, Short, Texts};
 use crate::lag::Lag;
 use crate::measures::Fault;
 use crate::metrics::Refused;
@@ -33,9 +33,6 @@ use crate::sequence::{Seen, Sequences};
 use crate::sets::{SetId, Sets};
 use crate::state::{Reader, StateError, Writer};
 use crate::update::{Attempts, attempt};
-
-/// Three boots within this, those with reason `update` not counted, are a boot loop.
-const BOOT_LOOP_MS: i64 = Span::minutes(30).as_millis();
 
 /// One valid record on its way in.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +57,8 @@ pub(crate) struct Fold {
     pub(crate) silence_quiet_period: Span,
     pub(crate) cohort_count: usize,
     slots: Slots,
+    /// The configured rings in short.
+    rings: Vec<Short>,
     pub(crate) labels: Labels,
     pub(crate) exposure: Exposure,
     pub(crate) sequences: Sequences,
@@ -70,6 +69,8 @@ pub(crate) struct Fold {
     pub(crate) returns: Returns,
     pub(crate) rows: Rows,
     pseudonyms: Pseudonyms,
+    /// Results of updates.
+    pub(crate) codes: Texts,
     /// Factory resets of the devices that had one.
     resets: Map<u32, u32>,
 }
@@ -98,7 +99,9 @@ impl Fold {
             returns: Returns::new(hash, (config.window_length.as_millis() / 1_000) as u32),
             rows: Rows::new(hash),
             pseudonyms: Pseudonyms::new(&config.pseudonym_key),
+            codes: Texts::new(),
             resets: Map::with_hasher(hash),
+            rings: config.rings.iter().map(|ring| Short::of(ring)).collect(),
             labels: Labels {
                 rings,
                 changes: names(limits.changes_max.min(Tried::CHANGES_MAX)),
@@ -158,10 +161,13 @@ impl Fold {
     }
 
     /// The index of a configured ring, or that of `unmanaged` behind them.
+    #[inline]
     pub(crate) fn ring(&self, name: &str) -> u8 {
-        let configured = &self.labels.rings[..self.labels.rings.len() - 1];
-        let at = configured.iter().position(|ring| is_same(ring, name));
-        at.unwrap_or(configured.len()) as u8
+        let wanted = Short::of(name);
+        let whole = |at: usize| name.len() <= Short::BYTES || *self.labels.rings[at] == *name;
+        let mut rings = self.rings.iter().enumerate();
+        let found = rings.find(|&(at, ring)| *ring == wanted && whole(at));
+        found.map_or(self.rings.len(), |(at, _)| at) as u8
     }
 
     /// Folds a record of a known (or just added) device in.
@@ -307,12 +313,15 @@ impl Fold {
     /// The device's names as of this record: its own where it has one, else the last known.
     fn names(&mut self, device: &Device, event: &Event<'_>) -> SlotNames {
         let mut names = device.names;
-        let cohorts = event.cohorts[..self.cohort_count].iter().copied().enumerate();
-        let others = [(self.slots.build, event.build), (self.slots.model, event.model)];
-        let extra = others.into_iter().filter(|(slot, _)| *slot >= self.cohort_count);
-        for (slot, value) in cohorts.chain(extra) {
+        let values = &mut self.labels.values;
+        for (slot, value) in event.cohorts.iter().enumerate().take(self.cohort_count) {
             if let Some(text) = value {
-                names[slot] = self.labels.values[slot].id(text, names[slot]);
+                names[slot] = values[slot].id(text, names[slot]);
+            }
+        }
+        for (slot, value) in [(self.slots.build, event.build), (self.slots.model, event.model)] {
+            if let Some(text) = value.filter(|_| slot >= self.cohort_count) {
+                names[slot] = values[slot].id(text, names[slot]);
             }
         }
         names
@@ -418,7 +427,7 @@ impl Fold {
     }
 
     /// The device's pseudonym, which each factory reset changes.
-    pub(crate) fn pseudonym(&self, device: &str, at: u32) -> String {
+    pub(crate) fn pseudonym(&self, device: &str, at: u32) -> Pseudonym {
         self.pseudonyms.of(device, self.user(at).1)
     }
 
@@ -476,20 +485,4 @@ fn slot<'a>(slots: &mut Vec<&'a str>, name: &'a str) -> usize {
         slots.push(name);
         slots.len() - 1
     })
-}
-
-/// Notes a boot; true if it is the third within half an hour, which starts the count afresh.
-fn is_boot_loop(device: &mut Device, at_ms: i64) -> bool {
-    let before_ms = device.boot_ms();
-    if at_ms < before_ms {
-        return false;
-    }
-    let gap_ms = at_ms - before_ms;
-    let third = gap_ms + i64::from(device.boot_gap_ms) <= BOOT_LOOP_MS;
-    if third {
-        (device.boot_age_ms, device.boot_gap_ms) = (u32::MAX, u32::MAX);
-    } else {
-        device.set_boot(at_ms, gap_ms);
-    }
-    third
 }

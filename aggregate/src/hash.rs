@@ -23,7 +23,7 @@ pub(crate) struct NumberHasher {
 }
 
 /// An odd number without pattern: the fraction of the golden ratio.
-const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
+pub(crate) const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl NumberHash {
     pub(crate) const fn new(seed: [u64; 2]) -> Self {
@@ -63,7 +63,8 @@ impl Hasher for NumberHasher {
 
     fn write_u64(&mut self, value: u64) {
         let wide = u128::from(self.state ^ value) * u128::from(MULTIPLIER);
-        self.state = (wide as u64) ^ ((wide >> 64) as u64).rotate_left(23);
+        // Both halves as they are: keys that differ in high bits alone differ in low ones of this.
+        self.state = (wide as u64) ^ (wide >> 64) as u64;
     }
 
     fn write_i64(&mut self, value: i64) {
@@ -82,4 +83,22 @@ impl Hasher for NumberHasher {
 /// Hash of a string that a device controls.
 pub(crate) fn text_hash(seed: [u64; 2], text: &str) -> u64 {
     SipHasher13::new_with_keys(seed[0], seed[1]).hash(text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn words_that_differ_in_few_bits_find_places_of_their_own() {
+        for shift in [0, 8, 16, 24, 32, 40] {
+            let hash = |word: u64| NumberHash::new([7, 7]).hash_one(word << shift);
+            // What a table of 4,096 places looks at: the lowest bits, and the highest as a tag.
+            let places: BTreeSet<u64> = (0..1_000).map(|word| hash(word) % 4_096).collect();
+            let tags: BTreeSet<u64> = (0..1_000).map(|word| hash(word) >> 57).collect();
+            assert!(places.len() > 800, "{} places of 1000 words << {shift}", places.len());
+            assert!(tags.len() > 100, "{} tags of 1000 words << {shift}", tags.len());
+        }
+    }
 }

@@ -37,6 +37,8 @@ pub(crate) struct Names {
     seed: [u64; 2],
     ids: HashTable<u16>,
     texts: Vec<Arc<str>>,
+    /// The same in short, for comparing.
+    shorts: Vec<Short>,
     count_max: u16,
     refused: u64,
 }
@@ -47,6 +49,7 @@ impl Names {
             seed,
             ids: HashTable::new(),
             texts: vec![Arc::from("")],
+            shorts: vec![Short::of("")],
             count_max: count_max.min(u16::MAX - 1),
             refused: 0,
         };
@@ -86,10 +89,20 @@ impl Names {
     }
 
     /// The number of `text`; `hint` is the number it probably has, which spares the hash.
+    #[inline]
     pub(crate) fn id(&mut self, text: &str, hint: NameId) -> NameId {
-        if is_same(&self.texts[usize::from(hint.0)], text) {
-            return hint;
-        }
+        let at = usize::from(hint.0);
+        let same = self.shorts[at] == Short::of(text) && self.is_whole(at, text);
+        if same { hint } else { self.find_or_add(text) }
+    }
+
+    /// Whether a text that is the same in short is the same to its end.
+    #[inline]
+    fn is_whole(&self, at: usize, text: &str) -> bool {
+        text.len() <= Short::BYTES || *self.texts[at] == *text
+    }
+
+    fn find_or_add(&mut self, text: &str) -> NameId {
         let found =
             self.ids.find(text_hash(self.seed, text), |&id| *self.texts[usize::from(id)] == *text);
         match found {
@@ -105,6 +118,7 @@ impl Names {
     fn add(&mut self, text: &str) -> NameId {
         let id = self.texts.len() as u16;
         self.texts.push(Arc::from(text));
+        self.shorts.push(Short::of(text));
         let (seed, texts) = (self.seed, &self.texts);
         let hash_of = |&id: &u16| text_hash(seed, &texts[usize::from(id)]);
         self.ids.insert_unique(text_hash(seed, text), id, hash_of);
@@ -125,29 +139,63 @@ impl Names {
 
     /// Bytes held, keys of at most 128 bytes taken as 32.
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.texts.capacity() * 16 + self.texts.len() * 48 + self.ids.capacity() * 4
+        let texts = self.texts.capacity() * 16 + self.texts.len() * 48;
+        texts + self.shorts.capacity() * size_of::<Short>() + self.ids.capacity() * 4
     }
 }
 
-/// Whether two texts are equal, which they nearly always are: names are short, and a call to
-/// compare them costs more than the comparison.
-#[inline]
-pub(crate) fn is_same(one: &str, other: &str) -> bool {
-    let (one, other) = (one.as_bytes(), other.as_bytes());
-    if one.len() != other.len() {
-        return false;
+/// A text as its length and as much of it as fits three words: equal texts are equal in short, and
+/// those that fit the other way round, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Short {
+    length: usize,
+    words: [u64; 3],
+}
+
+impl Short {
+    /// What fits.
+    pub(crate) const BYTES: usize = 24;
+
+    #[inline]
+    pub(crate) fn of(text: &str) -> Self {
+        let bytes = text.as_bytes();
+        let word =
+            |at: usize| bytes[at..].first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
+        let half =
+            |at: usize| bytes[at..].first_chunk().map_or(0, |half| u32::from_le_bytes(*half));
+        let words = match bytes.len() {
+            17.. => [word(0), word(8), word(bytes.len() - 8)],
+            8..17 => [word(0), word(bytes.len() - 8), 0],
+            4..8 => [u64::from(half(0)) << 32 | u64::from(half(bytes.len() - 4)), 0, 0],
+            _ => [bytes.iter().fold(0, |word, &byte| word << 8 | u64::from(byte)), 0, 0],
+        };
+        Self { length: bytes.len(), words }
     }
-    match one.len() {
-        0..4 => one.iter().eq(other),
-        4..8 => {
-            one.first_chunk::<4>() == other.first_chunk()
-                && one.last_chunk::<4>() == other.last_chunk()
+}
+
+/// Texts that come again and again, each allocated once; which it forgets changes nothing.
+#[derive(Clone, Debug)]
+pub(crate) struct Texts {
+    known: Vec<Arc<str>>,
+}
+
+/// Texts remembered: results of updates, of which a fleet sees a few dozen.
+const TEXTS: usize = 64;
+
+impl Texts {
+    pub(crate) fn new() -> Self {
+        Self { known: vec![Arc::from(""); TEXTS] }
+    }
+
+    /// The text, as shared as possible.
+    pub(crate) fn shared(&mut self, text: &str) -> Arc<str> {
+        let bytes = text.bytes();
+        let at = bytes.fold(0, |at: usize, byte| at.wrapping_mul(31).wrapping_add(byte.into()));
+        let known = &mut self.known[at % TEXTS];
+        if **known != *text {
+            *known = Arc::from(text);
         }
-        8..=16 => {
-            one.first_chunk::<8>() == other.first_chunk()
-                && one.last_chunk::<8>() == other.last_chunk()
-        }
-        _ => one == other,
+        Arc::clone(known)
     }
 }
 
@@ -156,17 +204,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_are_the_same_only_if_every_byte_is() {
+    fn texts_that_fit_are_the_same_in_short_only_if_every_byte_is() {
         let text = "abcdefghijklmnopqrstuvwxyz";
-        for length in 0..text.len() {
+        for length in 0..=Short::BYTES {
             let one = &text[..length];
-            assert!(is_same(one, one) && !is_same(one, &text[..=length]));
+            assert_eq!(Short::of(one), Short::of(&one.to_owned()));
+            assert_ne!(Short::of(one), Short::of(&text[..=length]));
             for at in 0..length {
                 let mut other = one.to_owned();
                 other.replace_range(at..=at, "X");
-                assert!(!is_same(one, &other), "{other}");
+                assert_ne!(Short::of(one), Short::of(&other), "{other}");
             }
         }
+        let (mut names, long) = (Names::new([3, 4], 9), "x".repeat(99) + "0123456789");
+        let one = names.id(&long, NameId::NONE);
+        assert_eq!(names.id(&long, one), one);
+        let other = long.replace("x0", "y0");
+        assert_eq!(Short::of(&other), Short::of(&long));
+        assert_ne!(names.id(&other, one), one, "the difference lies between what fits");
     }
 
     #[test]

@@ -67,8 +67,8 @@ impl Lag {
     pub(crate) fn tick(&mut self, at_ms: i64) {
         self.clock_ms = self.clock_ms.max(at_ms);
         let day_ms = *self.day_ms.get_or_insert(at_ms);
-        let days = (self.clock_ms - day_ms) / DAY_MS;
-        if days > 0 {
+        if self.clock_ms - day_ms >= DAY_MS {
+            let days = (self.clock_ms - day_ms) / DAY_MS;
             self.day_ms = Some(day_ms + days * DAY_MS);
             let largest = self.rings.iter().filter_map(|ring| percentile(ring, 90)).max();
             self.value = largest.map_or(self.value, span);
@@ -85,7 +85,7 @@ impl Lag {
 
     pub(crate) fn record(&mut self, ring: u8, at_ms: i64) {
         let lag_ms = (self.clock_ms - at_ms).max(0) as u64;
-        let count = &mut self.rings[usize::from(ring)][bucket(lag_ms)];
+        let count = &mut self.rings[usize::from(ring)][bucket(lag_ms).min(BUCKETS - 1)];
         *count = count.saturating_add(1);
     }
 
@@ -112,7 +112,7 @@ pub(crate) fn bucket(value: u64) -> usize {
     }
     let power = 63 - value.leading_zeros() as usize;
     let sixteenth = (value >> (power - 4)) as usize & 15;
-    ((power - 3) * 16 + sixteenth).min(BUCKETS - 1)
+    (power - 3) * 16 + sixteenth
 }
 
 /// Greatest value of a bucket.

@@ -12,17 +12,23 @@ use crate::state::{Reader, StateError, Writer};
 /// A device, and how often it was reset: what was known of it before says nothing of it now.
 pub(crate) type User = (u32, u32);
 
+/// Enough that 16 M events are 60,000 a part.
+const PARTS: usize = 256;
+
 /// Last event by device and kind of harm, of those that had one lately.
 #[derive(Clone, Debug)]
 pub(crate) struct Onsets<K> {
-    last: Map<(User, K), Timestamp>,
+    /// In parts by device: to let one grow to its share of millions is no pause.
+    parts: Vec<Map<(User, K), Timestamp>>,
+    count: usize,
     count_max: usize,
     refused: u64,
 }
 
 impl<K: Copy + Ord + Hash> Onsets<K> {
     pub(crate) fn new(hash: NumberHash, count_max: usize) -> Self {
-        Self { last: Map::with_hasher(hash), count_max, refused: 0 }
+        let parts = std::iter::repeat_n(Map::with_hasher(hash), PARTS).collect();
+        Self { parts, count: 0, count_max, refused: 0 }
     }
 
     /// Stores the last events by device and kind.
@@ -31,7 +37,7 @@ impl<K: Copy + Ord + Hash> Onsets<K> {
         K: Serialize,
     {
         out.put(&self.refused);
-        let mut last: Vec<_> = self.last.iter().collect();
+        let mut last: Vec<_> = self.parts.iter().flatten().collect();
         last.sort_unstable();
         out.put_all(last.into_iter());
     }
@@ -42,33 +48,44 @@ impl<K: Copy + Ord + Hash> Onsets<K> {
     {
         self.refused = from.take()?;
         let last: Vec<((User, K), Timestamp)> = from.take_all(Reader::take)?;
-        self.last.extend(last);
+        self.count = last.len();
+        for ((user, kind), time) in last {
+            self.part(user).insert((user, kind), time);
+        }
         Ok(())
     }
 
     /// An event of a kind: 1 if it affects the device, else 0.
     pub(crate) fn affected(&mut self, user: User, kind: K, time: Timestamp, quiet: Span) -> i64 {
-        if let Some(last) = self.last.get_mut(&(user, kind)) {
+        if let Some(last) = self.part(user).get_mut(&(user, kind)) {
             let quiet_until = *last + quiet;
             *last = time.max(*last);
             return i64::from(time >= quiet_until);
         }
-        if self.last.len() >= self.count_max {
+        if self.count >= self.count_max {
             self.refused += 1;
             return 0;
         }
-        self.last.insert((user, kind), time);
+        self.count += 1;
+        self.part(user).insert((user, kind), time);
         1
+    }
+
+    fn part(&mut self, (device, _): User) -> &mut Map<(User, K), Timestamp> {
+        &mut self.parts[device as usize % PARTS]
     }
 
     /// Forgets events whose quiet period, by kind, is over at `now`.
     pub(crate) fn prune(&mut self, now: Timestamp, quiet: impl Fn(K) -> Span) {
-        self.last.retain(|(_, kind), last| *last + quiet(*kind) >= now);
+        for part in &mut self.parts {
+            part.retain(|(_, kind), last| *last + quiet(*kind) >= now);
+        }
+        self.count = self.parts.iter().map(Map::len).sum();
     }
 
     /// Every kind that something is remembered of.
     pub(crate) fn kinds(&self) -> impl Iterator<Item = K> {
-        self.last.keys().map(|(_, kind)| *kind)
+        self.parts.iter().flat_map(|part| part.keys().map(|(_, kind)| *kind))
     }
 
     pub(crate) const fn refused(&self) -> u64 {
@@ -76,7 +93,8 @@ impl<K: Copy + Ord + Hash> Onsets<K> {
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.last.capacity() * (size_of::<((User, K), Timestamp)>() + 1)
+        let capacity: usize = self.parts.iter().map(Map::capacity).sum();
+        capacity * (size_of::<((User, K), Timestamp)>() + 1) + PARTS * size_of_val(&self.parts[0])
     }
 }
 

@@ -132,24 +132,35 @@ impl Partition {
         partition
     }
 
-    /// Fetches into the cache what is known of devices whose records follow soon: how many of
-    /// them are known.
+    /// Who a record with this device id is from, whatever the id.
+    #[inline]
+    pub fn identity(&self, device: &[u8]) -> Identity {
+        self.devices.identity(device)
+    }
+
+    /// Asks for what is known of devices whose records follow soon, at best of [`LOOK_AHEAD_MAX`]
+    /// at a time and one such group ahead.
     ///
     /// A look at one device of many waits for memory; looks that do not depend on each other wait
-    /// together. Changes nothing, whatever the ids.
-    pub fn look_ahead<'a>(&self, devices: impl IntoIterator<Item = &'a [u8]>) -> usize {
-        let mut identities = [Identity::default(); LOOK_AHEAD_MAX];
-        let mut count = 0;
-        for (slot, device) in identities.iter_mut().zip(devices) {
-            *slot = self.devices.identity(device);
-            count += 1;
-        }
-        identities[..count].iter().filter(|&&identity| self.devices.touch(identity)).count()
+    /// together. Changes nothing, whoever they are.
+    #[inline]
+    pub fn look_ahead(&self, devices: &[Identity]) {
+        self.devices.look_ahead(devices);
     }
 
     /// Folds one valid record in.
     pub fn apply(&mut self, event: &Event<'_>, arrived: Arrived<'_>) -> Applied {
-        let identity = self.devices.identity(event.device.as_bytes());
+        self.apply_as(self.identity(event.device.as_bytes()), event, arrived)
+    }
+
+    /// The same where the [`Partition::identity`] of the record's device is at hand.
+    pub fn apply_as(
+        &mut self,
+        identity: Identity,
+        event: &Event<'_>,
+        arrived: Arrived<'_>,
+    ) -> Applied {
+        debug_assert_eq!(identity, self.identity(event.device.as_bytes()), "another's record");
         let record = identity.low ^ event.time.0 as u64;
         self.digest = (self.digest.rotate_left(5) ^ record).wrapping_mul(DIGEST_MULTIPLIER);
         self.advance(event.time, arrived.at);

@@ -2,10 +2,8 @@
 //! and different after each factory reset, so that two users of one machine never join.
 
 use hmac::{Hmac, KeyInit, Mac};
+use schemas::Pseudonym;
 use sha2::Sha256;
-
-/// Bytes of the HMAC that a pseudonym keeps: 128 bits, 32 hexadecimal digits.
-const PSEUDONYM_BYTES: usize = 16;
 
 /// Makes pseudonyms under one key.
 #[derive(Clone, Debug)]
@@ -21,12 +19,17 @@ impl Pseudonyms {
     }
 
     /// HMAC-SHA256(key, device id, 0x00, resets in decimal), its first 16 bytes.
-    pub(crate) fn of(&self, device: &str, resets: u32) -> String {
+    pub(crate) fn of(&self, device: &str, resets: u32) -> Pseudonym {
         let mut mac = self.keyed.clone();
         mac.update(device.as_bytes());
         mac.update(&[0]);
-        mac.update(resets.to_string().as_bytes());
-        hexadecimal(&mac.finalize().into_bytes()[..PSEUDONYM_BYTES])
+        if resets == 0 {
+            mac.update(b"0");
+        } else {
+            mac.update(resets.to_string().as_bytes());
+        }
+        let bytes: [u8; 32] = mac.finalize().into_bytes().into();
+        Pseudonym::of(std::array::from_fn(|at| bytes[at]))
     }
 }
 
@@ -48,7 +51,10 @@ mod tests {
     #[test]
     fn a_pseudonym_is_the_first_half_of_the_keyed_hash() {
         // python3 -c "import hmac;print(hmac.digest(b'key',b'd-1\x000','sha256').hex()[:32])"
-        assert_eq!(Pseudonyms::new(b"key").of("d-1", 0), "e4f103180751f3379fabf4eb7eb5e9c4");
+        assert_eq!(
+            Pseudonyms::new(b"key").of("d-1", 0).as_str(),
+            "e4f103180751f3379fabf4eb7eb5e9c4"
+        );
     }
 
     #[test]

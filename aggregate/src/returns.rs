@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::accumulate::{Rows, ScopeId};
 use crate::device::{Device, Group};
-use crate::hash::{Map, NumberHash};
+use crate::hash::{MULTIPLIER, Map, NumberHash};
 use crate::intern::NameId;
 use crate::measures::ReturnSums;
 use crate::sets::SetId;
@@ -39,7 +39,13 @@ pub(crate) enum Who {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Key(u64);
 
+/// A power of two, above the groups by windows of deadlines of a fleet that reports by the hour.
+const REMEMBERED: usize = 4_096;
+
 impl Key {
+    /// Of no window and nobody.
+    const NOBODY: Self = Self(u64::MAX);
+
     /// `window` follows from a deadline, which has 32 bits.
     fn new(window: u32, who: Who) -> Self {
         let (kind, ring, number) = match who {
@@ -89,22 +95,39 @@ pub(crate) enum Order {
 pub(crate) struct Returns {
     window_s: u32,
     /// By number of the window of the deadline.
-    trials: Map<Key, Trials>,
+    trials: Vec<(Key, Trials)>,
+    places: Map<Key, u32>,
+    /// Places of `trials` that nobody has.
+    free: Vec<u32>,
+    /// By a few bits of the key, the place that was looked at last: to compare costs a fraction of
+    /// looking it up.
+    remembered: Vec<u32>,
     due: BTreeMap<i64, Vec<Who>>,
     /// Windows before this are decided.
     decided: i64,
+    /// The moment from which on a further window can be.
+    next_ms: i64,
 }
 
 impl Returns {
     pub(crate) fn new(hash: NumberHash, window_s: u32) -> Self {
-        Self { window_s, trials: Map::with_hasher(hash), due: BTreeMap::new(), decided: 0 }
+        Self {
+            window_s,
+            trials: Vec::new(),
+            places: Map::with_hasher(hash),
+            free: Vec::new(),
+            remembered: vec![0; REMEMBERED],
+            due: BTreeMap::new(),
+            decided: 0,
+            next_ms: 0,
+        }
     }
 
     /// Stores the trials; what is due when follows from them.
     pub(crate) fn save(&self, out: &mut Writer) {
         out.put(&self.decided);
-        let mut trials: Vec<_> =
-            self.trials.iter().map(|(key, trials)| (key.parts(), trials)).collect();
+        let open = self.trials.iter().filter(|(key, _)| *key != Key::NOBODY);
+        let mut trials: Vec<_> = open.map(|(key, trials)| (key.parts(), trials)).collect();
         trials.sort_unstable_by_key(|(key, _)| *key);
         out.put_all(trials.into_iter());
     }
@@ -114,15 +137,15 @@ impl Returns {
         let trials: Vec<((i64, Who), Trials)> = from.take_all(Reader::take)?;
         for ((window, who), sums) in trials {
             let number = u32::try_from(window).map_err(|_| StateError::Damaged)?;
-            self.due.entry(window).or_default().push(who);
-            self.trials.insert(Key::new(number, who), sums);
+            let place = self.begin(Key::new(number, who), who);
+            self.trials[place].1 = sums;
         }
         Ok(())
     }
 
     /// Everybody whose trials are open.
     pub(crate) fn known(&self) -> impl Iterator<Item = Who> {
-        self.trials.keys().map(|key| key.parts().1)
+        self.places.keys().map(|key| key.parts().1)
     }
 
     /// Takes up what a record at `at_ms` means for a device that is in the group `after` from then
@@ -176,11 +199,36 @@ impl Returns {
             return;
         }
         let key = Key::new(window, who);
-        if let Some(trials) = self.trials.get_mut(&key) {
-            return change(trials);
+        let near = (key.0.wrapping_mul(MULTIPLIER) >> (64 - REMEMBERED.ilog2())) as usize;
+        match self.trials.get_mut(self.remembered[near] as usize) {
+            Some((known, trials)) if *known == key => change(trials),
+            _ => {
+                let known = self.places.get(&key).copied();
+                let place = known.map_or_else(|| self.begin(key, who), |place| place as usize);
+                self.remembered[near] = place as u32;
+                change(&mut self.trials[place].1);
+            }
         }
-        self.due.entry(i64::from(window)).or_default().push(who);
-        change(self.trials.entry(key).or_default());
+    }
+
+    /// A place for trials that are the first of their key.
+    fn begin(&mut self, key: Key, who: Who) -> usize {
+        self.due.entry(key.parts().0).or_default().push(who);
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.trials.push((key, Trials::default()));
+            self.trials.len() as u32 - 1
+        });
+        self.trials[place as usize] = (key, Trials::default());
+        self.places.insert(key, place);
+        place as usize
+    }
+
+    /// Trials that are over; their place is free.
+    fn end(&mut self, key: Key) -> Trials {
+        let Some(place) = self.places.remove(&key) else { return Trials::default() };
+        self.free.push(place);
+        let nobody = (Key::NOBODY, Trials::default());
+        std::mem::replace(&mut self.trials[place as usize], nobody).1
     }
 
     /// Decides the trials of every window that has ended at `certain_ms`.
@@ -190,16 +238,19 @@ impl Returns {
         rows: &mut Rows,
         mut place: impl FnMut(i64) -> schemas::delta::Place,
     ) {
+        if certain_ms < self.next_ms {
+            return;
+        }
         let window_s = i64::from(self.window_s);
         let until = certain_ms.div_euclid(window_s * 1_000);
         self.decided = self.decided.max(until);
+        self.next_ms = (self.decided + 1) * window_s * 1_000;
         while let Some(entry) = self.due.first_entry().filter(|entry| *entry.key() < until) {
             let (window, who) = entry.remove_entry();
             let place = place(window * window_s * 1_000);
             let number = u32::try_from(window).unwrap_or(u32::MAX);
             for who in who {
-                let Trials { begun, back } =
-                    self.trials.remove(&Key::new(number, who)).unwrap_or_default();
+                let Trials { begun, back } = self.end(Key::new(number, who));
                 let (ring, scope) = match who {
                     Who::Devices(Group { ring, set }) => (ring, ScopeId::Set(set)),
                     Who::Attempts(ring, change) => (ring, ScopeId::Change(change)),
@@ -215,7 +266,8 @@ impl Returns {
 
     pub(crate) fn memory_bytes(&self) -> usize {
         let due: usize = self.due.values().map(|who| 64 + who.capacity() * 6).sum();
-        due + self.trials.capacity() * 41
+        let places = self.places.capacity() * 17 + self.free.capacity() * 4 + REMEMBERED * 4;
+        due + places + self.trials.capacity() * size_of::<(Key, Trials)>()
     }
 }
 

@@ -28,6 +28,8 @@ pub(crate) struct Sets {
     /// The same by name, in the order of the names.
     names: Vec<ChangeSet>,
     ids: std::collections::BTreeMap<Box<[NameId]>, SetId>,
+    /// Where the members of a set that is looked for are put together.
+    wanted: Vec<NameId>,
     limits: FoldLimits,
     refused: u64,
 }
@@ -38,6 +40,7 @@ impl Sets {
             members: vec![Box::default()],
             names: vec![Arc::from([])],
             ids: [(Box::default(), SetId::EMPTY)].into(),
+            wanted: Vec::new(),
             limits,
             refused: 0,
         }
@@ -79,32 +82,35 @@ impl Sets {
     /// The set with `change` added; the same set where a bound refuses it.
     pub(crate) fn with(&mut self, set: SetId, change: NameId, changes: &Names) -> SetId {
         let Err(at) = self.members(set).binary_search(&change) else { return set };
-        let mut members = self.members(set).to_vec();
-        members.insert(at, change);
-        self.id(members, changes).unwrap_or(set)
+        let (before, after) = self.members[usize::from(set.0)].split_at(at);
+        self.wanted.clear();
+        self.wanted.extend(before.iter().chain([&change]).chain(after));
+        self.id(changes).unwrap_or(set)
     }
 
     /// The set without `change`; the same set where a bound refuses it.
     pub(crate) fn without(&mut self, set: SetId, change: NameId, changes: &Names) -> SetId {
-        let members =
-            self.members(set).iter().copied().filter(|&member| member != change).collect();
-        self.id(members, changes).unwrap_or(set)
+        self.wanted.clear();
+        let members = &self.members[usize::from(set.0)];
+        self.wanted.extend(members.iter().filter(|&&member| member != change));
+        self.id(changes).unwrap_or(set)
     }
 
     fn members(&self, set: SetId) -> &[NameId] {
         &self.members[usize::from(set.0)]
     }
 
-    fn id(&mut self, members: Vec<NameId>, changes: &Names) -> Option<SetId> {
-        if let Some(&id) = self.ids.get(members.as_slice()) {
+    /// The number of the set that is wanted.
+    fn id(&mut self, changes: &Names) -> Option<SetId> {
+        if let Some(&id) = self.ids.get(self.wanted.as_slice()) {
             return Some(id);
         }
         let full = self.members.len() > usize::from(self.limits.sets_max);
-        if full || members.len() > self.limits.set_length_max {
+        if full || self.wanted.len() > self.limits.set_length_max {
             self.refused += 1;
             return None;
         }
-        Some(self.add(members, changes))
+        Some(self.add(self.wanted.clone(), changes))
     }
 
     fn add(&mut self, members: Vec<NameId>, changes: &Names) -> SetId {

@@ -97,7 +97,7 @@ impl Fold {
             ring: Arc::clone(&self.labels.rings[usize::from(record.ring)]),
             change: if known { Arc::clone(self.labels.changes.text(id)) } else { change.into() },
             state,
-            code: code.map(str::to_owned),
+            code: code.map(|code| self.codes.shared(code)),
             duration_ms: duration_ms.map(|duration_ms| duration_ms as i64),
             build,
             model,

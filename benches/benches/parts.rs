@@ -15,9 +15,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aggregate::merge::{CHANGES_MAX, Merge, MergeConfig, SKETCHES_MAX, WINDOWS_MAX};
-use aggregate::{Arrived, LOOK_AHEAD_MAX, Partition};
+use aggregate::{Arrived, Partition};
 use alerts::{DetectionConfig, Engine};
 use benches::canonical::{Canonical, CanonicalConfig, RINGS};
+use benches::feed;
 use benches::settings::{decoder, fold_config, rings};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ingest::{Arrival, Decoder};
@@ -166,14 +167,7 @@ fn apply(criterion: &mut Criterion) {
                     events.extend(decoder.telemetry(value, Arrival::At(*arrival)));
                 }
                 let spent = timed(|| {
-                    for ahead in events.chunks(LOOK_AHEAD_MAX) {
-                        let devices = ahead.iter().map(|it| it.event.device.as_bytes());
-                        black_box(partition.look_ahead(devices));
-                        for decoded in ahead {
-                            let arrived = Arrived { at: decoded.arrival, key: None };
-                            black_box(partition.apply(&decoded.event, arrived));
-                        }
-                    }
+                    feed::apply(partition, &events);
                 });
                 black_box(partition.take());
                 spent

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::UpdateState;
 use crate::fact::Fact;
 use crate::histogram::Histogram;
+use crate::pseudonym::Pseudonym;
 use crate::reject::RejectedRow;
 use crate::signal::{DurationSignal, Signal};
 use crate::time::Timestamp;
@@ -198,12 +199,11 @@ pub struct SketchDelta {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transition {
     pub event_time: Timestamp,
-    /// Pseudonym, 32 hexadecimal digits.
-    pub device: String,
+    pub device: Pseudonym,
     pub ring: Arc<str>,
     pub change: Arc<str>,
     pub state: UpdateState,
-    pub code: Option<String>,
+    pub code: Option<Arc<str>>,
     pub duration_ms: Option<i64>,
     pub build: Option<Arc<str>>,
     pub model: Option<Arc<str>>,

@@ -7,13 +7,15 @@
 //! Devices stand at random places of a table larger than every cache: looked up together, their
 //! ways through memory overlap. The order of records, and what comes of them, is that of one by one.
 
-use aggregate::{Applied, Arrived, Partition};
+use aggregate::{Applied, Arrived, Identity, LOOK_AHEAD_MAX, Partition};
 use ingest::{Arrival, Decoded, Decoder, Headers, RUN_RECORDS_MAX, Record};
 use schemas::entry::StreamKind;
 use schemas::{Rejection, Timestamp};
 
 use super::{Fold, Now, Phase, Target, Worker};
 use crate::pipeline::PipelineError;
+
+const _: () = assert!(RUN_RECORDS_MAX <= LOOK_AHEAD_MAX, "a run is looked up at once");
 
 /// Whoever hears of a record that was refused.
 pub(crate) type HandOn<'a> = dyn FnMut(&Record<'_>, &Rejection) -> Result<(), PipelineError> + 'a;
@@ -121,16 +123,19 @@ impl Fold {
     ) -> Result<Ran, PipelineError> {
         let mut ran = Ran::default();
         let mut quick = [const { None::<Decoded<'_>> }; RUN_RECORDS_MAX];
+        let mut devices = [Identity::default(); RUN_RECORDS_MAX];
         if let Self::Telemetry(partition, _) = self {
-            for (quick, record) in quick.iter_mut().zip(records) {
+            for ((quick, device), record) in quick.iter_mut().zip(&mut devices).zip(records) {
                 *quick = by_shape(decoder, record, clock);
+                if let Some(valid) = quick {
+                    *device = partition.identity(valid.event.device.as_bytes());
+                }
             }
-            let devices = quick.iter().flatten().map(|it| it.event.device.as_bytes());
-            std::hint::black_box(partition.look_ahead(devices));
+            partition.look_ahead(&devices[..records.len()]);
         }
-        for (quick, record) in quick.iter().zip(records) {
+        for ((quick, device), record) in quick.iter().zip(devices).zip(records) {
             if let (Self::Telemetry(partition, _), Some(valid)) = (&mut *self, quick) {
-                apply(partition, valid, record, &mut ran);
+                apply(partition, device, valid, record, &mut ran);
                 continue;
             }
             let outcome = self.one(decoder, record, clock, &mut ran);
@@ -163,7 +168,8 @@ impl Fold {
                         decoder.telemetry(&value, arrival)?
                     }
                 };
-                apply(partition, &valid, record, ran);
+                let device = partition.identity(valid.event.device.as_bytes());
+                apply(partition, device, &valid, record, ran);
             }
             Self::Log(log, StreamKind::Changes) => {
                 // A null value is a tombstone there, not a missing record.
@@ -199,8 +205,14 @@ fn by_shape<'a>(
     decoder.by_shape(record.value?, arrival_of(record, clock))
 }
 
-fn apply(partition: &mut Partition, valid: &Decoded<'_>, record: &Record<'_>, ran: &mut Ran) {
+fn apply(
+    partition: &mut Partition,
+    device: Identity,
+    valid: &Decoded<'_>,
+    record: &Record<'_>,
+    ran: &mut Ran,
+) {
     let arrived = Arrived { at: valid.arrival, key: record.key };
-    let _: Applied = partition.apply(&valid.event, arrived);
+    let _: Applied = partition.apply_as(device, &valid.event, arrived);
     ran.note(Some(valid.arrival), Some(valid.event.time));
 }

@@ -18,9 +18,11 @@ use schemas::delta::{
     ReturnDelta, Scope, SignalDelta, SignatureDelta, SketchDelta, SupportDelta, Transition,
 };
 use schemas::event::UpdateState;
+use schemas::pseudonym::PSEUDONYM_BYTES;
 use schemas::reject::{RejectedRow, Stage};
 use schemas::{
-    ChangeSet, Counts, Dataset, Delta, DurationSignal, Fact, Histogram, Input, Signal, Timestamp,
+    ChangeSet, Counts, Dataset, Delta, DurationSignal, Fact, Histogram, Input, Pseudonym, Signal,
+    Timestamp,
 };
 
 use crate::journal::EntryParts;
@@ -133,7 +135,8 @@ fn signal() -> impl Strategy<Value = SignalDelta> {
 
 fn transition() -> impl Strategy<Value = Transition> {
     let state = (0..UpdateState::ALL.len()).prop_map(|number| UpdateState::ALL[number]);
-    let texts = (".{0,3}", option::of(".{0,3}"), option::of(any::<i64>()));
+    let device = any::<[u8; PSEUDONYM_BYTES]>().prop_map(Pseudonym::of);
+    let texts = (device, option::of(name()), option::of(any::<i64>()));
     (time(), (name(), name()), state, texts, option::of(name()), option::of(name())).prop_map(
         |(event_time, (ring, change), state, (device, code, duration_ms), build, model)| {
             Transition { event_time, device, ring, change, state, code, duration_ms, build, model }

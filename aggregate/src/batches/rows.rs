@@ -114,7 +114,7 @@ pub(crate) fn hour_row(tables: &mut Tables, row: &HourRow<'_>, sketch: Option<&[
 pub(crate) fn transition_row(tables: &mut Tables, row: &Transition) {
     let cells = [
         Cell::Time(row.event_time),
-        Cell::Text(&row.device),
+        Cell::Text(row.device.as_str()),
         Cell::Text(&row.ring),
         Cell::Text(&row.change),
         Cell::Text(row.state.name()),

@@ -65,5 +65,5 @@ impl Records {
 }
 
 fn order(row: &Transition) -> (Timestamp, &str, &str, UpdateState) {
-    (row.event_time, &row.device, &row.change, row.state)
+    (row.event_time, row.device.as_str(), &row.change, row.state)
 }

@@ -198,7 +198,7 @@ impl Sums {
             let key = (row.ring.to_string(), row.signal, row.signature.to_string());
             *self.signatures.entry(key).or_default() += row.affected_devices;
         }
-        self.pseudonyms.extend(delta.transitions.iter().map(|row| row.device.clone()));
+        self.pseudonyms.extend(delta.transitions.iter().map(|row| row.device.to_string()));
         check_order(delta);
     }
 

@@ -1,11 +1,13 @@
 //! The stages of the hot path over canonical records, each by itself: instructions and time.
 //!
 //! ```text
-//! records ─► measured_decode          records ─► events ─► measured_apply ─► rows, dropped
+//! records ─► measured_decode      records ─► events ─► measured_apply ─► measured_take ─► dropped
 //!         └► measured_parser, measured_typed: what it is compared with
 //! ```
 //! Each stage stands in a function that is never inlined, so that `valgrind --tool=callgrind
-//! --toggle-collect='*measured_*'` counts it and nothing else. Prints nanoseconds a record.
+//! --toggle-collect='*measured_*'` counts it and nothing else. Prints the CPU time and allocations
+//! of a record, what the partition holds for a device, and the longest that records had to wait:
+//! with `--devices 10000000` for the table to grow to that size, too.
 
 #![expect(clippy::print_stdout, reason = "the numbers are what it is run for")]
 
@@ -13,18 +15,28 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use aggregate::{Arrived, LOOK_AHEAD_MAX, Partition};
+use aggregate::Partition;
+use benches::allocator::{Counting, Usage};
 use benches::canonical::{Canonical, CanonicalConfig};
+use benches::feed;
 use benches::hostile::{self, Hostile};
 use benches::settings::{decode_config, fold_config};
 use benches::typed::Typed;
 use clap::Parser;
 use ingest::{Arrival, DecodeConfig, Decoded, Decoder, FieldNames};
-use schemas::{Span, Timestamp};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::{TimeVal, TimeValLike};
+use schemas::{Counts, Delta, Span, Timestamp};
 use sim::Rng;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
 
 /// Records that are decoded before they are applied, as a worker does.
 const BATCH: usize = 1_024;
+
+/// Records of an entry: a second of them at the speed that is the goal.
+const ENTRY: u64 = 1 << 20;
 
 /// What a fleet may call the fields that stand in every record.
 const RENAMED: [(&str, &str); 4] =
@@ -130,46 +142,80 @@ fn measured_typed(typed: &mut Typed, batch: &[(Vec<u8>, Timestamp)]) {
 
 #[inline(never)]
 fn measured_apply(partition: &mut Partition, events: &[Decoded<'_>]) {
-    apply(partition, events);
+    feed::apply(partition, events);
 }
 
-fn apply(partition: &mut Partition, events: &[Decoded<'_>]) {
-    for ahead in events.chunks(LOOK_AHEAD_MAX) {
-        black_box(partition.look_ahead(ahead.iter().map(|it| it.event.device.as_bytes())));
-        for decoded in ahead {
-            let arrived = Arrived { at: decoded.arrival, key: None };
-            black_box(partition.apply(&decoded.event, arrived));
-        }
+#[inline(never)]
+fn measured_take(partition: &mut Partition) -> (Delta, Counts) {
+    partition.take()
+}
+
+/// What a stage took.
+#[derive(Clone, Copy, Debug, Default)]
+struct Cost {
+    cpu: Duration,
+    allocations: u64,
+    held_bytes: i64,
+    /// The longest that one batch took by the wall clock.
+    longest: Duration,
+}
+
+impl Cost {
+    fn of<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        let (cpu, start) = (cpu(), Instant::now());
+        let mut usage = Usage::default();
+        let result = usage.of(work);
+        self.longest = self.longest.max(start.elapsed());
+        self.cpu += cpu_since(cpu);
+        self.allocations += usage.allocations;
+        self.held_bytes += usage.held_bytes;
+        result
+    }
+
+    fn said(&self, stage: &str, records: u64) -> String {
+        let each = |sum: f64| sum / records as f64;
+        let (ns, allocations) = (each(self.cpu.as_nanos() as f64), each(self.allocations as f64));
+        format!("{stage:<7} {ns:7.1} ns CPU  {allocations:.5} allocations a record")
     }
 }
 
-fn timed(spent: &mut Duration, work: impl FnOnce()) {
-    let start = Instant::now();
-    work();
-    *spent += start.elapsed();
+/// Time that this thread has had of a processor: what others take of the machine is not in it.
+fn cpu() -> Duration {
+    let of = |time: TimeVal| Duration::from_micros(time.num_microseconds() as u64);
+    match getrusage(UsageWho::RUSAGE_THREAD) {
+        Ok(usage) => of(usage.user_time()) + of(usage.system_time()),
+        Err(_) => Duration::ZERO,
+    }
 }
 
+fn cpu_since(before: Duration) -> Duration {
+    cpu().saturating_sub(before)
+}
+
+/// What each stage took.
 #[derive(Default)]
 struct Spent {
-    decode: Duration,
-    parser: Duration,
-    typed: Duration,
-    apply: Duration,
+    warming: Cost,
+    decoding: Cost,
+    parsing: Cost,
+    typing: Cost,
+    applying: Cost,
+    taking: Cost,
 }
 
 impl Spent {
     fn say(&self, records: u64, bytes: u64) {
-        let each = |spent: Duration| spent.as_nanos() as f64 / records as f64;
-        let times = |other: Duration| self.decode.as_secs_f64() / other.as_secs_f64();
-        println!("decode {:.1} ns, apply {:.1} ns a record", each(self.decode), each(self.apply));
+        println!("{}", self.decoding.said("decode", records));
+        println!("{}", self.parsing.said("parser", records));
+        println!("{}", self.typing.said("typed", records));
+        println!("{}", self.applying.said("apply", records));
+        let decoding = self.decoding.cpu.as_secs_f64();
         println!(
-            "decode {:.2} GB/s, {:.2} of the parser's path ({:.1} ns), 1/{:.1} of simd-json typed \
-             ({:.1} ns), {} bytes a record",
-            bytes as f64 / self.decode.as_secs_f64() / 1e9,
-            times(self.parser),
-            each(self.parser),
-            1.0 / times(self.typed),
-            each(self.typed),
+            "decode {:.2} GB/s, {:.2} of the parser's path, 1/{:.1} of simd-json typed, {} bytes a \
+             record",
+            bytes as f64 / decoding / 1e9,
+            decoding / self.parsing.cpu.as_secs_f64(),
+            self.typing.cpu.as_secs_f64() / decoding,
             bytes / records,
         );
     }
@@ -181,7 +227,8 @@ fn main() {
     let new = || Decoder::new(arguments.decode_config());
     // An event borrows from its decoder, so a batch of them needs as many.
     let mut decoders: Vec<Decoder> = std::iter::repeat_with(new).take(BATCH).collect();
-    let mut partition = Partition::new(&fold_config());
+    let mut held = Usage::default();
+    let mut partition = held.of(|| Partition::new(&fold_config()));
     let (mut batch, mut one, mut typed) = (Vec::new(), new(), Typed::default());
     let mut parser = Decoder::without_shapes(arguments.decode_config());
     let warm_up = 4 * u64::from(arguments.devices);
@@ -193,16 +240,26 @@ fn main() {
             events.extend(decoder.telemetry(value, Arrival::At(*arrival)));
         }
         if seen < warm_up {
-            apply(&mut partition, &events);
+            spent.warming.of(|| feed::apply(&mut partition, &events));
         } else {
-            timed(&mut spent.apply, || measured_apply(&mut partition, &events));
-            timed(&mut spent.decode, || measured_decode(&mut one, &batch));
-            timed(&mut spent.parser, || measured_parser(&mut parser, &batch));
-            timed(&mut spent.typed, || measured_typed(&mut typed, &batch));
+            spent.applying.of(|| measured_apply(&mut partition, &events));
+            spent.decoding.of(|| measured_decode(&mut one, &batch));
+            spent.parsing.of(|| measured_parser(&mut parser, &batch));
+            spent.typing.of(|| measured_typed(&mut typed, &batch));
             bytes += batch.iter().map(|(value, _)| value.len() as u64).sum::<u64>();
         }
-        partition.take();
         seen += BATCH as u64;
+        if seen % ENTRY < BATCH as u64 {
+            drop(spent.taking.of(|| measured_take(&mut partition)));
+        }
     }
+    println!("{}", spent.warming.said("warm-up", warm_up));
     spent.say(seen - warm_up, bytes);
+    println!("{}", spent.taking.said("take", seen));
+    let Spent { warming, applying, taking, .. } = spent;
+    let bytes = held.held_bytes + warming.held_bytes + applying.held_bytes + taking.held_bytes;
+    let count = partition.device_count();
+    println!("{count} devices, {:.1} bytes each, all told", bytes as f64 / count as f64);
+    let longest = warming.longest.max(applying.longest);
+    println!("longest batch of {BATCH} records: {:.2} ms", longest.as_secs_f64() * 1e3);
 }

@@ -11,7 +11,7 @@ use schemas::delta::{
 };
 use schemas::event::UpdateState;
 use schemas::reject::{RejectedRow, Stage};
-use schemas::{ChangeSet, Delta, Signal, Timestamp};
+use schemas::{ChangeSet, Delta, Pseudonym, Signal, Timestamp};
 
 use super::columns::{Columns, Fault, Names, Table, int_at, text_at};
 
@@ -251,7 +251,7 @@ fn signals_rows(table: &Table<'_>, names: &mut Names) -> Result<Vec<SignalDelta>
 fn transitions_batch(rows: &[Transition]) -> RecordBatch {
     Columns::default()
         .ints("event_time_us", rows.iter().map(|row| row.event_time.0))
-        .texts("device", rows.iter().map(|row| &*row.device))
+        .texts("device", rows.iter().map(|row| row.device.as_str()))
         .texts("ring", rows.iter().map(|row| &*row.ring))
         .texts("change", rows.iter().map(|row| &*row.change))
         .texts("state", rows.iter().map(|row| row.state.name()))
@@ -271,11 +271,11 @@ fn transitions_rows(table: &Table<'_>, names: &mut Names) -> Result<Vec<Transiti
     rows(table, |row| {
         Ok(Transition {
             event_time: Timestamp(times[row]),
-            device: devices.value(row).to_owned(),
+            device: known(Pseudonym::from_text, "pseudonym", devices.value(row))?,
             ring: names.name(rings.value(row)),
             change: names.name(changes.value(row)),
             state: known(UpdateState::from_name, "state", states.value(row))?,
-            code: text_at(codes, row).map(str::to_owned),
+            code: text_at(codes, row).map(|code| names.name(code)),
             duration_ms: int_at(durations, row),
             build: text_at(builds, row).map(|build| names.name(build)),
             model: text_at(models, row).map(|model| names.name(model)),

@@ -7,9 +7,10 @@ use schemas::alert::{
 };
 use schemas::delta::{ChangeDelta, HealthDelta, RegistryDelta, SignalDelta, Transition};
 use schemas::event::UpdateState;
+use schemas::pseudonym::PSEUDONYM_BYTES;
 use schemas::reject::{RejectedRow, Stage};
 use schemas::tables::Adds;
-use schemas::{Dataset, Signal};
+use schemas::{Dataset, Pseudonym, Signal};
 
 use super::run::{text, value};
 use super::world::{config, entry, minute, record, set_of, stream};
@@ -318,9 +319,10 @@ fn rejected_records_go_by_their_topic_and_those_without_time_to_1970() {
 
 #[test]
 fn transitions_stand_in_the_order_of_time_and_device() {
-    let row = |at, device: &str| Transition {
+    let device = |byte| Pseudonym::of([byte; PSEUDONYM_BYTES]);
+    let row = |at, byte| Transition {
         event_time: minute(at),
-        device: device.to_owned(),
+        device: device(byte),
         ring: Arc::from("test"),
         change: Arc::from("a"),
         state: UpdateState::Installed,
@@ -329,12 +331,12 @@ fn transitions_stand_in_the_order_of_time_and_device() {
         build: Some(Arc::from("b1")),
         model: None,
     };
-    let transitions = vec![row(20, "x"), row(10, "z"), row(10, "y")];
+    let transitions = vec![row(20, 1), row(10, 3), row(10, 2)];
     let mut bench = Bench::new(config(WINDOWS_MAX));
     let tables = bench.add(TELEMETRY, 10, Delta { transitions, ..Delta::default() }).merge.cut();
     let batch = &tables[0].batch;
     let devices: Vec<_> = (0..3).filter_map(|row| text(batch, "device", row)).collect();
-    assert_eq!(devices, ["y", "z", "x"]);
+    assert_eq!(devices, [2, 3, 1].map(|byte| device(byte).to_string()));
     assert_eq!(text(batch, "state", 0).as_deref(), Some("installed"));
     assert_eq!((value(batch, "duration_ms", 0), text(batch, "model", 0)), (5, None));
 }
