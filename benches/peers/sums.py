@@ -10,7 +10,7 @@ import duckdb
 
 
 def one(query):
-    return duckdb.sql(query).fetchone()[0]
+    return duckdb.sql(query).fetchall()[0][0]
 
 
 def main():

@@ -43,6 +43,7 @@ import org.apache.kafka.streams.state.Stores;
 public final class StreamsJob {
     private static final String STORE = "counts";
     private static final Duration GRACE = Duration.ofDays(1);
+    private static final Duration PATIENCE = Duration.ofMinutes(1);
     private static final byte[] NOTHING = {};
 
     private static final AtomicLong READ = new AtomicLong();
@@ -80,12 +81,28 @@ public final class StreamsJob {
         });
         streams.start();
         running.await();
-        while (READ.get() < expected || COUNTED.get() < READ.get() - REFUSED.get()) {
-            Thread.sleep(10);
-        }
+        waitForAll(expected);
         write(streams, folder.resolve("counts"));
         streams.close();
         System.out.println(READ.get() + " read, " + REFUSED.get() + " refused");
+    }
+
+    /** Waits until every record has come through both topics; fails once nothing moves. */
+    private static void waitForAll(long expected) throws InterruptedException {
+        long before = -1;
+        long still = System.nanoTime();
+        while (READ.get() < expected || COUNTED.get() < READ.get() - REFUSED.get()) {
+            Thread.sleep(10);
+            long now = READ.get() + COUNTED.get();
+            if (now != before) {
+                before = now;
+                still = System.nanoTime();
+            } else if (System.nanoTime() - still > PATIENCE.toNanos()) {
+                System.err.println("of " + expected + " records " + READ.get() + " were read, "
+                        + REFUSED.get() + " refused, " + COUNTED.get() + " counted");
+                System.exit(1);
+            }
+        }
     }
 
     private static Properties settings(String bootstrap, Path folder) {

@@ -44,7 +44,7 @@ pub(super) fn run(
     let observed = stand.configure("observed", &settings)?;
     let looks = stand.files.path("perf.data");
     let mut command = Command::new("perf");
-    command.args(["record", "--quiet", "-e", "cpu-clock", "-F", LOOKS_PER_S]);
+    command.args(["record", "--quiet", "--no-buildid-cache", "-e", "cpu-clock", "-F", LOOKS_PER_S]);
     command.args(["--call-graph", STACK_BYTES, "-m", "4096", "-o"]).arg(&looks).arg("--");
     command.args(["taskset", "--cpu-list", &settings.cores()]);
     let to_the_end = to_the_end(&programs.ringwatch, &observed.config);

@@ -49,7 +49,7 @@ impl Stage {
 const CLIENT_THREADS: &str = "rdk:";
 
 /// Parts of names that say the stage by themselves.
-const FUNCTIONS: [(&str, Stage); 22] = [
+const FUNCTIONS: [(&str, Stage); 23] = [
     ("ingest::kafka", Stage::Queue),
     ("rd_kafka_consume_batch_queue", Stage::Queue),
     ("rd_kafka_message_destroy", Stage::Queue),
@@ -57,38 +57,44 @@ const FUNCTIONS: [(&str, Stage); 22] = [
     ("ingest::ndjson", Stage::Files),
     ("ingest::frame", Stage::Frame),
     ("ingest::decode", Stage::Decode),
-    ("Partition::take", Stage::Journal),
-    ("Fold::take", Stage::Journal),
+    ("aggregate::partition::Partition::take", Stage::Journal),
     ("store::journal", Stage::Journal),
-    ("Partition::close", Stage::Close),
-    ("Partition::fire_silences", Stage::Close),
-    ("Partition::save", Stage::Snapshot),
+    ("aggregate::partition::Partition::close", Stage::Close),
+    ("aggregate::partition::Partition::fire_silences", Stage::Close),
+    ("aggregate::partition::Partition::save", Stage::Snapshot),
     ("ringwatch::snapshots", Stage::Snapshot),
     ("store::states", Stage::Snapshot),
     ("aggregate::merge", Stage::Merge),
     ("aggregate::batches", Stage::Tables),
     ("store::tables", Stage::Tables),
     ("store::settle", Stage::Tables),
+    ("parquet::", Stage::Tables),
+    // Deeper than what is kept of a stack; entries of the journal are not compressed.
+    ("ZSTD_compress", Stage::Tables),
     ("store::chain", Stage::Chain),
     ("alerts::", Stage::Detect),
     ("ringwatch::history", Stage::Detect),
 ];
 
-/// Parts of names that say it where no other does.
-const CRATES: [(&str, Stage); 1] = [("aggregate::", Stage::Apply)];
+/// The crate of the fold: what it does is *apply*, unless a function further out says otherwise.
+const FOLD: &str = "aggregate::";
 
 /// The stage of a stack.
 pub(in super::super) fn of(stack: &Stack<'_>) -> Stage {
     if stack.thread.starts_with(CLIENT_THREADS) {
         return Stage::Consume;
     }
-    let by = |rules: &[(&str, Stage)]| {
-        stack.frames.iter().find_map(|frame| {
-            let name = without_arguments(frame);
-            rules.iter().find(|(part, _)| name.contains(part)).map(|&(_, stage)| stage)
-        })
-    };
-    by(&FUNCTIONS).or_else(|| by(&CRATES)).unwrap_or(Stage::Other)
+    let mut in_fold = false;
+    for frame in &stack.frames {
+        let name = without_arguments(frame);
+        match FUNCTIONS.iter().find(|(part, _)| name.contains(part)) {
+            // A source hands records out from within: what it calls is not its own.
+            Some((part, _)) if in_fold && !part.starts_with(FOLD) => return Stage::Apply,
+            Some(&(_, stage)) => return stage,
+            None => in_fold |= name.contains(FOLD),
+        }
+    }
+    if in_fold { Stage::Apply } else { Stage::Other }
 }
 
 /// A function of a library that was made for one of our types carries the name of that type.
@@ -112,6 +118,8 @@ mod tests {
         check("ringwatch", &["aggregate::fold::Fold::count", "main"], Stage::Apply);
         let closing = ["aggregate::levels::Levels::rows", "aggregate::partition::Partition::close"];
         check("ringwatch", &closing, Stage::Close);
+        let handed = ["aggregate::fold::Fold::count", "ingest::ndjson::Files::batch", "main"];
+        check("ringwatch", &handed, Stage::Apply);
         check("publisher", &["aggregate::intern::x", "aggregate::merge::Merge::add"], Stage::Merge);
         check("publisher", &["[unknown]", "std::thread"], Stage::Other);
         check("publisher", &["std::sync::Mutex::<store::chain::X>::lock"], Stage::Other);
