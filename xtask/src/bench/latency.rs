@@ -1,50 +1,61 @@
-//! From an event to the alert at a webhook, on a real broker under load, in real time.
+//! From an event to the journal, to the tables and to the alert, under load, in real time.
 //!
 //! ```text
-//! heartbeats, at a steady rate ─┐
-//! 20 crashes of a change, now ──┴─► broker ─► ringwatch run ─► webhook
+//! heartbeats, at a steady rate ─┐                          ┌─► journal entry ─┐
+//! 20 crashes of a change, now ──┴─► broker ─► ringwatch ───┼─► table file ────┼─► watch
+//!                                                          └─► webhook ───────┴─► hook
 //! ```
-//! Every change crosses its line by what happens in one instant of the schedule. Its latency is the
-//! time from that instant to the webhook: whoever is late in sending or in reading is part of it,
-//! so that nothing is left out where all wait.
+//! Every record belongs to an instant of the schedule, and its latency is the time from that
+//! instant: whoever is late in sending or in reading is part of it, so that nothing is left out
+//! where all wait. Each change crosses its line by what happens in one instant.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write as _;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use schemas::{Span, Timestamp};
+use hdrhistogram::Histogram;
+use schemas::Timestamp;
 
-use super::{MEASURED_CORE, PARTITIONS, say};
+use super::measure::succeed;
+use super::numbers;
+use super::programs::Programs;
+use super::service::Service;
+use super::stand::{Configured, Settings, free_address, verify};
+use super::{BROKER_CORE, PARTITIONS, say};
 use crate::kafka::Broker;
-use crate::produce::{Producer, Record};
 use crate::{Failure, record};
 
 mod hook;
+mod sender;
+mod watch;
 
 use hook::Hook;
+use sender::{Sender, Sent};
+use watch::{Watch, Watched};
 
-pub(super) const RECORD_HEADING: &str = "## From an event to the alert";
+pub(super) const RECORD_HEADING: &str = "## From an event onwards";
 
-const DEVICES: u64 = 200_000;
-/// Devices that take one change, all in ring first, and crash in one instant.
-const TREATED: u64 = 20;
-/// One every 1.5 s: not in step with windows, so that every part of a minute is met.
-const APART: Duration = Duration::from_millis(1_500);
-/// Heartbeats alone, then installations, then time at risk, then harm.
-const INSTALLED_AFTER: Duration = Duration::from_secs(45);
-const HARM_AFTER: Duration = Duration::from_secs(130);
-/// Between two portions of heartbeats: a hundredth of a second's share each.
-const TICK: Duration = Duration::from_millis(10);
-/// Heartbeats go on after the last harm: a fleet that falls silent is another story.
-const GOES_ON: Duration = Duration::from_mins(2);
-/// How long alerts may take after that; one that has not come by then never does.
+/// Shares of what can be taken, where no rate is asked for.
+const SHARES: [f64; 3] = [0.1, 0.5, 0.9];
+/// Messages by which that is measured.
+const CAPACITY_MESSAGES: u64 = 2_000_000;
+/// Tables are published every 15 min by default: the rest of the way is what is of interest.
+const PUBLISH_INTERVAL_S: u64 = 30;
+/// How long alerts may take after the last record; one that has not come by then never does.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// A sender further behind than this measures itself.
+const BEHIND_MAX: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
+const QUANTILES: [f64; 4] = [0.5, 0.9, 0.99, 1.0];
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    pub rate: Option<u64>,
+    pub changes: u64,
+    pub workers: Option<u32>,
+}
 
 /// What is sent.
 #[derive(Clone, Copy, Debug)]
@@ -55,212 +66,130 @@ pub(super) struct Load {
     pub changes: u64,
 }
 
-/// Runs it, and prints latencies in seconds; with `record` into docs/benchmarks.md, too.
-pub(super) fn run(ringwatch: &Path, load: Load, records: bool) -> Result<(), Failure> {
+/// Runs it at each load, and prints latencies in seconds; with `record` into docs/benchmarks.md.
+pub(super) fn run(programs: &Programs, wanted: Wanted, records: bool) -> Result<(), Failure> {
+    let Wanted { rate, changes, workers } = wanted;
+    let settings = Settings::workers(workers);
+    let rates = match rate {
+        Some(rate) => vec![rate],
+        None => {
+            let most = numbers::capacity(programs, CAPACITY_MESSAGES, &settings)?;
+            say(&format!("ringwatch takes {most:.0} messages/s"));
+            SHARES.map(|share| (most * share) as u64).into()
+        }
+    };
+    // What sends shares the broker's core, so that ringwatch has its own.
+    let own = std::process::id().to_string();
+    let core = BROKER_CORE.to_string();
+    succeed(Command::new("taskset").args(["--all-tasks", "--cpu-list", "--pid", &core, &own]))?;
+    rates.into_iter().try_for_each(|rate| at(programs, Load { rate, changes }, &settings, records))
+}
+
+/// One load.
+fn at(programs: &Programs, load: Load, with: &Settings, records: bool) -> Result<(), Failure> {
     let folder = tempfile::tempdir().map_err(Failure::io("make a folder for the benchmark"))?;
-    let broker = Broker::start()?;
+    let broker = Broker::start_pinned(BROKER_CORE)?;
     broker.create_topics(PARTITIONS)?;
     let hook = Hook::start().map_err(Failure::io("listen for alerts"))?;
-    let config = folder.path().join("ringwatch.toml");
+    let (config, data) = (folder.path().join("ringwatch.toml"), folder.path().join("data"));
+    let configured = Configured { config, data, address: free_address()? };
     let text = format!(
-        "[kafka]\nbrokers = \"{}\"\n[store]\ndata = \"{}\"\n[http]\nlisten = \"\"\n\
-         [[destination]]\nname = \"hook\"\ntype = \"webhook\"\nurl = \"http://{}/\"\n",
+        "[kafka]\nbrokers = \"{}\"\n[store]\ndata = \"{}\"\npublish_interval = \
+         \"{PUBLISH_INTERVAL_S}s\"\n[http]\nlisten = \"{}\"\n{}[[destination]]\nname = \"hook\"\n\
+         type = \"webhook\"\nurl = \"http://{}/\"\n",
         broker.bootstrap(),
-        folder.path().join("data").display(),
+        configured.data.display(),
+        configured.address,
+        with.sections(),
         hook.address(),
     );
-    fs::write(&config, text).map_err(Failure::io("write the configuration"))?;
+    fs::write(&configured.config, text).map_err(Failure::io("write the configuration"))?;
     let mut sender = Sender::new(broker.bootstrap(), load)?;
     sender.register()?;
-    let mut service = start(ringwatch, &config)?;
-    say(&format!("{} heartbeats/s, {} changes; {:.0} min", load.rate, load.changes, {
-        sender.length().as_secs_f64() / 60.0
-    }));
-    let (before, length) = (cpu_s(service.id()), sender.length());
+    let service = Service::start(&programs.ringwatch, &configured, &with.cores())?;
+    let watch = Watch::start(&configured.data);
+    let length_s = sender.length().as_secs_f64();
+    say(&format!("{} heartbeats/s, {} changes; {:.0} s", load.rate, load.changes, length_s));
+    let before = service.usage().cpu;
     let sent = sender.send()?;
-    let used = cpu_s(service.id()) - before;
+    let share = (service.usage().cpu - before).as_secs_f64() / length_s * 100.0;
     let began = Instant::now();
     while hook.count() < load.changes as usize && began.elapsed() < PATIENCE {
-        sleep(TICK);
+        sleep(POLL_INTERVAL);
     }
-    kill(Pid::from_raw(service.id() as i32), Signal::SIGTERM).ok();
-    service.wait().map_err(Failure::io("wait for ringwatch"))?;
-    let share = used / length.as_secs_f64() * 100.0;
-    report(load, &sent, &hook.heard(), share, records)
-}
-
-fn start(ringwatch: &Path, config: &Path) -> Result<Child, Failure> {
-    let mut command = Command::new("taskset");
-    command.args(["--cpu-list", &MEASURED_CORE.to_string()]).arg(ringwatch);
-    command.args(["run", "--quiet", "--config"]).arg(config);
-    command.stdout(Stdio::null()).spawn().map_err(Failure::io("start ringwatch"))
-}
-
-/// CPU time that a running process has taken: fields 14 and 15 of `/proc/PID/stat`, in 1/100 s.
-fn cpu_s(process: u32) -> f64 {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let ticks = after_name.split_whitespace().skip(11).take(2);
-    ticks.filter_map(|field| field.parse::<f64>().ok()).sum::<f64>() / 100.0
+    service.stop()?;
+    let watched = watch.stop()?;
+    verify(&programs.ringwatch, &configured.data)?;
+    report(load, &sent, &watched, &hook, share, records)
 }
 
 fn report(
     load: Load,
-    sent: &BTreeMap<String, Timestamp>,
-    heard: &BTreeMap<String, Timestamp>,
+    sent: &Sent,
+    watched: &Watched,
+    hook: &Hook,
     share: f64,
     records: bool,
 ) -> Result<(), Failure> {
-    let missing = sent.keys().filter(|change| !heard.contains_key(*change)).count();
-    if missing > 0 {
-        return Err(Failure::Unmet(format!("{missing} of {} alerts never came", sent.len())));
+    let behind_ms = sent.behind_max.as_millis();
+    say(&format!(
+        "ringwatch took {share:.0} % of its core; the sender was {behind_ms} ms late at most"
+    ));
+    if sent.behind_max > BEHIND_MAX {
+        return Err(Failure::Unmet("this machine cannot send that much on one core".to_owned()));
     }
-    let mut latencies: Vec<f64> =
-        sent.iter().map(|(change, at)| (heard[change] - *at).as_secs_f64()).collect();
-    latencies.sort_by(f64::total_cmp);
-    let cells: Vec<String> =
-        [0.5, 0.9, 0.99, 1.0].map(|share| format!("{:.1}", rank(&latencies, share))).into();
-    let [p50, p90, p99, most] = [0, 1, 2, 3].map(|at| &cells[at]);
-    say(&format!("seconds from event to webhook: p50 {p50}, p90 {p90}, p99 {p99}, max {most}"));
-    say(&format!("ringwatch took {share:.0} % of its core; {} alerts", latencies.len()));
-    if !records {
-        return Ok(());
-    }
-    let load_cells = [load.rate.to_string(), format!("{share:.0} %"), latencies.len().to_string()];
-    record::row(RECORD_HEADING, &[&load_cells[..], &cells].concat())
-}
-
-/// The least value that `share` of all do not exceed.
-fn rank<T: Copy>(sorted: &[T], share: f64) -> T {
-    let at = (share * sorted.len() as f64).ceil() as usize;
-    sorted[at.clamp(1, sorted.len()) - 1]
-}
-
-struct Sender {
-    producer: Producer,
-    load: Load,
-    line: Vec<u8>,
-    /// Heartbeats sent so far: whose turn it is, and its number.
-    beats: u64,
-}
-
-impl Sender {
-    fn new(bootstrap: &str, load: Load) -> Result<Self, Failure> {
-        let producer = Producer::connect(bootstrap)?;
-        Ok(Self { producer, load, line: Vec::with_capacity(512), beats: 0 })
-    }
-
-    /// All of it.
-    fn length(&self) -> Duration {
-        HARM_AFTER + APART * self.load.changes as u32 + GOES_ON
-    }
-
-    /// The changes, which started in ring first a day ago.
-    fn register(&mut self) -> Result<(), Failure> {
-        let began = wall() - Span::days(1);
-        for number in 0..self.load.changes {
-            let change = change(number);
-            let value = serde_json::json!({
-                "change": change, "type": "quality", "reversible": true, "status": "deploying",
-                "rings": [{"ring": "first", "starts": began}], "time": began,
-            })
-            .to_string();
-            let (key, value) = (Some(change.as_bytes()), Some(value.as_bytes()));
-            self.producer.send("changes", 0, Record { key, value, ..Record::default() })?;
-        }
-        Ok(())
-    }
-
-    /// Sends on schedule; the instant of harm of each change.
-    fn send(mut self) -> Result<BTreeMap<String, Timestamp>, Failure> {
-        let (began, start) = (Instant::now(), wall());
-        let at = |after: Duration| start + Span(after.as_micros() as i64);
-        let (mut tick, mut installed, mut harmed) = (0_u32, 0, 0);
-        let mut harm = BTreeMap::new();
-        loop {
-            let due = TICK * tick;
-            if due > self.length() {
-                self.producer.finish()?;
-                return Ok(harm);
-            }
-            sleep(due.saturating_sub(began.elapsed()));
-            for _ in 0..self.load.rate / 100 {
-                self.heartbeat(at(due))?;
-            }
-            while installed < self.load.changes * TREATED && due >= INSTALLED_AFTER {
-                self.event(
-                    installed,
-                    at(due),
-                    &format!(
-                        r#""type":"update","change":"{}","state":"installed""#,
-                        change(installed / TREATED)
-                    ),
-                )?;
-                installed += 1;
-            }
-            while harmed < self.load.changes && due >= HARM_AFTER + APART * harmed as u32 {
-                let now = at(HARM_AFTER + APART * harmed as u32);
-                for device in harmed * TREATED..(harmed + 1) * TREATED {
-                    self.event(device, now, r#""type":"fault","kind":"os_crash""#)?;
-                }
-                harm.insert(change(harmed), now);
-                harmed += 1;
-            }
-            tick += 1;
+    let stages = [
+        ("journal", watch::latencies(&watched.journal, &sent.instants)?),
+        ("tables", watch::latencies(&watched.tables, &sent.instants)?),
+        ("alert", alerts(sent, hook)?),
+    ];
+    let records_sent: i64 =
+        sent.instants.iter().filter_map(|of| of.last()).map(|last| last.0).sum();
+    for (to, histogram) in &stages[..2] {
+        if histogram.len() != records_sent as u64 {
+            let came = histogram.len();
+            return Err(Failure::Unmet(format!("{came} of {records_sent} records in the {to}")));
         }
     }
-
-    fn heartbeat(&mut self, at: Timestamp) -> Result<(), Failure> {
-        let device = self.beats % DEVICES;
-        let uptime_s = 1_000 + self.beats / DEVICES;
-        self.beats += 1;
-        let what = r#""type":"heartbeat","build":"10.0.22631.3880","model":"Latitude-5440""#;
-        self.event(device, at, &format!(r#"{what},"interval_s":3600,"uptime_s":{uptime_s}"#))
+    for (to, histogram) in stages {
+        let cells = QUANTILES.map(|share| seconds(histogram.value_at_quantile(share)));
+        let [p50, p90, p99, most] = &cells;
+        say(&format!("seconds from event to {to}: p50 {p50}, p90 {p90}, p99 {p99}, max {most}"));
+        if records {
+            let load_cells = [
+                load.rate.to_string(),
+                format!("{share:.0} %"),
+                to.to_owned(),
+                histogram.len().to_string(),
+            ];
+            record::row(RECORD_HEADING, &[&load_cells[..], &cells].concat())?;
+        }
     }
-
-    fn event(&mut self, device: u64, at: Timestamp, rest: &str) -> Result<(), Failure> {
-        let ring = ring(device, self.load.changes * TREATED);
-        self.line.clear();
-        write!(
-            self.line,
-            r#"{{"v":1,"device":"d-{device:010}","ring":"{ring}","time":"{at}",{rest}}}"#
-        )
-        .map_err(Failure::io("write a record to memory"))?;
-        let key = &self.line[16..28];
-        let partition = (device % PARTITIONS as u64) as i32;
-        let record = Record { key: Some(key), value: Some(&self.line), ..Record::default() };
-        self.producer.send("telemetry", partition, record)
-    }
+    Ok(())
 }
 
-fn change(number: u64) -> String {
-    format!("kb{number:05}")
+fn seconds(ms: u64) -> String {
+    format!("{:.1}", ms as f64 / 1_000.0)
 }
 
-/// Who is treated is in ring first, and as many others; most are in broad.
-fn ring(device: u64, treated: u64) -> &'static str {
-    match device {
-        _ if device < treated * 2 => "first",
-        _ if device.is_multiple_of(100) => "test",
-        _ if device % 10 == 1 => "fast",
-        _ if device % 10 == 2 => "last",
-        _ => "broad",
+/// Milliseconds from the harm of each change to its alert at the webhook.
+fn alerts(sent: &Sent, hook: &Hook) -> Result<Histogram<u64>, Failure> {
+    let heard = hook.heard();
+    let mut histogram =
+        Histogram::new(3).map_err(|_| Failure::Unmet("no histogram can be made".to_owned()))?;
+    for (change, at) in &sent.harm {
+        let Some(heard) = heard.get(change) else {
+            return Err(Failure::Unmet(format!("the alert of {change} never came")));
+        };
+        let late_ms = ((*heard - *at).0 / 1_000).max(0) as u64;
+        histogram
+            .record(late_ms)
+            .map_err(|_| Failure::Unmet("an alert took longer than can be kept".to_owned()))?;
     }
+    Ok(histogram)
 }
 
 fn wall() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(since.as_micros() as i64)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_rank_is_a_value_that_was_measured() {
-        let sorted: Vec<u32> = (1..=200).collect();
-        assert_eq!([0.5, 0.99, 1.0].map(|share| rank(&sorted, share)), [100, 198, 200]);
-        assert_eq!(rank(&[7], 0.99), 7);
-    }
 }

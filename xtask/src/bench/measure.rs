@@ -21,13 +21,39 @@ pub(super) struct Usage {
     pub memory_bytes_max: u64,
 }
 
-/// Runs a command to its good end on one core.
+/// The same command, kept to some cores, as `1` or `0-1`.
+pub(super) fn pinned(command: &Command, cores: &str) -> Command {
+    let mut pinned = Command::new("taskset");
+    pinned.args(["--cpu-list", cores]);
+    pinned.arg(command.get_program()).args(command.get_args());
+    pinned
+}
+
+impl Usage {
+    /// CPU seconds for a million of so many messages.
+    pub(super) fn cpu_s_per_million(&self, messages: u64) -> f64 {
+        self.cpu.as_secs_f64() / messages as f64 * 1e6
+    }
+
+    pub(super) const fn memory_mib(&self) -> u64 {
+        self.memory_bytes_max >> 20
+    }
+}
+
+/// Runs a command to its good end on some cores.
 ///
 /// No other child may end meanwhile: the system adds up the CPU of all that have.
-pub(super) fn measure(command: &mut Command, core: usize) -> Result<Usage, Failure> {
-    let mut pinned = Command::new("taskset");
-    pinned.args(["--cpu-list", &core.to_string()]);
-    pinned.arg(command.get_program()).args(command.get_args());
+pub(super) fn measure(command: &mut Command, cores: &str) -> Result<Usage, Failure> {
+    measure_while(command, cores, |_| ())
+}
+
+/// The same, with a look at the process by its id every 20 ms.
+pub(super) fn measure_while(
+    command: &mut Command,
+    cores: &str,
+    mut look: impl FnMut(u32),
+) -> Result<Usage, Failure> {
+    let mut pinned = pinned(command, cores);
     let before = children_cpu()?;
     let started = Instant::now();
     let mut child = pinned.spawn().map_err(Failure::io("start taskset"))?;
@@ -37,6 +63,7 @@ pub(super) fn measure(command: &mut Command, core: usize) -> Result<Usage, Failu
             break status;
         }
         memory_bytes_max = memory_bytes_max.max(memory_bytes(child.id()));
+        look(child.id());
         sleep(LOOK_INTERVAL);
     };
     let wall = started.elapsed();
@@ -56,7 +83,8 @@ pub(super) fn succeed(command: &mut Command) -> Result<(), Failure> {
     Err(Failure::Unmet(format!("{command:?} ended with {status}")))
 }
 
-fn children_cpu() -> Result<Duration, Failure> {
+/// CPU time of all children that have ended.
+pub(super) fn children_cpu() -> Result<Duration, Failure> {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN)
         .map_err(|code| Failure::io("ask for the CPU of processes")(code.into()))?;
     let microseconds =
@@ -78,10 +106,10 @@ mod tests {
     #[test]
     fn a_process_that_computes_is_seen_to() {
         let loops = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done";
-        let usage = measure(Command::new("sh").args(["-c", loops]), 0).unwrap();
+        let usage = measure(Command::new("sh").args(["-c", loops]), "0").unwrap();
         assert!(usage.cpu > Duration::from_millis(5), "{usage:?}");
         assert!(usage.wall > usage.cpu / 2, "{usage:?}");
         assert!(usage.memory_bytes_max > 100_000, "{usage:?}");
-        assert!(measure(&mut Command::new("false"), 0).is_err());
+        assert!(measure(&mut Command::new("false"), "0").is_err());
     }
 }

@@ -191,7 +191,7 @@ fn owned<'a>(log: impl Iterator<Item = &'a str>) -> BTreeSet<i32> {
     owned
 }
 
-fn sum_of(name: &str, page: &str) -> Option<f64> {
+pub(crate) fn sum_of(name: &str, page: &str) -> Option<f64> {
     let values: Vec<f64> = page
         .lines()
         .filter_map(|line| line.strip_prefix(name).filter(|rest| rest.starts_with([' ', '{'])))
@@ -200,7 +200,7 @@ fn sum_of(name: &str, page: &str) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum())
 }
 
-fn bound_of(histogram: &str, page: &str) -> Option<f64> {
+pub(crate) fn bound_of(histogram: &str, page: &str) -> Option<f64> {
     let prefix = format!("{histogram}_bucket{{");
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
     for line in page.lines().filter_map(|line| line.strip_prefix(&prefix)) {

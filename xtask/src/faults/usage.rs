@@ -23,7 +23,7 @@ impl Usage {
 }
 
 /// User and system time, the 14th and 15th field; the 2nd is a name that may hold anything.
-fn cpu(stat: &str) -> Duration {
+pub(crate) fn cpu(stat: &str) -> Duration {
     let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
     let ticks: u64 =
         after_name.split_whitespace().skip(11).take(2).flat_map(str::parse::<u64>).sum();

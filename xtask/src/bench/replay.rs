@@ -1,0 +1,126 @@
+//! `replay` beside DuckDB on the same files: one thread each, in turn.
+//!
+//! DuckDB counts by window, ring, build and type and writes that as Parquet: no device, no
+//! duplicate dropped, no journal. It is the least that a reader of these files would run.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use super::measure::{Usage, measure, succeed};
+use super::programs::Programs;
+use super::stand::{Files, Settings, Workload, peers_folder, python};
+use super::{MEASURED_CORE, say};
+use crate::{Failure, record};
+
+pub(super) const RECORD_HEADING: &str = "## Replay beside DuckDB";
+
+/// Each is run as often, in turn; the middle one counts.
+const ROUNDS: usize = 3;
+
+/// Prints CPU seconds for a million records, and their ratio.
+pub(super) fn run(
+    programs: &Programs,
+    workload: Workload,
+    workers: Option<u32>,
+    records: bool,
+) -> Result<(), Failure> {
+    let files = Files::write(programs, workload)?;
+    let mut duckdb = Vec::new();
+    let mut replayed = Vec::new();
+    for round in 0..ROUNDS {
+        duckdb.push(count(&files, &files.input(), round)?);
+        replayed.push(replay(programs, &files, &format!("one-{round}"), &Settings::default())?);
+    }
+    // What Python and the library take to start is not DuckDB's work.
+    let empty = files.path("empty");
+    std::fs::create_dir(&empty).map_err(Failure::io("make an empty folder"))?;
+    std::fs::write(empty.join("telemetry-000.ndjson"), "").map_err(Failure::io("write a file"))?;
+    let start = count(&files, &empty, ROUNDS)?.cpu;
+    check(&files)?;
+    files.check(&programs.ringwatch, &files.path("one-0"))?;
+
+    let million = workload.messages as f64 / 1e6;
+    let duckdb_s = (middle(&mut duckdb).cpu - start).as_secs_f64() / million;
+    let one = middle(&mut replayed);
+    let ratio = one.cpu.as_secs_f64() / million / duckdb_s;
+    say(&format!("DuckDB: {duckdb_s:.3} CPU-s for a million records, {:.2} to start", {
+        start.as_secs_f64()
+    }));
+    say(&format!(
+        "replay: {:.3} CPU-s, {ratio:.2} x DuckDB",
+        one.cpu_s_per_million(workload.messages)
+    ));
+    if let Some(count) = workers.filter(|&count| count > 1) {
+        several(programs, &files, count, &one)?;
+    }
+    if !records {
+        return Ok(());
+    }
+    let cells = [
+        workload.messages.to_string(),
+        format!("{duckdb_s:.3}"),
+        format!("{:.3}", one.cpu_s_per_million(workload.messages)),
+        format!("{ratio:.2}"),
+        one.memory_mib().to_string(),
+    ];
+    record::row(RECORD_HEADING, &cells)
+}
+
+/// The same with more workers: how much faster, and what it costs beyond one.
+fn several(programs: &Programs, files: &Files, count: u32, one: &Usage) -> Result<(), Failure> {
+    let settings = Settings::workers(Some(count));
+    let mut replayed = Vec::new();
+    for round in 0..ROUNDS {
+        replayed.push(replay(programs, files, &format!("several-{round}"), &settings)?);
+    }
+    files.check(&programs.ringwatch, &files.path("several-0"))?;
+    let many = middle(&mut replayed);
+    say(&format!(
+        "replay with {count} workers: {:.3} CPU-s, {:.2} x the speed of one, {:.2} x its CPU",
+        many.cpu_s_per_million(files.workload.messages),
+        one.wall.as_secs_f64() / many.wall.as_secs_f64(),
+        many.cpu.as_secs_f64() / one.cpu.as_secs_f64(),
+    ));
+    Ok(())
+}
+
+fn replay(
+    programs: &Programs,
+    files: &Files,
+    name: &str,
+    settings: &Settings,
+) -> Result<Usage, Failure> {
+    let config = files.path(&format!("{name}.toml"));
+    std::fs::write(&config, settings.sections()).map_err(Failure::io("write the configuration"))?;
+    let mut command = Command::new(&programs.ringwatch);
+    command.args(["replay", "--quiet", "--config"]).arg(config);
+    command.arg("--input").arg(files.input()).arg("--data").arg(files.path(name));
+    measure(&mut command, &settings.cores())
+}
+
+/// DuckDB's count of a folder, into `counts-<number>.parquet`.
+fn count(files: &Files, input: &Path, number: usize) -> Result<Usage, Failure> {
+    let mut command = python()?;
+    command.arg(peers_folder().join("duckdb_count.py")).arg(input);
+    command.arg(files.path(&format!("counts-{number}.parquet")));
+    measure(&mut command, &MEASURED_CORE.to_string())
+}
+
+/// Compares DuckDB's counts with a count of our own, in Python without DuckDB's reader of JSON.
+fn check(files: &Files) -> Result<(), Failure> {
+    let mut truth = python()?;
+    truth.arg(peers_folder().join("truth.py")).arg(files.input());
+    truth.arg(format!("plain={}", files.path("counts-0.parquet").display()));
+    succeed(&mut truth)
+}
+
+/// The middle one by CPU.
+fn middle(all: &mut [Usage]) -> Usage {
+    all.sort_by_key(|usage| usage.cpu);
+    all.get(all.len() / 2).copied().unwrap_or(Usage {
+        cpu: Duration::ZERO,
+        wall: Duration::ZERO,
+        memory_bytes_max: 0,
+    })
+}
