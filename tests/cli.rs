@@ -59,6 +59,11 @@ fn a_wrong_configuration_says_in_one_line_what_to_do() {
 }
 
 #[test]
+fn a_demo_says_that_it_reads_no_configuration() {
+    check_refused(&["demo"], "[kafka]\nbrokers = 'x'", 2, "the demo tells a story of its own");
+}
+
+#[test]
 fn an_unreachable_broker_is_named() {
     // Port 1 of the loopback interface: refused at once, so the time-out decides.
     let text = "[kafka]\nbrokers = '127.0.0.1:1'\nconnect_timeout = '2s'\n[store]\ndata = 'DATA'";
