@@ -75,7 +75,8 @@ fn six_readers_read_every_dataset_while_it_is_written() {
     let folder = sample();
     let input = spoiled_input(folder.path());
     let (data, config) = (folder.path().join("data"), folder.path().join("ringwatch.toml"));
-    let often = "[store]\nentry_records_max = 500\npublish_rows_max = 1000\n";
+    let often = "[windows]\nlength = \"1h\"\n\
+                 [store]\nentry_records_max = 500\npublish_rows_max = 300\n";
     fs::write(&config, often).expect("a configuration");
     let mut reading =
         spawn(Command::new(python()).arg(repository().join("tests/oracle/reading.py")).arg(&data));
