@@ -62,6 +62,7 @@ pub struct Config {
     pub snapshot: Option<SnapshotRule>,
     /// `None`: everything stays as it was written (`replay`).
     pub housekeeping: Option<HousekeepingRule>,
+    pub delta: DeltaRule,
     /// `hash_seed` stays zero until the data folder has given its own.
     pub fold: FoldConfig,
     pub windows_max: usize,
@@ -120,6 +121,13 @@ pub struct HousekeepingRule {
     pub collect_after: Span,
     /// Newest entries of each journal that stay whatever happens.
     pub journal_keep: u64,
+}
+
+/// Whether a Delta log follows the tables.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DeltaRule {
+    Off,
+    Follow,
 }
 
 /// A commit at least this often: alerts are sent for 30 s after one (architecture 2).
@@ -228,6 +236,7 @@ impl Config {
                 records_min: raw.store.snapshot_records_min,
             }),
             housekeeping: Some(housekeeping(&raw)),
+            delta: delta(&raw)?,
             idle: IdleRule {
                 telemetry_after: raw.windows.idle_after.0,
                 log_after: raw.windows.log_idle_after.0,
@@ -391,6 +400,17 @@ fn housekeeping(raw: &Raw) -> HousekeepingRule {
         collect_after: store.collect_after.span(),
         journal_keep: store.journal_keep,
     }
+}
+
+fn delta(raw: &Raw) -> Result<DeltaRule, ConfigError> {
+    if !raw.store.delta {
+        return Ok(DeltaRule::Off);
+    }
+    if cfg!(feature = "delta") {
+        return Ok(DeltaRule::Follow);
+    }
+    let how = "needs a build with the feature `delta`: cargo build --release --features delta";
+    Err(value("store.delta", how))
 }
 
 fn fold(raw: &Raw, pseudonym_key: Vec<u8>) -> FoldConfig {

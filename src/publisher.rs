@@ -18,6 +18,8 @@ use schemas::{Entry, Stream};
 use store::{Blobs, StoreError, TopicNames};
 
 mod commands;
+#[cfg(feature = "delta")]
+mod delta_lake;
 mod housekeeping;
 mod leader;
 mod ranges;

@@ -2,9 +2,10 @@
 
 #![expect(clippy::expect_used, reason = "a test that cannot set up its world must fail")]
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -56,25 +57,34 @@ fn every_snippet_for_analysts_gives_the_same_true_answer_and_the_notebook_draws(
     oracle("notebook.py", [folder.path()]).with_code(0);
 }
 
+/// The sample's records with some that are refused among them, so that every dataset has rows.
+fn spoiled_input(folder: &Path) -> PathBuf {
+    let input = folder.join("sample-input");
+    let file = input.join("telemetry-000.ndjson");
+    let text = fs::read_to_string(&file).expect("records");
+    let spoiled = |(number, line): (usize, &str)| match number % 500 {
+        7 => format!("{line}\nno JSON\n"),
+        _ => format!("{line}\n"),
+    };
+    fs::write(&file, text.lines().enumerate().map(spoiled).collect::<String>()).expect("written");
+    input
+}
+
 #[test]
-fn six_readers_read_every_dataset_while_the_service_writes() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
+fn six_readers_read_every_dataset_while_it_is_written() {
+    let folder = sample();
+    let input = spoiled_input(folder.path());
     let (data, config) = (folder.path().join("data"), folder.path().join("ringwatch.toml"));
-    let often = "[store]\ncommit_interval = \"1s\"\npublish_rows_max = 1000\n";
+    let often = "[windows]\nlength = \"1h\"\n\
+                 [store]\nentry_records_max = 500\npublish_rows_max = 300\n";
     fs::write(&config, often).expect("a configuration");
     let mut reading =
         spawn(Command::new(python()).arg(repository().join("tests/oracle/reading.py")).arg(&data));
     reading.wait_until("Spark is there", PATIENCE, |reading| reading.stdout().contains("ready"));
-    let demo = ringwatch().spawn([
-        "demo".as_ref(),
-        "--headless".as_ref(),
-        "--duration".as_ref(),
-        "30s".as_ref(),
-        "--config".as_ref(),
-        config.as_os_str(),
-        "--data".as_ref(),
-        data.as_os_str(),
-    ]);
-    demo.finish(PATIENCE).with_code(0);
+    let paths = [("--config", &config), ("--input", &input), ("--data", &data)];
+    let options = paths.iter().flat_map(|(name, path)| [OsStr::new(name), path.as_os_str()]);
+    let mut replay = ringwatch().spawn([OsStr::new("replay")].into_iter().chain(options));
+    replay.go_haltingly(30, Duration::from_millis(100), Duration::from_secs(1));
+    replay.finish(PATIENCE).with_code(3);
     reading.terminate(PATIENCE).with_code(0);
 }

@@ -58,6 +58,18 @@ fn a_wrong_configuration_says_in_one_line_what_to_do() {
     }
 }
 
+#[cfg(not(feature = "delta"))]
+#[test]
+fn a_delta_log_is_refused_by_a_build_without_it() {
+    let text = "[kafka]\nbrokers = 'x'\n[store]\ndelta = true";
+    check_refused(&["check"], text, 2, "`store.delta` needs a build with the feature `delta`");
+}
+
+#[test]
+fn a_demo_says_that_it_reads_no_configuration() {
+    check_refused(&["demo"], "[kafka]\nbrokers = 'x'", 2, "the demo tells a story of its own");
+}
+
 #[test]
 fn an_unreachable_broker_is_named() {
     // Port 1 of the loopback interface: refused at once, so the time-out decides.

@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use schemas::{Decision, Signal};
 use serde_json::Value;
+use xtask::faults::settings::Settings;
 use xtask::fixture::{Program, Running, finish, oracle, page, spawn};
+use xtask::kafka::Broker;
 use xtask::repository;
 
 const PATIENCE: Duration = Duration::from_mins(3);
@@ -38,6 +40,35 @@ fn demo(data: &Path) -> (Running, String) {
     demo.wait_until("the bad change", PATIENCE, |demo| demo.stdout().contains(caught));
     let address = demo.dashboard();
     (demo, address)
+}
+
+/// The metrics of a service with a broker and a destination that is told of something each second.
+fn metrics_of_deliveries(folder: &Path) -> String {
+    let broker = Broker::start().expect("a broker");
+    broker.create_topics(1).expect("the topics");
+    let port = free_port();
+    let destination = "[[destination]]\nname = \"echo\"\ntype = \"command\"\n\
+                       command = [\"/bin/true\"]\nheartbeat_interval = \"1s\"";
+    let settings = Settings { more: destination.to_owned(), ..Settings::default() };
+    let text = settings.toml(broker.bootstrap(), &folder.join("served"), "", Some(port));
+    let config = folder.join("ringwatch.toml");
+    fs::write(&config, text).expect("written");
+    let ringwatch = Program::new(env!("CARGO_BIN_EXE_ringwatch"));
+    let mut service = ringwatch.spawn(["run".as_ref(), "--config".as_ref(), config.as_os_str()]);
+    let address = format!("127.0.0.1:{port}");
+    let scrape = || page(&address, "/metrics").unwrap_or_default();
+    let told = |page: &str| {
+        ["ringwatch_deliveries_total{", "ringwatch_delivery_queued_alerts{"]
+            .iter()
+            .all(|name| page.contains(name))
+    };
+    service.wait_until("a delivery", PATIENCE, |_| told(&scrape()));
+    scrape()
+}
+
+fn free_port() -> u16 {
+    let free = TcpListener::bind("127.0.0.1:0").expect("a port");
+    free.local_addr().expect("an address").port()
 }
 
 /// What a server says at a path.
@@ -92,27 +123,25 @@ fn every_decision_and_signal_has_its_page() {
 fn prometheus_reads_the_metrics_and_what_dashboard_and_rules_name_is_among_them() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (ringwatch, address) = demo(&folder.path().join("data"));
-    let page = ask(&address, "/metrics");
-    fs::write(folder.path().join("metrics"), &page).expect("written");
-    let file = fs::File::open(folder.path().join("metrics")).expect("opened");
-    let checked = finish(promtool(&["check", "metrics"]).stdin(Stdio::from(file))).with_code(0);
-    assert_eq!((&*checked.stdout, &*checked.stderr), ("", ""));
+    let pages = [ask(&address, "/metrics"), metrics_of_deliveries(folder.path())];
+    for page in &pages {
+        fs::write(folder.path().join("metrics"), page).expect("written");
+        let file = fs::File::open(folder.path().join("metrics")).expect("opened");
+        let checked = finish(promtool(&["check", "metrics"]).stdin(Stdio::from(file)));
+        let checked = checked.with_code(0);
+        assert_eq!((&*checked.stdout, &*checked.stderr), ("", ""));
+    }
+    let page = pages.concat();
     let (shown, declared) = (metrics_in(&page), metrics_in(&read("docs/metrics.md")));
     for path in ["deploy/grafana/ringwatch.json", "deploy/ringwatch.rules.yml"] {
         let named = metrics_in(&read(path));
-        // Those of destinations come with the first destination, and the demo has none.
-        let of_delivery = |name: &&String| name.starts_with("ringwatch_delivery_");
-        let (of_delivery, rest): (Vec<_>, Vec<_>) = named.iter().partition(of_delivery);
-        assert!(of_delivery.into_iter().all(|name| declared.contains(name)), "{path}");
-        let missing: Vec<_> = rest.into_iter().filter(|name| !shown.contains(*name)).collect();
+        let missing: Vec<_> = named.difference(&shown).collect();
         assert!(named.len() > 5 && missing.is_empty(), "{path}: {missing:?}\n{page}");
     }
     let unknown: Vec<_> = shown.difference(&declared).collect();
     assert!(unknown.is_empty(), "not in docs/metrics.md: {unknown:?}");
 
-    let free = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let listen = free.local_addr().expect("an address").to_string();
-    drop(free);
+    let listen = format!("127.0.0.1:{}", free_port());
     let mut config = String::new();
     writeln!(config, "global: {{ scrape_interval: 1s }}").expect("text");
     writeln!(

@@ -70,6 +70,7 @@ pub(super) struct RawStore {
     pub journal_keep: u64,
     pub collect_after: DurationText,
     pub housekeeping_interval: DurationText,
+    pub delta: bool,
 }
 
 #[derive(Debug, Deserialize)]

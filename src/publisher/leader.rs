@@ -49,6 +49,8 @@ pub(super) struct Setting {
     pub(super) detection: DetectionConfig,
     pub(super) rule: PublishRule,
     pub(super) housekeeping: Option<HousekeepingRule>,
+    #[cfg(feature = "delta")]
+    pub(super) delta: crate::config::DeltaRule,
     pub(super) writer: String,
     /// Tells the folder from one made anew.
     pub(super) hash_seed: [u64; 2],
@@ -78,6 +80,8 @@ impl Setting {
             detection: config.detection.clone(),
             rule: config.publish,
             housekeeping: config.housekeeping,
+            #[cfg(feature = "delta")]
+            delta: config.delta,
             writer: parts.writer.clone(),
             hash_seed: config.fold.hash_seed,
             view: parts.view.clone(),
@@ -126,6 +130,8 @@ pub(super) struct Leader {
     /// Commits to offer to the deliveries.
     pub(super) undelivered: Vec<Committed>,
     pub(super) house: Option<Housekeeping>,
+    #[cfg(feature = "delta")]
+    pub(super) following: super::delta_lake::Following,
     /// For the next commit to name.
     chores: Chores,
 }
@@ -191,6 +197,8 @@ impl Leader {
             deliver_from: now,
             undelivered: Vec::new(),
             house: None,
+            #[cfg(feature = "delta")]
+            following: super::delta_lake::Following::new(setting.delta),
             chores: Chores::default(),
             setting: setting.clone(),
         }
@@ -231,6 +239,8 @@ impl Leader {
         } else if rule.lease.is_some_and(|lease| now.saturating_sub(self.last.commit) >= lease) {
             self.commit(Publishing::Nothing, Leave::No)?;
         }
+        #[cfg(feature = "delta")]
+        self.follow_in_delta();
         self.keep_house()
     }
 
@@ -240,6 +250,8 @@ impl Leader {
         if !self.uncommitted.is_empty() || self.has_rows() || is_leased {
             self.commit(Publishing::Tables, Leave::Yes)?;
         }
+        #[cfg(feature = "delta")]
+        self.finish_delta();
         Ok(())
     }
 
@@ -413,6 +425,9 @@ impl Leader {
         if !chores.is_empty() {
             self.chores = chores.clone();
             self.commit(Publishing::Nothing, Leave::No)?;
+            // Before files of dropped days go.
+            #[cfg(feature = "delta")]
+            self.follow_in_delta();
         }
         Ok(chores)
     }

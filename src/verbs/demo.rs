@@ -51,9 +51,14 @@ const CLOSING: Duration = Duration::from_secs(8);
 
 /// Runs the demo and ends by itself.
 pub fn run(common: &Common, args: &DemoArgs) -> Result<Outcome, Failure> {
+    if common.config.is_some() {
+        let what =
+            "the demo tells a story of its own and reads no configuration; leave --config out";
+        return Err(Failure::usage(what));
+    }
     http::metrics::install().map_err(Failure::failed)?;
     let scenario = scenarios::load("demo")?;
-    // The story needs the default rings: whatever is configured here is for `run`.
+    // The story needs the default rings: whatever the environment says is for `run`.
     let mut config = Config::parse("", std::iter::empty())?;
     let cluster = MockCluster::new(1).map_err(Failure::failed)?;
     prepare(&mut config, &cluster, args)?;

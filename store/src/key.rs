@@ -25,6 +25,10 @@ pub(crate) const SETTING_ASIDE: &str = "system/setting-aside";
 pub(crate) const GROWTH: &str = "system/growth";
 pub(crate) const COMMANDS: &str = "system/commands";
 pub(crate) const CONFIG: &str = "system/config/0";
+/// The logs by which readers of Delta Lake see the tables.
+pub(crate) const DELTA: &str = "delta";
+#[cfg(feature = "delta")]
+pub(crate) const DELTA_STATE: &str = "system/delta/state";
 
 /// Digits of a number in a key: all of `u64`, so that names sort as numbers do.
 const DIGITS: usize = 20;
@@ -88,6 +92,22 @@ pub(crate) fn table_file(dataset: Dataset, date: &str, sequence: u64, n: u32) ->
 /// Where a file of a finished day stands for readers; `sequence` is that of the commit naming it.
 pub(crate) fn settled_file(dataset: Dataset, date: &str, sequence: u64, n: u32) -> String {
     format!("{SETTLED}/{}/date={date}/{sequence:020}-{n}.parquet", dataset.name())
+}
+
+/// One version of a dataset's Delta log.
+#[cfg(feature = "delta")]
+pub(crate) fn delta_version(dataset: Dataset, version: u64) -> String {
+    format!("{DELTA}/{}/_delta_log/{version:020}.json", dataset.name())
+}
+
+#[cfg(feature = "delta")]
+pub(crate) fn delta_checkpoint(dataset: Dataset, version: u64) -> String {
+    format!("{DELTA}/{}/_delta_log/{version:020}.checkpoint.parquet", dataset.name())
+}
+
+#[cfg(feature = "delta")]
+pub(crate) fn delta_last_checkpoint(dataset: Dataset) -> String {
+    format!("{DELTA}/{}/_delta_log/_last_checkpoint", dataset.name())
 }
 
 /// The dataset and the date of a file below `tables/` or `settled/`.

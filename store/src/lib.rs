@@ -9,6 +9,7 @@
 //!                            system/{identity.json, growth/…, config/0}     world
 //! Command ─► commands       system/commands/<number>                       put-if-absent
 //!                            system/{cursors, served}/…                     deliveries
+//! Chain ─► delta_lake        delta/<dataset>/_delta_log/…                   feature `delta`
 //! ```
 //! What nothing needs any more goes by [`retention`] and [`collect`]; [`verify()`] proves the rest;
 //! [`rebuild`] sets everything aside for a new beginning.
@@ -22,6 +23,8 @@ pub mod chain;
 pub mod collect;
 pub mod commands;
 pub mod cursor;
+#[cfg(feature = "delta")]
+pub mod delta_lake;
 pub mod error;
 mod hash;
 pub mod journal;

@@ -17,6 +17,7 @@ pub(crate) const DROPPED_FILES: &str = "ringwatch_dropped_files_total";
 pub(crate) const DROPPED_BYTES: &str = "ringwatch_dropped_bytes_total";
 pub(crate) const COLLECTED: &str = "ringwatch_collected_objects_total";
 pub(crate) const COLLECTED_BYTES: &str = "ringwatch_collected_bytes_total";
+pub(crate) const DELTA_VERSIONS: &str = "ringwatch_delta_versions_total";
 pub(crate) const REQUESTS: &str = "ringwatch_store_requests_total";
 pub(crate) const RETRIES: &str = "ringwatch_store_retries_total";
 
@@ -37,6 +38,7 @@ pub fn describe() {
     describe_counter!(DROPPED_BYTES, Unit::Bytes, "bytes of files of dropped days, deleted");
     describe_counter!(COLLECTED, "journal entries and states nothing needs any more, deleted");
     describe_counter!(COLLECTED_BYTES, Unit::Bytes, "bytes of what was collected");
+    describe_counter!(DELTA_VERSIONS, "versions written to the Delta logs (feature `delta`)");
     describe_counter!(REQUESTS, "requests to the object store, by HTTP method; what it bills by");
     describe_counter!(RETRIES, "requests to the object store that were tried again");
     // There from the start: what appears with its first event shows no increase by it.

@@ -1,7 +1,7 @@
 //! A data folder set aside whole, so that the next start makes it anew from its input.
 //!
 //! ```text
-//! mark ─► tables, settled, system: each object to set-aside/<n>/<its key> ─► unmark
+//! mark ─► delta, tables, settled, system: each object to set-aside/<n>/<its key> ─► unmark
 //! ```
 //! Nothing is thrown away: what stood under `tables/` can still be read below `set-aside/<n>/`.
 //! While the mark stands nobody else starts, and whoever is interrupted goes on with the same
@@ -55,7 +55,7 @@ pub fn set_aside(
 ) -> Result<SetAside, StoreError> {
     let folder = format!("{}/{}", key::SET_ASIDE, mark(blobs)?);
     let mut keys = Vec::new();
-    for part in [key::TABLES, key::SETTLED, key::SYSTEM] {
+    for part in [key::DELTA, key::TABLES, key::SETTLED, key::SYSTEM] {
         keys.extend(blobs.list(part)?);
     }
     // Temporary files have owners, who clear up after themselves.

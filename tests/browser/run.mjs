@@ -146,6 +146,16 @@ async function theFormAnswers(id) {
   await page.waitForFunction(() => document.getElementById("answer").textContent !== "");
   const said = await page.textContent("#answer");
   check(said.startsWith("Refused: commands need"), `the form said: ${said}`);
+  // With a token it is: the order is what the interface takes, and the page says what became of it.
+  const orders = [];
+  await page.route("**/api/v1/alerts/*/ack", (route) => {
+    orders.push([route.request().headers().authorization, route.request().postDataJSON()]);
+    return route.fulfill({ status: 202, json: { number: 7 } });
+  });
+  await page.keyboard.press("Enter");
+  await page.waitForFunction(() => document.getElementById("answer").textContent.startsWith("Taken as command 7"));
+  check(JSON.stringify(orders) === JSON.stringify([["Bearer a-token-that-is-not-set", { author: "ana", reason: "vendor is called" }]]),
+    `the form ordered: ${JSON.stringify(orders)}`);
   await page.context().close();
 }
 

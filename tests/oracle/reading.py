@@ -2,7 +2,7 @@
 
 Each reads every dataset again and again, whole: every column of every file. None may fail, and the
 number of rows may never fall. Prints `ready`, then one JSON object; exits 1 if anything was wrong, or if a reader
-saw no growth of ring_health.
+saw no growth of ring_health or no row of any dataset.
 """
 
 import json
@@ -17,6 +17,9 @@ import pandas
 import polars
 import pyarrow.dataset
 from pyspark.sql import SparkSession
+
+
+DATASETS = "ring_health ring_signals ring_devices device_updates alerts rejected".split()
 
 
 def with_duckdb(folder):
@@ -67,7 +70,10 @@ def main():
     readers = [with_duckdb, with_polars, with_pyarrow, with_pandas, with_datafusion, spark_reader()]
     print("ready", flush=True)
     first, newest, problems, rounds = {}, {}, [], 0
-    while (not asked or not rounds) and not problems:
+    last_round = False
+    while not last_round and not problems:
+        # Once more after the end, so that nothing is left unread.
+        last_round = bool(asked)
         for folder in sorted(tables.iterdir() if tables.exists() else []):
             if not any(folder.glob("*/*.parquet")):
                 continue
@@ -85,6 +91,10 @@ def main():
             rounds += 1
     grown = sorted({key for key in newest if newest[key] > first[key]})
     for reader in readers:
+        problems += [
+            f"{reader.__name__} never saw {dataset}" for dataset in DATASETS
+            if f"{dataset} {reader.__name__}" not in newest
+        ]
         if f"ring_health {reader.__name__}" not in grown:
             problems.append(f"{reader.__name__} saw ring_health not grow: {first} {newest}")
     print(json.dumps({"rounds": rounds, "grown": grown, "rows": newest}))

@@ -202,6 +202,21 @@ impl Running {
         self.signal(Signal::SIGCONT);
     }
 
+    /// Stops it again and again where it stands, so that others see it at work, and stopped in the
+    /// middle of it; ends early if it does.
+    #[track_caller]
+    pub fn go_haltingly(&mut self, halts: u32, go: Duration, halt: Duration) {
+        for _ in 0..halts {
+            sleep(go);
+            if self.ended().is_some() {
+                return;
+            }
+            self.freeze();
+            sleep(halt);
+            self.thaw();
+        }
+    }
+
     #[track_caller]
     fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.child.id() as i32), signal).expect("it is still there");

@@ -28,6 +28,10 @@ use tempfile::TempDir;
 use crate::{Failure, stop_on_signals};
 
 mod jars;
+mod secured;
+
+use secured::Security;
+pub use secured::{PASSWORD, Secured, USER};
 
 /// A local broker answers in milliseconds.
 const GROUPS_TIMEOUT: Duration = Duration::from_secs(10);
@@ -39,6 +43,14 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 const START_ATTEMPTS_MAX: usize = 3;
 /// Between two looks at a process or a broker: short against a start, long against the look.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
+
+/// How a broker is started.
+#[derive(Clone, Copy, Debug, Default)]
+struct Setup<'a> {
+    core: Option<usize>,
+    cluster_id: Option<&'a str>,
+    security: Option<&'a Security>,
+}
 
 /// A running broker; dropping it kills it and removes its folder.
 #[derive(Debug)]
@@ -52,43 +64,43 @@ pub struct Broker {
 impl Broker {
     /// Starts a broker and waits until it answers.
     pub fn start() -> Result<Self, Failure> {
-        Self::start_on(None, None)
+        Self::start_on(Setup::default())
     }
 
     /// The same in a cluster of this id: 22 characters of base64url, the last one an `A`. What was
     /// made beside another broker of that id, with the same records, can be gone on with.
     pub fn start_as(cluster_id: &str) -> Result<Self, Failure> {
-        Self::start_on(None, Some(cluster_id))
+        Self::start_on(Setup { cluster_id: Some(cluster_id), ..Setup::default() })
     }
 
     /// The same on one processor core, so that what is measured has the others for itself.
     pub fn start_pinned(core: usize) -> Result<Self, Failure> {
-        Self::start_on(Some(core), None)
+        Self::start_on(Setup { core: Some(core), ..Setup::default() })
     }
 
-    fn start_on(core: Option<usize>, cluster_id: Option<&str>) -> Result<Self, Failure> {
-        let mut result = Self::attempt(core, cluster_id);
+    fn start_on(setup: Setup<'_>) -> Result<Self, Failure> {
+        let mut result = Self::attempt(setup);
         for _ in 1..START_ATTEMPTS_MAX {
             if result.is_ok() {
                 break;
             }
-            result = Self::attempt(core, cluster_id);
+            result = Self::attempt(setup);
         }
         result
     }
 
-    fn attempt(core: Option<usize>, cluster_id: Option<&str>) -> Result<Self, Failure> {
+    fn attempt(Setup { core, cluster_id, security }: Setup<'_>) -> Result<Self, Failure> {
         let folder = tempfile::Builder::new()
             .prefix(FOLDER_PREFIX)
             .rand_bytes(CLUSTER_ID_RANDOM)
             .tempdir()
             .map_err(Failure::io("make a folder for the broker"))?;
         let [port, controller_port] = free_ports()?;
-        let settings = settings(port, controller_port, folder.path());
+        let settings = settings(port, controller_port, folder.path(), security);
         let settings_path = folder.path().join("server.properties");
         fs::write(&settings_path, settings).map_err(Failure::io("write server.properties"))?;
         let cluster_id = cluster_id.map_or_else(|| random_id(folder.path()), str::to_owned);
-        format_storage(&cluster_id, &settings_path)?;
+        format_storage(&cluster_id, &settings_path, security)?;
         let bootstrap = format!("127.0.0.1:{port}");
         let mut broker = Self { bootstrap, folder, core, process: None };
         broker.resume()?;
@@ -313,7 +325,7 @@ where
 /// Runs a broker with the three topics until Ctrl-C.
 pub fn foreground(telemetry_partitions: i32, cluster_id: Option<&str>) -> Result<(), Failure> {
     let asked = stop_on_signals()?;
-    let mut broker = Broker::start_on(None, cluster_id)?;
+    let mut broker = Broker::start_on(Setup { cluster_id, ..Setup::default() })?;
     broker.create_topics(telemetry_partitions)?;
     announce(broker.bootstrap());
     while !asked.load(Ordering::Relaxed) {
@@ -339,12 +351,17 @@ fn random_id(folder: &Path) -> String {
     format!("{}A", random.unwrap_or_default())
 }
 
-fn format_storage(cluster_id: &str, settings_path: &Path) -> Result<(), Failure> {
+fn format_storage(
+    cluster_id: &str,
+    settings_path: &Path,
+    security: Option<&Security>,
+) -> Result<(), Failure> {
     let output = java(None)?
         .args(["kafka.tools.StorageTool", "format", "--cluster-id"])
         .arg(cluster_id)
         .arg("--config")
         .arg(settings_path)
+        .args(security.map(Security::format_options).into_iter().flatten())
         .output()
         .map_err(Failure::io("start java; ./dev test installs it"))?;
     if output.status.success() {
@@ -378,10 +395,12 @@ fn free_ports() -> Result<[u16; 2], Failure> {
     Ok([port(&held[0])?, port(&held[1])?])
 }
 
-fn settings(port: u16, controller_port: u16, folder: &Path) -> String {
+fn settings(port: u16, controller_port: u16, folder: &Path, security: Option<&Security>) -> String {
     let unbounded = i64::MAX.to_string();
-    let listeners =
-        format!("PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}");
+    let (more_listeners, more) = security.map(Security::settings).unwrap_or_default();
+    let listeners = format!(
+        "PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}{more_listeners}"
+    );
     let all = [
         ("process.roles", "broker,controller".to_owned()),
         ("node.id", "1".to_owned()),
@@ -401,5 +420,6 @@ fn settings(port: u16, controller_port: u16, folder: &Path) -> String {
         ("log.message.timestamp.before.max.ms", unbounded.clone()),
         ("log.message.timestamp.after.max.ms", unbounded),
     ];
-    all.map(|(key, value)| format!("{key}={value}")).join("\n")
+    let all = all.map(|(key, value)| format!("{key}={value}")).join("\n");
+    format!("{all}\n{more}")
 }
