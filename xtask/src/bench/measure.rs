@@ -1,7 +1,7 @@
 //! What a child process costs: time of the processor, of the clock, and memory at its peak.
 
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -56,7 +56,8 @@ pub(super) fn measure_while(
     let mut pinned = pinned(command, cores);
     let before = children_cpu()?;
     let started = Instant::now();
-    let mut child = pinned.spawn().map_err(Failure::io("start taskset"))?;
+    // What it prints is no result of ours.
+    let mut child = pinned.stdout(Stdio::null()).spawn().map_err(Failure::io("start taskset"))?;
     let mut memory_bytes_max = 0;
     let status = loop {
         if let Some(status) = child.try_wait().map_err(Failure::io("wait for a process"))? {

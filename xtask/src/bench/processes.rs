@@ -97,7 +97,7 @@ fn settle(services: &mut [Service]) -> Result<(), Failure> {
             .map(|service| service.metric(OWNED))
             .collect();
         shares.iter().all(|share| *share > 0.0)
-            && shares.iter().sum::<f64>() == f64::from(PARTITIONS_IN_ALL)
+            && shares.iter().sum::<f64>() as i32 == PARTITIONS_IN_ALL
     })?;
     Ok(())
 }

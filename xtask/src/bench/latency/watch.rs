@@ -161,7 +161,10 @@ pub(super) fn latencies(
             }
             let count = (until.min(end) - from).max(0) as u64;
             let late_ms = ((at - instant).0 / 1_000).max(0) as u64;
-            histogram.record_n(late_ms, count).map_err(|_| refused())?;
+            // None at all would still count for the largest value.
+            if count > 0 {
+                histogram.record_n(late_ms, count).map_err(|_| refused())?;
+            }
             from = until.max(from);
         }
     }
