@@ -311,6 +311,12 @@ impl<L: Input> Lanes<L> {
         }
     }
 
+    /// Partitions that are taken in and whose place the client may have lost.
+    pub fn unsettled(&self) -> Vec<Stream> {
+        let unsettled = self.lanes.iter().flat_map(|lane| lane.input.unsettled());
+        unsettled.filter(|stream| self.has(*stream)).collect()
+    }
+
     pub fn remove(&mut self, stream: &Stream) -> Option<Worker> {
         let number = self.of.remove(stream)?;
         self.lanes[number].workers.remove(stream)

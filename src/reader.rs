@@ -213,11 +213,18 @@ impl<'a, S: Source> Reader<'a, S> {
             SourceEvent::Down(reason) => self.go_down(reason),
             SourceEvent::Assigned(streams) => {
                 self.take_over(&streams)?;
+                self.settle()?;
                 return Ok(false);
             }
             // Not a sign of the broker: a client gives up what it cannot reach, too.
-            SourceEvent::Revoked(streams) => self.hand_over(&streams)?,
-            SourceEvent::Lost(streams) => self.give_up(&streams)?,
+            SourceEvent::Revoked(streams) => {
+                self.hand_over(&streams)?;
+                self.settle()?;
+            }
+            SourceEvent::Lost(streams) => {
+                self.give_up(&streams)?;
+                self.settle()?;
+            }
         }
         Ok(true)
     }
@@ -255,6 +262,20 @@ impl<'a, S: Source> Reader<'a, S> {
     fn restart(&mut self, streams: &[Stream]) -> Result<(), PipelineError> {
         let starts = self.begin(streams)?;
         Ok(self.parts.source.restart(&starts)?)
+    }
+
+    /// While the group decided, the client had stopped all partitions, and takes some of them to be
+    /// elsewhere than they are. What is paused by us is started anew later anyway.
+    fn settle(&mut self) -> Result<(), PipelineError> {
+        if self.outage.is_some() {
+            return Ok(());
+        }
+        let streams = self.parts.lanes.unsettled();
+        if streams.is_empty() {
+            return Ok(());
+        }
+        let starts = self.begin(&streams)?;
+        Ok(self.parts.source.settle(&starts)?)
     }
 
     /// Has the lanes read partitions from where their workers are; where that is.

@@ -4,8 +4,15 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
 use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::json;
 use tempfile::TempDir;
 use xtask::fixture::{Finished, Program};
@@ -13,6 +20,9 @@ use xtask::kafka::{PASSWORD, Secured, USER};
 use xtask::produce::{Producer, Record};
 
 const RECORDS: i64 = 20;
+
+/// What must never be printed.
+const SECRET: &str = "a-client-secret-of-nobody";
 
 struct World {
     broker: Secured,
@@ -59,7 +69,7 @@ impl World {
         let flags = ["run", "--until-end", "--config"].map(std::ffi::OsStr::new);
         let ringwatch = Program::new(env!("CARGO_BIN_EXE_ringwatch"));
         let finished = ringwatch.run(flags.into_iter().chain([config.as_os_str()]));
-        for secret in [PASSWORD, "wrong-password"] {
+        for secret in [PASSWORD, SECRET, "wrong-password"] {
             assert!(!format!("{finished}").contains(secret), "{finished}");
         }
         finished
@@ -73,6 +83,46 @@ impl World {
         let report = Program::new(env!("CARGO_BIN_EXE_ringwatch")).run(arguments).with_code(0);
         assert_eq!(report.json()["partitions"][0]["applied"], RECORDS, "{report}");
     }
+}
+
+/// Hands out tokens that name `USER` to whoever knows the secret; says what it was asked with.
+fn tokens() -> (String, Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/token", listener.local_addr().expect("an address"));
+    let (told, asked) = channel();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut reader = BufReader::new(stream.try_clone().expect("a socket"));
+            let (mut login, mut length) = (String::new(), 0);
+            for line in reader.by_ref().lines().map_while(Result::ok) {
+                match line.split_once(": ") {
+                    Some((name, value)) if name.eq_ignore_ascii_case("authorization") => {
+                        value.clone_into(&mut login);
+                    }
+                    Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
+                        length = value.parse().unwrap_or_default();
+                    }
+                    None => break,
+                    Some(_) => {}
+                }
+            }
+            reader.read_exact(&mut vec![0; length]).ok();
+            let body = json!({"access_token": token(), "token_type": "Bearer", "expires_in": 600});
+            let body = body.to_string();
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n";
+            write!(stream, "{head}content-length: {}\r\n\r\n{body}", body.len()).ok();
+            told.send(login).ok();
+        }
+    });
+    (url, asked)
+}
+
+/// An unsigned JSON web token for ten minutes.
+fn token() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+    let part = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let claims = json!({"sub": USER, "iat": now, "exp": now + 600});
+    format!("{}.{}.", part(json!({"alg": "none"})), part(claims))
 }
 
 #[test]
@@ -103,4 +153,20 @@ fn every_way_to_log_in_that_the_document_names_reads_a_real_broker() {
     let refused = world.run("wrong", &sasl, &password("SCRAM-SHA-512", "wrong-password"));
     let said = refused.with_code(1).stderr;
     assert!(said.to_lowercase().contains("authentication"), "{said}");
+
+    let (url, asked) = tokens();
+    world.reads(
+        "OAUTHBEARER",
+        &sasl,
+        &[
+            ("security.protocol", "SASL_SSL"),
+            ("sasl.mechanisms", "OAUTHBEARER"),
+            ("sasl.oauthbearer.method", "oidc"),
+            ("sasl.oauthbearer.client.id", "ringwatch"),
+            ("sasl.oauthbearer.client.secret", SECRET),
+            ("sasl.oauthbearer.token.endpoint.url", &url),
+        ],
+    );
+    let login = format!("Basic {}", STANDARD.encode(format!("ringwatch:{SECRET}")));
+    assert_eq!(asked.try_recv().expect("a token was asked for"), login);
 }

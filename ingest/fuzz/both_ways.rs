@@ -44,7 +44,7 @@ fn config() -> DecodeConfig {
 }
 
 /// Panics where the two do not say the same; tells how many records a shape decoded.
-pub fn compare(input: &[u8]) -> u64 {
+pub(crate) fn compare(input: &[u8]) -> u64 {
     let mut by_shape = Decoder::new(config());
     let mut by_parser = Decoder::without_shapes(config());
     for record in SEASON {

@@ -180,6 +180,8 @@ impl Source for KafkaSource {
                     let consumer = &self.client.consumer;
                     return Ok(Some(rebalance::moved(consumer, event.raw_code(), streams)));
                 }
+                // Else records would be missing without a word; a restart reads them again.
+                Kind::Fetch => return Err(SourceError::Fatal { reason: MISLED.to_owned() }),
                 _ => serve(&event),
             }
         }
@@ -230,6 +232,13 @@ impl Source for KafkaSource {
         self.start(starts)
     }
 
+    fn settle(&mut self, starts: &[(Stream, Start)]) -> Result<(), SourceError> {
+        let list = self.places(starts)?;
+        // Not waited for: what was fetched for the place before is outdated from now on.
+        let sought = self.client.consumer.seek_partitions(list, Duration::ZERO);
+        sought.map(drop).map_err(|source| client("find the place of partitions again", source))
+    }
+
     fn confirm(&mut self, stream: Stream, offset: i64) -> Membership {
         let list = offset_list(&self.client.config.topics, &[(stream, offset)]);
         match self.client.consumer.commit(&list, CommitMode::Sync) {
@@ -249,6 +258,9 @@ impl Source for KafkaSource {
         }
     }
 }
+
+/// Records come by the lanes alone.
+const MISLED: &str = "records came by the queue of the group";
 
 fn no_queue() -> SourceError {
     SourceError::Fatal { reason: "the consumer has no queue".to_owned() }

@@ -205,6 +205,11 @@ pub trait Lane {
     /// Hands out nothing of these until they begin again; what it holds of them is dropped.
     fn stop(&mut self, streams: &[Stream]);
 
+    /// Partitions whose place the client may have lost, should it stop and go on by itself.
+    fn unsettled(&self) -> Vec<Stream> {
+        Vec::new()
+    }
+
     /// Is told the newest event time seen of a stream: files are read so that their times stay
     /// together. Kafka orders nothing by it.
     fn progress(&mut self, _stream: Stream, _newest: Timestamp) {}
@@ -239,6 +244,12 @@ pub trait Source {
 
     /// Reads partitions that are ours from another place, or goes on after a pause.
     fn restart(&mut self, starts: &[(Stream, Start)]) -> Result<(), SourceError>;
+
+    /// Goes on with partitions from here, whatever place the client takes them to be at: it stops
+    /// them by itself while the group decides.
+    fn settle(&mut self, _starts: &[(Stream, Start)]) -> Result<(), SourceError> {
+        Ok(())
+    }
 
     /// Asks the group whether we are still in it, by committing an offset and waiting.
     fn confirm(&mut self, stream: Stream, offset: i64) -> Membership;

@@ -27,6 +27,8 @@ pub struct KafkaLane {
     run: Option<(Stream, usize)>,
     /// Partitions of which nothing has come since they began.
     unheard: Vec<Stream>,
+    /// Partitions of which an end or an error came last: the client counts that as a record.
+    ended: Vec<Stream>,
     received: Received,
 }
 
@@ -44,6 +46,7 @@ impl KafkaLane {
             client: Arc::clone(client),
             run: None,
             unheard: Vec::new(),
+            ended: Vec::new(),
             received: Received::new(),
         })
     }
@@ -65,8 +68,12 @@ impl KafkaLane {
 
     /// What the message in front says, if it is no record.
     fn failed(&mut self) -> Result<Option<Next>, SourceError> {
-        let failure = self.batch.get(0).failure();
+        let message = self.batch.get(0);
+        let (failure, stream) = (message.failure(), self.client.stream_of(message));
         self.batch.done(1);
+        if let Some(stream) = stream.filter(|stream| !self.ended.contains(stream)) {
+            self.ended.push(stream);
+        }
         let Some(failure) = failure else { return Ok(None) };
         Ok(self.client.failed(failure)?.map(|trouble| match trouble {
             Trouble::End { stream, offset } => {
@@ -110,6 +117,9 @@ impl Lane for KafkaLane {
             if !self.unheard.is_empty() {
                 self.unheard.retain(|it| *it != stream);
             }
+            if !self.ended.is_empty() {
+                self.ended.retain(|it| *it != stream);
+            }
             self.run = Some((stream, count));
             return Ok(Next::Run(stream));
         }
@@ -132,18 +142,26 @@ impl Lane for KafkaLane {
     }
 
     fn begin(&mut self, stream: Stream, start: Start) -> Result<(), SourceError> {
-        self.drop_held(|it| it == stream);
+        self.stop(&[stream]);
         self.client.starts().insert(stream, start);
         self.gather(stream);
-        if !self.unheard.contains(&stream) {
-            self.unheard.push(stream);
-        }
+        self.unheard.push(stream);
         Ok(())
     }
 
     fn stop(&mut self, streams: &[Stream]) {
         self.drop_held(|it| streams.contains(&it));
         self.unheard.retain(|it| !streams.contains(it));
+        self.ended.retain(|it| !streams.contains(it));
+    }
+
+    /// Also those of which anything is held: it may be an end.
+    fn unsettled(&self) -> Vec<Stream> {
+        let held = (0..self.batch.len()).map(|index| self.client.stream_of(self.batch.get(index)));
+        let mut streams: Vec<Stream> = held.flatten().chain(self.ended.iter().copied()).collect();
+        streams.sort_unstable();
+        streams.dedup();
+        streams
     }
 }
 

@@ -1,7 +1,7 @@
-//! A broker that wants TLS and a login, as large hosts have them.
+//! A broker that wants TLS and a login, as large hosts have them: mutual TLS on one port, SASL over
+//! TLS on another (PLAIN, SCRAM, OAUTHBEARER), beside the open one for whoever prepares a test.
 //!
-//! Mutual TLS on one port, SASL over TLS (PLAIN, SCRAM) on another, beside the open one for whoever
-//! prepares a test. Needs `openssl`.
+//! Needs `openssl`. Its tokens of OAUTHBEARER are unsigned: who they name is believed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -89,7 +89,8 @@ impl Security {
             "ssl.truststore.type=PEM".to_owned(),
             format!("ssl.truststore.location={}", authority.display()),
             "listener.name.tls.ssl.client.auth=required".to_owned(),
-            "listener.name.login.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512".to_owned(),
+            "listener.name.login.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512,OAUTHBEARER"
+                .to_owned(),
             format!(
                 "listener.name.login.plain.sasl.jaas.config={modules}.plain.PlainLoginModule \
                  required user_{USER}=\"{PASSWORD}\";"
@@ -97,6 +98,11 @@ impl Security {
             format!(
                 "listener.name.login.scram-sha-512.sasl.jaas.config=\
                  {modules}.scram.ScramLoginModule required;"
+            ),
+            format!(
+                "listener.name.login.oauthbearer.sasl.jaas.config=\
+                 {modules}.oauthbearer.OAuthBearerLoginModule required \
+                 unsecuredLoginStringClaim_sub=\"broker\";"
             ),
         ];
         (listeners, lines.join("\n"))
