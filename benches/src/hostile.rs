@@ -95,7 +95,7 @@ fn write_fields(fields: &[impl AsRef<[u8]>], out: &mut Vec<u8>) {
 /// Letters and digits of the device's name and of what stands last, which are values.
 fn write_escaped(record: &[u8], rng: &mut Rng, out: &mut Vec<u8>) {
     let start = record.windows(10).position(|it| it == b"\"device\":\"").map_or(0, |at| at + 10);
-    let last = record.iter().rposition(|byte| byte.is_ascii_alphanumeric()).unwrap_or(0);
+    let last = record.iter().rposition(u8::is_ascii_alphanumeric).unwrap_or(0);
     let places = [start, start + 2, last];
     let count = 1 + rng.below(3) as usize;
     for (at, &byte) in record.iter().enumerate() {
