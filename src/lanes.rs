@@ -162,7 +162,6 @@ impl<L: Input> Lane<L> {
             // Nobody's any more, or behind the target; or fetched before a pause took hold, to be
             // read again when that is over.
             let count = records.len();
-            drop(run);
             input.done(count);
             return Ok(count as u64);
         };
@@ -185,7 +184,6 @@ impl<L: Input> Lane<L> {
         if worker.is_at_target() && !worker.is_waiting() {
             report.due = Some(stream);
         }
-        drop(run);
         input.done(ran.count);
         if let Some(time) = ran.event_time {
             input.progress(stream, time);
@@ -210,7 +208,7 @@ struct Remote<L> {
 /// All lanes of a process.
 #[expect(missing_debug_implementations, reason = "made of parts that have none")]
 pub struct Lanes<L> {
-    lanes: Vec<Box<Lane<L>>>,
+    all: Vec<Box<Lane<L>>>,
     /// For each lane but the first; none: rounds go one after the other.
     remotes: Vec<Remote<L>>,
     of: BTreeMap<Stream, usize>,
@@ -227,7 +225,7 @@ impl<L: Input> Lanes<L> {
             Box::new(Lane { input, workers: BTreeMap::new(), decoder, tools: tools.clone() })
         };
         Self {
-            lanes: inputs.into_iter().map(lane).collect(),
+            all: inputs.into_iter().map(lane).collect(),
             remotes: Vec::new(),
             of: BTreeMap::new(),
             rule,
@@ -241,7 +239,7 @@ impl<L: Input> Lanes<L> {
         L: Send + 'static,
     {
         let mut lanes = Self::inline(inputs, tools, rule);
-        for number in 1..lanes.lanes.len() {
+        for number in 1..lanes.all.len() {
             let (to, rounds) = sync_channel::<(Box<Lane<L>>, Round)>(1);
             let (done, back) = sync_channel(1);
             let thread =
@@ -260,13 +258,13 @@ impl<L: Input> Lanes<L> {
 
     /// Lets every lane go on for a while. `patience`: how long to wait where nothing comes.
     pub fn round(&mut self, patience: Duration) -> Result<Vec<Report>, PipelineError> {
-        let (rule, count) = (self.rule, self.lanes.len());
+        let (rule, count) = (self.rule, self.all.len());
         // A lane that waits would hold up those that have something to do.
         let short = rule.time_max.unwrap_or_default();
         let patience = if count > 1 && !self.is_quiet { patience.min(short) } else { patience };
         let round = Round { rule, patience };
         let reports = if self.remotes.is_empty() {
-            self.lanes.iter_mut().map(|lane| lane.round(round)).collect()
+            self.all.iter_mut().map(|lane| lane.round(round)).collect()
         } else {
             self.on_all_threads(round)?
         };
@@ -275,15 +273,14 @@ impl<L: Input> Lanes<L> {
     }
 
     fn on_all_threads(&mut self, round: Round) -> Result<Vec<Report>, PipelineError> {
-        let away = self.lanes.split_off(1);
+        let away = self.all.split_off(1);
         for (lane, remote) in away.into_iter().zip(&self.remotes) {
             remote.to.send((lane, round)).map_err(|_| PipelineError::WorkerPanicked)?;
         }
-        let mut reports: Vec<Report> =
-            self.lanes.iter_mut().map(|lane| lane.round(round)).collect();
+        let mut reports: Vec<Report> = self.all.iter_mut().map(|lane| lane.round(round)).collect();
         for remote in &self.remotes {
             let (lane, report) = remote.back.recv().map_err(|_| PipelineError::WorkerPanicked)?;
-            self.lanes.push(lane);
+            self.all.push(lane);
             reports.push(report);
         }
         Ok(reports)
@@ -292,13 +289,13 @@ impl<L: Input> Lanes<L> {
     /// Takes a partition in: a new one goes to the lane that has the fewest of its kind.
     pub fn insert(&mut self, stream: Stream, worker: Worker) {
         let number = self.number(stream);
-        self.lanes[number].workers.insert(stream, worker);
+        self.all[number].workers.insert(stream, worker);
     }
 
     /// Reads a partition that was taken in, from where its worker is.
     pub fn begin(&mut self, stream: Stream) -> Result<Option<ingest::Start>, SourceError> {
         let Some(&number) = self.of.get(&stream) else { return Ok(None) };
-        let Lane { input, workers, .. } = &mut *self.lanes[number];
+        let Lane { input, workers, .. } = &mut *self.all[number];
         let Some(start) = workers.get(&stream).map(Worker::start) else { return Ok(None) };
         input.begin(stream, start)?;
         Ok(Some(start))
@@ -306,36 +303,36 @@ impl<L: Input> Lanes<L> {
 
     /// Hands out nothing of these until they begin again.
     pub fn stop(&mut self, streams: &[Stream]) {
-        for lane in &mut self.lanes {
+        for lane in &mut self.all {
             lane.input.stop(streams);
         }
     }
 
     /// Partitions that are taken in and whose place the client may have lost.
     pub fn unsettled(&self) -> Vec<Stream> {
-        let unsettled = self.lanes.iter().flat_map(|lane| lane.input.unsettled());
+        let unsettled = self.all.iter().flat_map(|lane| lane.input.unsettled());
         unsettled.filter(|stream| self.has(*stream)).collect()
     }
 
     pub fn remove(&mut self, stream: &Stream) -> Option<Worker> {
         let number = self.of.remove(stream)?;
-        self.lanes[number].workers.remove(stream)
+        self.all[number].workers.remove(stream)
     }
 
     pub fn get(&self, stream: &Stream) -> Option<&Worker> {
-        self.lanes[*self.of.get(stream)?].workers.get(stream)
+        self.all[*self.of.get(stream)?].workers.get(stream)
     }
 
     pub fn get_mut(&mut self, stream: &Stream) -> Option<&mut Worker> {
-        self.lanes[*self.of.get(stream)?].workers.get_mut(stream)
+        self.all[*self.of.get(stream)?].workers.get_mut(stream)
     }
 
     pub fn values(&self) -> impl Iterator<Item = &Worker> {
-        self.lanes.iter().flat_map(|lane| lane.workers.values())
+        self.all.iter().flat_map(|lane| lane.workers.values())
     }
 
     pub fn values_mut(&mut self) -> impl Iterator<Item = &mut Worker> {
-        self.lanes.iter_mut().flat_map(|lane| lane.workers.values_mut())
+        self.all.iter_mut().flat_map(|lane| lane.workers.values_mut())
     }
 
     /// Every partition that was taken in, in order.
@@ -355,7 +352,7 @@ impl<L: Input> Lanes<L> {
         if let Some(number) = self.of.get(&stream) {
             return *number;
         }
-        let mut counts = vec![(0, 0); self.lanes.len()];
+        let mut counts = vec![(0, 0); self.all.len()];
         for (other, number) in &self.of {
             counts[*number].0 += u32::from(other.kind == stream.kind);
             counts[*number].1 += 1_u32;

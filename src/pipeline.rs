@@ -119,6 +119,16 @@ pub enum Until {
     InputEnds,
 }
 
+impl Until {
+    /// Files are read so that two runs do the same; a service, so that its lanes end together.
+    const fn round(self) -> RoundRule {
+        match self {
+            Self::InputEnds => RoundRule::BY_RECORDS,
+            Self::Stopped | Self::Finished | Self::End => RoundRule::BY_TIME,
+        }
+    }
+}
+
 /// What to do about records that the journal needs and the topic no longer has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Gaps {
@@ -185,11 +195,7 @@ where
         rejected: rejected.clone(),
         decode: config.decode.clone(),
     };
-    let rule = match parts.until {
-        Until::InputEnds => RoundRule::BY_RECORDS,
-        Until::Stopped | Until::Finished | Until::End => RoundRule::BY_TIME,
-    };
-    let lanes = lanes_of(&mut parts.source, config.workers, &tools, rule)?;
+    let lanes = lanes_of(&mut parts.source, config.workers, &tools, parts.until.round())?;
     let reader = Reader::new(ReaderParts {
         targets: match parts.until {
             Until::Stopped | Until::Finished => BTreeMap::new(),

@@ -71,7 +71,7 @@ fn after_kills_and_made_anew_the_log_is_the_same_byte_for_byte() {
     let world = World::new();
     let data = world.path("data");
     for milliseconds in [150, 300, 600, 900] {
-        let mut replay = spawn(&mut world.replay(&data));
+        let replay = spawn(&mut world.replay(&data));
         sleep(Duration::from_millis(milliseconds));
         replay.kill();
     }

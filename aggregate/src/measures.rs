@@ -260,7 +260,9 @@ mod tests {
             (0..62).flat_map(|power| [0, 1, 7, 15, 16].map(|more| (1_u64 << power) + more));
         let values: Vec<u64> = values.chain(0..100).collect();
         let mut direct = Histogram::default();
-        values.iter().for_each(|&value| direct.record(value));
+        for &value in &values {
+            direct.record(value);
+        }
         let noted: Vec<u16> = values.iter().map(|&value| lag::bucket(value) as u16).collect();
         assert_eq!(histogram(&noted), direct);
         assert_eq!(histogram(&[]), Histogram::EMPTY);

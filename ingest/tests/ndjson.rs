@@ -155,7 +155,10 @@ fn identity_tells_inputs_apart() {
 
 #[test]
 fn lanes_wait_for_the_registry_and_for_each_other() {
-    let lines = |step: i64| -> String { (0..5_000).map(|it| format!("{}\n", it * step)).collect() };
+    let lines = |step: i64| -> String {
+        let lines: Vec<String> = (0..5_000).map(|it| (it * step).to_string()).collect();
+        lines.join("\n")
+    };
     let files = [
         ("changes.ndjson", "{}\n".repeat(100)),
         ("telemetry-0.ndjson", lines(1)),

@@ -19,7 +19,7 @@ use ringwatch::shutdown::Stop;
 use ringwatch::snapshots::Snapshots;
 use ringwatch::view::SharedView;
 use ringwatch::worker::{PartitionCounts, Target};
-use schemas::Entry;
+use schemas::{Entry, Stream};
 use store::{Blobs, TopicNames};
 
 use super::clock::ProcessClock;
@@ -49,6 +49,15 @@ pub(super) struct Process<'a> {
     entries: Receiver<Arc<Entry>>,
     /// Stopped until then.
     pub(super) asleep_until: Option<Duration>,
+}
+
+/// Where a run to the end stops.
+fn targets(source: &ScriptedSource, until: Until) -> BTreeMap<Stream, Target> {
+    if until != Until::End {
+        return BTreeMap::new();
+    }
+    let ends = source.end_offsets().unwrap_or_default();
+    ends.into_iter().map(|(stream, end)| (stream, Target::At(end))).collect()
 }
 
 /// How a step of a process ended.
@@ -87,13 +96,7 @@ impl<'a> Process<'a> {
             time: shared.time.clone(),
             rng: Rng::new(rng.word()),
         };
-        let targets = match until {
-            Until::End => {
-                let ends = source.end_offsets().unwrap_or_default();
-                ends.into_iter().map(|(stream, end)| (stream, Target::At(end))).collect()
-            }
-            _ => BTreeMap::default(),
-        };
+        let targets = targets(&source, until);
         let publisher = Publisher::new(PublisherParts {
             store: Arc::clone(&blobs),
             leads: Arc::clone(&leads),

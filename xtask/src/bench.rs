@@ -70,7 +70,7 @@ pub struct Options {
     /// Runs other programs on the same topic instead: Flink, Kafka Streams, a client that counts.
     #[arg(long, group = "what")]
     peers: bool,
-    /// Measures `replay` of files beside DuckDB on the same files instead.
+    /// Measures `replay` of files beside `DuckDB` on the same files instead.
     #[arg(long, group = "what")]
     replay: bool,
     /// Drains a backlog of 50 million messages instead, and watches the memory.

@@ -361,7 +361,7 @@ fn format_storage(
         .arg(cluster_id)
         .arg("--config")
         .arg(settings_path)
-        .args(security.map(Security::format_options).into_iter().flatten())
+        .args(security.map(|_| Security::format_options()).into_iter().flatten())
         .output()
         .map_err(Failure::io("start java; ./dev test installs it"))?;
     if output.status.success() {

@@ -63,7 +63,7 @@ impl Arguments {
     fn decode_config(&self) -> DecodeConfig {
         let renamed = if self.renamed { &RENAMED[..] } else { &[] };
         let names = renamed.iter().map(|(ours, theirs)| ((*ours).to_owned(), (*theirs).to_owned()));
-        let fields = FieldNames::new(&BTreeMap::from_iter(names));
+        let fields = FieldNames::new(&names.collect::<BTreeMap<_, _>>());
         DecodeConfig { fields: fields.unwrap_or_default(), ..decode_config() }
     }
 

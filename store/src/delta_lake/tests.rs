@@ -127,7 +127,7 @@ fn a_settled_file_replaces_those_it_repeats_and_a_drop_removes_all_of_its_day() 
     assert!(lake.has_all_of(&chain));
     let first = "tables/rejected/date=2026-07-18/00000000000000000000-0.parquet";
     let second = "tables/rejected/date=2026-07-18/00000000000000000002-0.parquet";
-    let late = "tables/rejected/date=2026-07-18/00000000000000000005-0.parquet";
+    let belated = "tables/rejected/date=2026-07-18/00000000000000000005-0.parquet";
     let settled = "settled/rejected/date=2026-07-18/00000000000000000004-0.parquet";
     let settling = version(&*blobs, Dataset::Rejected, 4);
     assert_eq!(changes(&settling), (vec![settled], vec![first, second]));
@@ -136,7 +136,7 @@ fn a_settled_file_replaces_those_it_repeats_and_a_drop_removes_all_of_its_day() 
     });
     assert!(is_new.eq([false; 3]), "no row comes or goes: {settling:?}");
     let dropping = version(&*blobs, Dataset::Rejected, 6);
-    assert_eq!(changes(&dropping), (vec![], vec![settled, late]));
+    assert_eq!(changes(&dropping), (vec![], vec![settled, belated]));
     assert_eq!(dropping[0]["commitInfo"]["operation"], "DELETE");
     let left = &lake.state.tables[&Dataset::Rejected].files;
     let other_day = "tables/rejected/date=2026-07-19/00000000000000000003-0.parquet";

@@ -70,13 +70,12 @@ pub(super) struct Load {
 pub(super) fn run(programs: &Programs, wanted: Wanted, records: bool) -> Result<(), Failure> {
     let Wanted { rate, changes, workers } = wanted;
     let settings = Settings::workers(workers);
-    let rates = match rate {
-        Some(rate) => vec![rate],
-        None => {
-            let most = numbers::capacity(programs, CAPACITY_MESSAGES, &settings)?;
-            say(&format!("ringwatch takes {most:.0} messages/s"));
-            SHARES.map(|share| (most * share) as u64).into()
-        }
+    let rates = if let Some(rate) = rate {
+        vec![rate]
+    } else {
+        let most = numbers::capacity(programs, CAPACITY_MESSAGES, &settings)?;
+        say(&format!("ringwatch takes {most:.0} messages/s"));
+        SHARES.map(|share| (most * share) as u64).into()
     };
     // What sends shares the broker's core, so that ringwatch has its own.
     let own = std::process::id().to_string();
@@ -112,7 +111,7 @@ fn at(programs: &Programs, load: Load, with: &Settings, records: bool) -> Result
     say(&format!("{} heartbeats/s, {} changes; {:.0} s", load.rate, load.changes, length_s));
     let before = service.usage().cpu;
     let sent = sender.send()?;
-    let share = (service.usage().cpu - before).as_secs_f64() / length_s * 100.0;
+    let share = service.usage().cpu.saturating_sub(before).as_secs_f64() / length_s * 100.0;
     let began = Instant::now();
     while hook.count() < load.changes as usize && began.elapsed() < PATIENCE {
         sleep(POLL_INTERVAL);

@@ -109,8 +109,9 @@ fn build() -> Result<OsString, Failure> {
     maven.arg("-DincludeScope=runtime");
     maven.arg(format!("-DoutputDirectory={}", libraries.display()));
     succeed(maven.current_dir(peers_folder()))?;
-    std::env::join_paths([out.join("peers-1.jar"), libraries.join("*")])
-        .map_err(|error| Failure::Unmet(format!("no class path can hold {out:?}: {error}")))
+    std::env::join_paths([out.join("peers-1.jar"), libraries.join("*")]).map_err(|error| {
+        Failure::Unmet(format!("no class path can hold {}: {error}", out.display()))
+    })
 }
 
 /// Runs a program over a topic; its counts go below `folder`.

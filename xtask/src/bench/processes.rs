@@ -87,10 +87,7 @@ fn group(
 
 /// Waits until each member has a share and nothing is left over.
 fn settle(services: &mut [Service]) -> Result<(), Failure> {
-    let (first, others) = match services {
-        [first, others @ ..] => (first, others),
-        [] => return Ok(()),
-    };
+    let [first, others @ ..] = services else { return Ok(()) };
     first.wait_until("every member has a share", PATIENCE, |first| {
         let shares: Vec<f64> = std::iter::once(first)
             .chain(others.iter())
@@ -104,10 +101,7 @@ fn settle(services: &mut [Service]) -> Result<(), Failure> {
 
 /// Waits until the members have read all there is.
 fn wait_until_read(services: &mut [Service], records: u64) -> Result<(), Failure> {
-    let (first, others) = match services {
-        [first, others @ ..] => (first, others),
-        [] => return Ok(()),
-    };
+    let [first, others @ ..] = services else { return Ok(()) };
     first.wait_until("all records are read", PATIENCE, |first| {
         let read = std::iter::once(first).chain(others.iter());
         read.map(|service| service.metric(RECORDS)).sum::<f64>() >= records as f64

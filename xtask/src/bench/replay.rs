@@ -1,6 +1,6 @@
-//! `replay` beside DuckDB on the same files: one thread each, in turn.
+//! `replay` beside `DuckDB` on the same files: one thread each, in turn.
 //!
-//! DuckDB counts by window, ring, build and type and writes that as Parquet: no device, no
+//! `DuckDB` counts by window, ring, build and type and writes that as Parquet: no device, no
 //! duplicate dropped, no journal. It is the least that a reader of these files would run.
 
 use std::path::Path;
@@ -32,7 +32,7 @@ pub(super) fn run(
         duckdb.push(count(&files, &files.input(), round)?);
         replayed.push(replay(programs, &files, &format!("one-{round}"), &Settings::default())?);
     }
-    // What Python and the library take to start is not DuckDB's work.
+    // What Python and the library take to start is not `DuckDB`'s work.
     let empty = files.path("empty");
     std::fs::create_dir(&empty).map_err(Failure::io("make an empty folder"))?;
     std::fs::write(empty.join("telemetry-000.ndjson"), "").map_err(Failure::io("write a file"))?;
@@ -41,7 +41,7 @@ pub(super) fn run(
     files.check(&programs.ringwatch, &files.path("one-0"))?;
 
     let million = workload.messages as f64 / 1e6;
-    let duckdb_s = (middle(&mut duckdb).cpu - start).as_secs_f64() / million;
+    let duckdb_s = middle(&mut duckdb).cpu.saturating_sub(start).as_secs_f64() / million;
     let one = middle(&mut replayed);
     let ratio = one.cpu.as_secs_f64() / million / duckdb_s;
     say(&format!("DuckDB: {duckdb_s:.3} CPU-s for a million records, {:.2} to start", {
@@ -99,7 +99,7 @@ fn replay(
     measure(&mut command, &settings.cores())
 }
 
-/// DuckDB's count of a folder, into `counts-<number>.parquet`.
+/// `DuckDB`'s count of a folder, into `counts-<number>.parquet`.
 fn count(files: &Files, input: &Path, number: usize) -> Result<Usage, Failure> {
     let mut command = python()?;
     command.arg(peers_folder().join("duckdb_count.py")).arg(input);
@@ -107,7 +107,7 @@ fn count(files: &Files, input: &Path, number: usize) -> Result<Usage, Failure> {
     measure(&mut command, &MEASURED_CORE.to_string())
 }
 
-/// Compares DuckDB's counts with a count of our own, in Python without DuckDB's reader of JSON.
+/// Compares `DuckDB`'s counts with a count of our own, in Python without `DuckDB`'s reader of JSON.
 fn check(files: &Files) -> Result<(), Failure> {
     let mut truth = python()?;
     truth.arg(peers_folder().join("truth.py")).arg(files.input());

@@ -69,7 +69,7 @@ impl Security {
     }
 
     /// Users that the storage is formatted with.
-    pub(super) fn format_options(&self) -> [String; 2] {
+    pub(super) fn format_options() -> [String; 2] {
         let user = format!("SCRAM-SHA-512=[name={USER},password={PASSWORD}]");
         ["--add-scram".to_owned(), user]
     }

@@ -17,15 +17,12 @@ pub(in super::super) fn parse(text: &str) -> Vec<Stack<'_>> {
             continue;
         }
         // The thread's name is padded from the left, so that only the tab tells a frame.
-        match (line.starts_with('\t'), stacks.last_mut()) {
-            (true, Some(stack)) => {
-                let name = trimmed.split_once(' ').map_or("?", |(_, name)| name);
-                stack.frames.push(name.trim_end_matches(" (inlined)"));
-            }
-            _ => {
-                let thread = trimmed.rsplit_once(' ').map_or(trimmed, |(name, _)| name.trim());
-                stacks.push(Stack { thread, frames: Vec::new() });
-            }
+        if let Some(stack) = stacks.last_mut().filter(|_| line.starts_with('\t')) {
+            let name = trimmed.split_once(' ').map_or("?", |(_, name)| name);
+            stack.frames.push(name.trim_end_matches(" (inlined)"));
+        } else {
+            let thread = trimmed.rsplit_once(' ').map_or(trimmed, |(name, _)| name.trim());
+            stacks.push(Stack { thread, frames: Vec::new() });
         }
     }
     stacks
