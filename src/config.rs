@@ -208,7 +208,7 @@ impl Config {
         };
         let data: DataLocation =
             raw.store.data.parse().map_err(|reason: String| value("store.data", &reason))?;
-        let workers = workers(&raw)?;
+        let workers = raw.workers.threads()?;
         let commit_interval = raw.store.commit_interval.0.unwrap_or(data.commit_interval());
         let detection = detection(&raw);
         detection.check().map_err(ConfigError::Detection)?;
@@ -264,21 +264,6 @@ impl Config {
 
 fn value(key: &str, reason: &str) -> ConfigError {
     ConfigError::Value { key: key.to_owned(), reason: reason.to_owned() }
-}
-
-/// More threads than this share nothing but the machine: a typing error, not a machine.
-const WORKERS_MAX: usize = 256;
-
-fn workers(raw: &Raw) -> Result<NonZeroUsize, ConfigError> {
-    match raw.workers.count {
-        // Where the system does not say how many processors there are, one is never wrong.
-        0 => Ok(std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)),
-        count => {
-            NonZeroUsize::new(count).filter(|count| count.get() <= WORKERS_MAX).ok_or_else(|| {
-                value("workers.count", &format!("is {count}; use 0 (one a core) to {WORKERS_MAX}"))
-            })
-        }
-    }
 }
 
 fn check_destinations(raw: &Raw) -> Result<(), ConfigError> {

@@ -4,10 +4,12 @@
 //! given keys laid over it, so example and defaults cannot differ.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 
 use alerts::delivery::DestinationConfig;
 use serde::Deserialize;
 
+use super::ConfigError;
 use super::units::{AutoDurationText, BytesText, DurationText};
 
 #[derive(Debug, Deserialize)]
@@ -52,6 +54,24 @@ pub(super) struct RawTelemetry {
 #[derive(Debug, Deserialize)]
 pub(super) struct RawWorkers {
     pub count: usize,
+}
+
+/// More threads than this share nothing but the machine: a typing error, not a machine.
+const WORKERS_MAX: usize = 256;
+
+impl RawWorkers {
+    /// 0: one for each core that this process may use.
+    pub(super) fn threads(&self) -> Result<NonZeroUsize, ConfigError> {
+        match NonZeroUsize::new(self.count) {
+            // Where the system does not say how many processors there are, one is never wrong.
+            None => Ok(std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)),
+            Some(count) if count.get() <= WORKERS_MAX => Ok(count),
+            Some(count) => Err(ConfigError::Value {
+                key: "workers.count".to_owned(),
+                reason: format!("is {count}; use 0 (one for each core) to {WORKERS_MAX}"),
+            }),
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
