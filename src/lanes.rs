@@ -1,4 +1,4 @@
-//! The hot path: each lane has some partitions, and takes their records from the source to the fold.
+//! The hot path: each lane has some partitions, and takes their records from source to fold.
 //!
 //! ```text
 //!             ┌ lane 0, on the reader's own thread ┐

@@ -1,7 +1,7 @@
 //! The reading half: takes events from the source and journals them.
 //!
 //! ```text
-//! Lanes  ─► reports: an entry was full, a partition is at its end or target    tick: cut, idle, snapshot
+//! Lanes  ─► reports: an entry was full, a partition is at its end     tick: cut, idle, snapshot
 //! Source ─► group: take over, hand over, drop       down: wait, and trust no idleness
 //! entry ─► durable: to the publisher
 //!      └─► the store is away: every partition pauses until it has taken what waits (Outage)

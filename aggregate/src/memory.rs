@@ -1,4 +1,4 @@
-//! What the device table asks of memory beyond safe Rust: the one place of this crate with `unsafe`.
+//! What the device table asks of memory beyond safe Rust: all `unsafe` of this crate.
 //!
 //! A record's device stands at a random place of a table larger than every cache. A prefetch asks
 //! for the place before it is needed and, unlike a read, waits for nothing. And who is the only

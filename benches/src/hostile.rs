@@ -17,7 +17,7 @@ pub enum Hostile {
     Escapes,
     /// Spaces, tabs and line breaks between tokens, or none.
     Whitespace,
-    /// A tenth of the records with a key of its own at the end, where every shape has fitted so far.
+    /// A tenth of the records with a key of its own at the end, up to which every shape fitted.
     Late,
 }
 

@@ -47,7 +47,8 @@ fn decoder() -> Decoder {
 fn record(number: u64, extra: &str) -> String {
     format!(
         r#"{{"v":1,"type":"heartbeat","device":"d-{number}","ring":"fast","seq":{number},
-        "time":"2026-07-19T04:{:02}:12.345Z","uptime_s":7,"attrs":{{"driver":"gr\u00fcn"}}{extra}}}"#,
+        "time":"2026-07-19T04:{:02}:12.345Z","uptime_s":7,
+        "attrs":{{"driver":"gr\u00fcn"}}{extra}}}"#,
         number % 60
     )
 }

@@ -1,11 +1,12 @@
 //! Many records at once: what the hot path spends its time on.
 //!
 //! ```text
-//! run ─► cut to what fits the entry ─► decode by shape ─► look devices up ahead ─► apply, one by one
+//! run ─► what fits the entry ─► decode by shape ─► look devices up ahead ─► apply, one by one
 //!                                        └ others: by the parser, when their turn comes
 //! ```
 //! Devices stand at random places of a table larger than every cache: looked up together, their
-//! ways through memory overlap. The order of records, and what comes of them, is that of one by one.
+//! ways through memory overlap. The order of records, and what comes of them, is that of one by
+//! one.
 
 use aggregate::{Applied, Arrived, Identity, LOOK_AHEAD_MAX, Partition};
 use ingest::{Arrival, Decoded, Decoder, Headers, RUN_RECORDS_MAX, Record};

@@ -86,8 +86,8 @@ pub(super) trait Values<'a> {
     /// RFC 3339 or Unix milliseconds, of the years 2000 to 9999.
     fn time(&self, field: Field) -> Result<Option<Timestamp>, Self::Refusal>;
 
-    /// The configured dimensions, from the fields `model` and `build` and from `attrs`, which must be
-    /// an object of strings.
+    /// The configured dimensions, from the fields `model` and `build` and from `attrs`, which must
+    /// be an object of strings.
     fn cohorts(
         &self,
         rules: &Rules,

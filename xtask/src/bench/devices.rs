@@ -50,7 +50,8 @@ pub(super) fn run(
     let service = Service::start(&programs.ringwatch, &configured, &settings.cores())?;
     let drained = drain(service, workload)?;
     say(&format!(
-        "{:.0} messages in {:.1} s: {:.2} M/s, {:.3} CPU-s a million; peak {} MiB, {:.0} B a device",
+        "{:.0} messages in {:.1} s: {:.2} M/s, {:.3} CPU-s a million; peak {} MiB, {:.0} B a \
+         device",
         drained.messages,
         drained.wall.as_secs_f64(),
         drained.messages / drained.wall.as_secs_f64() / 1e6,
