@@ -67,7 +67,7 @@ struct Lane<L> {
 /// What came of a lane's round.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// Records, ends and troubles that it came upon.
+    /// Records and ends that it came upon.
     pub events: u64,
     /// The newest arrival in it.
     pub heard: Option<Heard>,
@@ -94,6 +94,14 @@ struct Round {
     patience: Duration,
 }
 
+impl Round {
+    /// The round of one lane: without partitions there is nothing to wait for, if others have some.
+    fn of<L>(self, lane: &Lane<L>, has_any: bool) -> Self {
+        let waits = !lane.workers.is_empty() || !has_any;
+        Self { patience: if waits { self.patience } else { Duration::ZERO }, ..self }
+    }
+}
+
 impl<L: Input> Lane<L> {
     fn round(&mut self, round: Round) -> Report {
         let mut report = Report::default();
@@ -108,7 +116,7 @@ impl<L: Input> Lane<L> {
         let (mut now, mut records) = (start, 0);
         while records < rule.records_max {
             // Whoever has had something to do does not wait: the others may have more.
-            let patience = if records == 0 { patience } else { Duration::ZERO };
+            let patience = if report.events == 0 { patience } else { Duration::ZERO };
             let left = rule.records_max - records;
             let next = self.input.next(patience).map_err(Failed::Source)?;
             if records == 0 {
@@ -117,7 +125,6 @@ impl<L: Input> Lane<L> {
             match next {
                 Next::Quiet => return Ok(()),
                 Next::Down(reason) => {
-                    report.events += 1;
                     report.down = Some(reason);
                     return Ok(());
                 }
@@ -125,8 +132,10 @@ impl<L: Input> Lane<L> {
                     report.events += 1;
                     if let Some(worker) = self.workers.get_mut(&stream) {
                         worker.at_end(offset, self.tools.now()).map_err(Failed::Pipeline)?;
-                        report.due = Some(stream);
-                        return Ok(());
+                        if worker.is_at_target() {
+                            report.due = Some(stream);
+                            return Ok(());
+                        }
                     }
                 }
                 Next::Run(stream) => {
@@ -165,9 +174,7 @@ impl<L: Input> Lane<L> {
             input.done(count);
             return Ok(count as u64);
         };
-        let is_live = worker.is_live();
-        let rejected = tools.rejected.as_deref().filter(|_| is_live);
-        let stop = &tools.stop;
+        let (rejected, stop) = (tools.rejected.as_deref(), &tools.stop);
         let mut hand_on = |record: &Record<'_>, rejection: &Rejection| {
             rejected::hand_on(rejected, stop, record, rejection)
         };
@@ -177,8 +184,8 @@ impl<L: Input> Lane<L> {
             let heard = Heard { arrival, at: now.monotonic };
             report.heard = Heard::newer(report.heard, Some(heard));
         }
-        if worker.is_full() {
-            rejected::flush(tools.rejected.as_deref(), stop).map_err(Failed::Pipeline)?;
+        if worker.is_live() && worker.is_full() {
+            rejected::flush(rejected, stop).map_err(Failed::Pipeline)?;
             report.cut = Some((stream, worker.cut()));
         }
         if worker.is_at_target() && !worker.is_waiting() {
@@ -263,21 +270,28 @@ impl<L: Input> Lanes<L> {
         let short = rule.time_max.unwrap_or_default();
         let patience = if count > 1 && !self.is_quiet { patience.min(short) } else { patience };
         let round = Round { rule, patience };
+        let has_any = !self.of.is_empty();
         let reports = if self.remotes.is_empty() {
-            self.all.iter_mut().map(|lane| lane.round(round)).collect()
+            self.all.iter_mut().map(|lane| lane.round(round.of(lane, has_any))).collect()
         } else {
-            self.on_all_threads(round)?
+            self.on_all_threads(round, has_any)?
         };
         self.is_quiet = reports.iter().all(|report: &Report| report.events == 0);
         Ok(reports)
     }
 
-    fn on_all_threads(&mut self, round: Round) -> Result<Vec<Report>, PipelineError> {
+    fn on_all_threads(
+        &mut self,
+        round: Round,
+        has_any: bool,
+    ) -> Result<Vec<Report>, PipelineError> {
         let away = self.all.split_off(1);
         for (lane, remote) in away.into_iter().zip(&self.remotes) {
+            let round = round.of(&lane, has_any);
             remote.to.send((lane, round)).map_err(|_| PipelineError::WorkerPanicked)?;
         }
-        let mut reports: Vec<Report> = self.all.iter_mut().map(|lane| lane.round(round)).collect();
+        let mut reports: Vec<Report> =
+            self.all.iter_mut().map(|lane| lane.round(round.of(lane, has_any))).collect();
         for remote in &self.remotes {
             let (lane, report) = remote.back.recv().map_err(|_| PipelineError::WorkerPanicked)?;
             self.all.push(lane);

@@ -216,6 +216,9 @@ impl Publisher {
         }
         if let Role::Leading(leader) = &mut self.role {
             leader.deliver(&mut self.deliveries)?;
+            // Alerts first: the log may be far behind.
+            #[cfg(feature = "delta")]
+            leader.finish_delta();
         }
         self.leave(Role::Standby);
         Ok(())

@@ -212,6 +212,7 @@ impl<'a, S: Source> Reader<'a, S> {
             SourceEvent::Alive => self.come_back(),
             SourceEvent::Down(reason) => self.go_down(reason),
             SourceEvent::Assigned(streams) => {
+                self.come_back();
                 self.take_over(&streams)?;
                 self.settle()?;
                 return Ok(false);
@@ -261,6 +262,9 @@ impl<'a, S: Source> Reader<'a, S> {
     /// Reads partitions that are ours from where their workers are, paused or not.
     fn restart(&mut self, streams: &[Stream]) -> Result<(), PipelineError> {
         let starts = self.begin(streams)?;
+        if starts.is_empty() {
+            return Ok(());
+        }
         Ok(self.parts.source.restart(&starts)?)
     }
 

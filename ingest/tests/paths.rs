@@ -232,3 +232,22 @@ fn a_string_of_20_mb_is_refused_by_size_in_both_ways() {
     }
     assert!(seasoned.decoded_by_shape() >= 2);
 }
+
+#[test]
+fn a_new_shape_is_learned_however_many_records_taught_nothing_before() {
+    let mut decoder = decoder();
+    let mut tell = |value: &str, place, times| {
+        let record = with_value(value, place);
+        for _ in 0..times {
+            decoder.telemetry(record.as_bytes(), Arrival::At(ARRIVAL)).unwrap();
+        }
+        decoder.decoded_by_shape()
+    };
+    for (place, new) in [(0, "7"), (1, "\"seven\"")] {
+        // An escape is left to the parser; each look at one costs of what there is to learn with.
+        tell("\"a\\\\b\"", place, 5_000);
+        let before = tell("1.5", place, 3_000);
+        let after = tell(new, place, 100);
+        assert!(after >= before + 90, "{new}: {before}, then {after} by shape");
+    }
+}

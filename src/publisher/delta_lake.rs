@@ -16,6 +16,9 @@ use crate::config::DeltaRule;
 /// Commits followed between two looks at the queue: on an object store, a second.
 const COMMITS_PER_TICK: u64 = 32;
 
+/// Commits followed at the end of a process: on an object store, half a minute.
+const COMMITS_AT_THE_END: u64 = 1_024;
+
 /// How long after a failure it is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 
@@ -82,10 +85,14 @@ impl Leader {
         }
     }
 
-    /// Follows the chain to its end, and writes down how far: there is no later step.
+    /// Follows the chain to its end if that is near, and writes down how far: there is no later step
+    /// in this process, and the next goes on from there.
     pub(super) fn finish_delta(&mut self) {
         let now = self.setting.clock.monotonic();
-        let step = self.following.step(&self.setting, &self.chain, u64::MAX);
+        if now < self.following.not_before {
+            return;
+        }
+        let step = self.following.step(&self.setting, &self.chain, COMMITS_AT_THE_END);
         let kept = step.and_then(|()| match &mut self.following.stage {
             Stage::Opened(lake) => lake.keep(),
             Stage::Off | Stage::NotOpened => Ok(()),

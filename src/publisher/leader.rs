@@ -250,8 +250,6 @@ impl Leader {
         if !self.uncommitted.is_empty() || self.has_rows() || is_leased {
             self.commit(Publishing::Tables, Leave::Yes)?;
         }
-        #[cfg(feature = "delta")]
-        self.finish_delta();
         Ok(())
     }
 

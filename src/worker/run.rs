@@ -11,7 +11,7 @@
 use aggregate::{Applied, Arrived, Identity, LOOK_AHEAD_MAX, Partition};
 use ingest::{Arrival, Decoded, Decoder, Headers, RUN_RECORDS_MAX, Record};
 use schemas::entry::StreamKind;
-use schemas::{Rejection, Timestamp};
+use schemas::{Rejection, Stage, Timestamp};
 
 use super::{Fold, Now, Phase, Target, Worker};
 use crate::pipeline::PipelineError;
@@ -58,9 +58,6 @@ impl Worker {
         if !self.is_live() {
             self.recover_to(first.offset)?;
         }
-        if self.is_live() && self.open.since.is_none() {
-            self.begin_entry(now);
-        }
         self.fix_first_offset(first.offset);
         if let (Phase::Live, Target::At(end)) = (self.phase, self.target)
             && first.offset >= end
@@ -69,8 +66,16 @@ impl Worker {
             self.position = self.position.max(end);
             return Ok(Ran { count: known, ..Ran::default() });
         }
+        if self.is_live() && self.open.since.is_none() {
+            self.begin_entry(now);
+        }
         let records = &records[known..known + self.fitting(&records[known..])];
-        let mut ran = self.fold.records(decoder, records, self.open.clock, hand_on)?;
+        // What is folded again was handed on when it was new.
+        let is_new = self.is_live();
+        let mut hand_on = |record: &Record<'_>, rejection: &Rejection| {
+            if is_new { hand_on(record, rejection) } else { Ok(()) }
+        };
+        let mut ran = self.fold.records(decoder, records, self.open.clock, &mut hand_on)?;
         ran.count = known + records.len();
         if let Some(last) = records.last() {
             self.position = last.offset + 1;
@@ -148,7 +153,9 @@ impl Fold {
             }
             let outcome = self.one(decoder, record, clock, &mut ran);
             if let Err(rejection) = outcome {
-                let row = record.rejected(&rejection, decoder.last_ts());
+                // A frame is refused before it is decoded: the decoder's time is another record's.
+                let last_ts = decoder.last_ts().filter(|_| rejection.stage != Stage::Frame);
+                let row = record.rejected(&rejection, last_ts);
                 let time = row.time;
                 self.reject(row, time);
                 ran.note(time, None);

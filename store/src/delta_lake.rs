@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use metrics::counter;
+use schemas::commit::DroppedDay;
 use schemas::{Commit, Dataset, FileRecord, SCHEMA_VERSION};
 use serde::{Deserialize, Serialize};
 
@@ -257,10 +258,17 @@ impl Table {
 impl Difference {
     /// The lines of the version, in the order that the format's own writers keep.
     fn actions(&self, commit: &Commit, before: &Table) -> Vec<Action> {
-        let operation = match (commit.dropped.is_empty(), commit.settled.is_empty()) {
-            (false, _) => Operation::Delete,
-            (true, false) => Operation::Optimize,
-            (true, true) => Operation::Write,
+        let is_dropped = |path: &String| {
+            key::parse_day(path).is_some_and(|(of, date)| {
+                let is_it = |day: &DroppedDay| day.dataset == of.name() && day.date == date;
+                commit.dropped.iter().any(is_it)
+            })
+        };
+        // One commit can drop a day and settle another: each file goes for its own reason.
+        let operation = match () {
+            () if self.removed.iter().any(is_dropped) => Operation::Delete,
+            () if !self.removed.is_empty() => Operation::Optimize,
+            () => Operation::Write,
         };
         let mut actions = vec![
             Action::commit_info(operation, actions::event_time_ms(commit)),
@@ -268,7 +276,8 @@ impl Difference {
         ];
         for path in &self.removed {
             let bytes = before.files.get(path).map_or(0, |file| file.bytes);
-            actions.push(Action::remove(path, bytes, operation, actions::event_time_ms(commit)));
+            let why = if is_dropped(path) { Operation::Delete } else { Operation::Optimize };
+            actions.push(Action::remove(path, bytes, why, actions::event_time_ms(commit)));
         }
         actions.extend(self.added.iter().map(|(path, file)| Action::add(path, *file)));
         actions

@@ -82,6 +82,7 @@ impl Shapes {
     ) -> Option<Decoded<'a>> {
         self.seen += 1;
         if self.seen == CREDIT_RECORDS {
+            self.seen = 0;
             self.tick();
         }
         if self.resting > 0 {

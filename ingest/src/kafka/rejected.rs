@@ -131,7 +131,8 @@ impl RejectedTopic {
     /// Call it before the entry is journalled; after an error the entry is not to be written.
     pub fn flush(&self, timeout: Duration) -> Result<(), SourceError> {
         let flushed = self.producer.flush(timeout);
-        let failed = self.failed.swap(0, Ordering::Relaxed);
+        // Never taken back: each worker that waits here must hear of it.
+        let failed = self.failed.load(Ordering::Relaxed);
         match (flushed, failed) {
             (Ok(()), 0) => Ok(()),
             // Refused for good: trying again would forget it.
@@ -139,7 +140,6 @@ impl RejectedTopic {
                 reason: format!("topic {} refused {failed} rejected records", self.topic),
             }),
             (Err(_), failed) => {
-                self.failed.fetch_add(failed, Ordering::Relaxed);
                 let waiting = self.producer.in_flight_count().max(0) as u64;
                 Err(self.late(failed + waiting, timeout))
             }

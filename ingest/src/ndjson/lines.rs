@@ -120,7 +120,9 @@ impl Lines {
 
     /// So many lines, of so many bytes in all, have been dealt with.
     pub(super) fn done(&mut self, count: usize, taken: usize) {
-        self.giant = None;
+        if count > 0 {
+            self.giant = None;
+        }
         self.start += taken;
         self.number += count as i64;
     }
