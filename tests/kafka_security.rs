@@ -37,7 +37,7 @@ impl World {
         for number in 0..RECORDS {
             let device = format!("d-{number}");
             let value = json!({"type": "heartbeat", "device": device, "ring": "test",
-                "time": "2026-07-19T04:09:12Z"});
+                "time": "2026-07-19T04:09:12Z", "uptime_s": 7});
             let (key, value) = (device.into_bytes(), value.to_string().into_bytes());
             let record = Record { key: Some(&key), value: Some(&value), ..Record::default() };
             producer.send("telemetry", 0, record).expect("sent");
@@ -94,7 +94,8 @@ fn tokens() -> (String, Receiver<String>) {
         for mut stream in listener.incoming().flatten() {
             let mut reader = BufReader::new(stream.try_clone().expect("a socket"));
             let (mut login, mut length) = (String::new(), 0);
-            for line in reader.by_ref().lines().map_while(Result::ok) {
+            let lines = reader.by_ref().lines().map_while(Result::ok);
+            for line in lines.take_while(|line| !line.is_empty()) {
                 match line.split_once(": ") {
                     Some((name, value)) if name.eq_ignore_ascii_case("authorization") => {
                         value.clone_into(&mut login);
@@ -102,8 +103,7 @@ fn tokens() -> (String, Receiver<String>) {
                     Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
                         length = value.parse().unwrap_or_default();
                     }
-                    None => break,
-                    Some(_) => {}
+                    Some(_) | None => {}
                 }
             }
             reader.read_exact(&mut vec![0; length]).ok();
