@@ -85,8 +85,8 @@ impl Leader {
         }
     }
 
-    /// Follows the chain to its end if that is near, and writes down how far: there is no later step
-    /// in this process, and the next goes on from there.
+    /// Follows the chain to its end if that is near, and writes down how far: there is no later
+    /// step in this process, and the next goes on from there.
     pub(super) fn finish_delta(&mut self) {
         let now = self.setting.clock.monotonic();
         if now < self.following.not_before {
