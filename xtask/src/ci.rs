@@ -29,21 +29,7 @@ const STEPS: &[Step] = &[
         ],
     ),
     ("tests", &["cargo", "test", "--workspace", "--no-fail-fast"]),
-    (
-        "optional features",
-        &[
-            "cargo",
-            "test",
-            "--workspace",
-            "--features",
-            "otlp,delta",
-            "--lib",
-            "--test",
-            "traces",
-            "--test",
-            "delta",
-        ],
-    ),
+    ("traces", &["cargo", "test", "--features", "otlp", "--test", "traces"]),
     ("benchmarks, once", &["cargo", "test", "--workspace", "--bench", "parts"]),
 ];
 
