@@ -29,7 +29,20 @@ const STEPS: &[Step] = &[
         ],
     ),
     ("tests", &["cargo", "test", "--workspace", "--no-fail-fast"]),
-    ("traces", &["cargo", "test", "--features", "otlp", "--test", "traces"]),
+    (
+        "optional features",
+        &[
+            "cargo",
+            "test",
+            "--workspace",
+            "--features",
+            "otlp,delta",
+            "--test",
+            "traces",
+            "--test",
+            "delta",
+        ],
+    ),
     ("benchmarks, once", &["cargo", "test", "--workspace", "--bench", "parts"]),
 ];
 
