@@ -3,6 +3,9 @@
 //! In: the Kafka value and headers. Out: the bytes of the JSON record, borrowed wherever that can
 //! be, or a [`Rejection`] that names the frame. `CloudEvents` in binary mode needs nothing: there
 //! the value is the record and the headers say the rest.
+//!
+//! Headers cost, so a record that has a known shape is taken without a look at them: what could be
+//! an envelope has none ([`is_of_envelope`]), and what could not is the record itself.
 
 use std::borrow::Cow;
 
@@ -27,6 +30,13 @@ struct Envelope<'a> {
     data: Option<&'a RawValue>,
     #[serde(borrow, default)]
     data_base64: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    specversion: Option<&'a RawValue>,
+}
+
+/// Whether a key at the top of a value makes an envelope of it, under the content type of one.
+pub(crate) const fn is_of_envelope(key: &[u8]) -> bool {
+    matches!(key, b"data" | b"data_base64" | b"specversion")
 }
 
 /// The bytes of the record itself. A null value is refused: a tombstone of `changes` goes to
@@ -82,6 +92,7 @@ fn from_envelope(value: &[u8]) -> Result<Cow<'_, [u8]>, Rejection> {
             .decode(text.as_bytes())
             .map(Cow::Owned)
             .map_err(|_| refused("`data_base64` of the CloudEvents envelope is not base64")),
+        (None, None) if envelope.specversion.is_none() => Ok(Cow::Borrowed(value)),
         (None, None) => Err(refused("the CloudEvents envelope has no `data`")),
         (Some(_), Some(_)) => {
             Err(refused("the CloudEvents envelope has both `data` and `data_base64`"))
@@ -129,12 +140,17 @@ mod tests {
 
     #[test]
     fn an_envelope_that_says_nothing_or_two_things_is_refused() {
-        check_refused(STRUCTURED, Some(b"{\"id\":\"1\"}"), "has no `data`");
+        check_refused(STRUCTURED, Some(b"{\"specversion\":\"1.0\"}"), "has no `data`");
         check_refused(STRUCTURED, Some(b"{\"data\":null}"), "has no `data`");
         check_refused(STRUCTURED, Some(b"{\"data\":{},\"data_base64\":\"\"}"), "both");
         check_refused(STRUCTURED, Some(b"{\"data_base64\":\"*\"}"), "not base64");
         check_refused(STRUCTURED, Some(b"{\"data\":{}"), "not valid JSON");
         check_refused(STRUCTURED, Some(&vec![b'['; 100_000]), "not valid JSON");
+    }
+
+    #[test]
+    fn a_record_that_only_claims_to_be_an_envelope_is_the_record() {
+        check(STRUCTURED, b"{\"id\":\"1\"}", "{\"id\":\"1\"}");
     }
 
     #[test]

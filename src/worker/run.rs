@@ -9,7 +9,7 @@
 //! one.
 
 use aggregate::{Applied, Arrived, Identity, LOOK_AHEAD_MAX, Partition};
-use ingest::{Arrival, Decoded, Decoder, Headers, RUN_RECORDS_MAX, Record};
+use ingest::{Arrival, Decoded, Decoder, RUN_RECORDS_MAX, Record};
 use schemas::entry::StreamKind;
 use schemas::{Rejection, Stage, Timestamp};
 
@@ -177,11 +177,10 @@ impl Fold {
         match self {
             Self::Telemetry(partition, _) => {
                 let value = ingest::unframe(record.value, &record.headers)?;
-                let valid = match record.headers {
-                    Headers::None => decoder.parsed(&value, arrival)?,
-                    Headers::Listed(_) | Headers::Native(_) => {
-                        decoder.telemetry(&value, arrival)?
-                    }
+                let valid = if record.value == Some(&*value) {
+                    decoder.parsed(&value, arrival)?
+                } else {
+                    decoder.telemetry(&value, arrival)?
                 };
                 let device = partition.identity(valid.event.device.as_bytes());
                 apply(partition, device, &valid, record, ran);
@@ -208,15 +207,12 @@ impl Fold {
     }
 }
 
-/// A record of a known shape that is plain JSON.
+/// A record of a known shape, whatever its headers say: it is in no envelope (`ingest::unframe`).
 fn by_shape<'a>(
     decoder: &mut Decoder,
     record: &Record<'a>,
     clock: Option<Timestamp>,
 ) -> Option<Decoded<'a>> {
-    if !matches!(record.headers, Headers::None) {
-        return None;
-    }
     decoder.by_shape(record.value?, arrival_of(record, clock))
 }
 

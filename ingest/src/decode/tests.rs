@@ -380,3 +380,26 @@ proptest! {
         prop_assert!(decoder.telemetry(good.as_bytes(), Arrival::At(ARRIVAL)).is_ok());
     }
 }
+
+/// A literal is compared in parts of 31 bytes: one may end where another goes on.
+#[test]
+fn a_number_and_a_string_behind_the_same_key_are_two_shapes_whatever_its_length() {
+    for length in 0..70 {
+        let key = "k".repeat(length);
+        let values = ["7", "\"s\"", "true"];
+        let records = values.map(|value| {
+            with(&format!(r#""type":"boot","boot_ms":1,"signin_ms":1,"reason":"user","{key}":{value}"#))
+        });
+        for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2]] {
+            let mut decoder = decoder();
+            for at in order {
+                decoder.telemetry(records[at].as_bytes(), Arrival::At(ARRIVAL)).expect("valid");
+            }
+            let before = decoder.decoded_by_shape();
+            for record in &records {
+                decoder.telemetry(record.as_bytes(), Arrival::At(ARRIVAL)).expect("valid");
+            }
+            assert_eq!(decoder.decoded_by_shape() - before, 3, "{length} {order:?}");
+        }
+    }
+}

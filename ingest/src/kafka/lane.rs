@@ -175,6 +175,6 @@ pub(super) fn record(message: Message<'_>, stream: Stream) -> Record<'_> {
         key: message.key(),
         value,
         size: value.map_or(0, <[u8]>::len),
-        headers: message.headers().map_or(Headers::None, Headers::Native),
+        headers: Headers::Native(message.headers()),
     }
 }

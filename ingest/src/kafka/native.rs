@@ -254,28 +254,32 @@ impl<'a> Message<'a> {
         (millis >= 0).then_some(millis)
     }
 
-    pub(super) fn headers(self) -> Option<NativeHeaders<'a>> {
-        let mut headers = ptr::null_mut();
-        // SAFETY: the headers are owned by the message, which the result borrows.
-        let code = unsafe { c::rd_kafka_message_headers(self.message, &raw mut headers) };
-        let headers = NonNull::new(headers).filter(|_| code == OK)?;
-        Some(NativeHeaders { headers, message: PhantomData })
+    pub(super) const fn headers(self) -> NativeHeaders<'a> {
+        NativeHeaders { message: self.message }
     }
 }
 
-/// The headers of a message, parsed by librdkafka.
+/// The headers of a message. librdkafka allocates and parses when it is first asked for them, even
+/// where there are none: a tenth of what a record costs, so whoever need not ask does not.
 #[derive(Clone, Copy, Debug)]
 pub struct NativeHeaders<'a> {
-    headers: NonNull<c::rd_kafka_headers_t>,
-    message: PhantomData<&'a ()>,
+    message: &'a c::rd_kafka_message_t,
 }
 
 impl<'a> NativeHeaders<'a> {
+    /// Owned by the message, so they live for 'a; `None` where there are none.
+    fn parsed(&self) -> Option<NonNull<c::rd_kafka_headers_t>> {
+        let mut headers = ptr::null_mut();
+        // SAFETY: the message is alive and this thread's.
+        let code = unsafe { c::rd_kafka_message_headers(self.message, &raw mut headers) };
+        NonNull::new(headers).filter(|_| code == OK)
+    }
+
     pub(crate) fn last(&self, name: &CStr) -> Option<&'a [u8]> {
+        let headers = self.parsed()?.as_ptr();
         let (mut value, mut size) = (ptr::null(), 0);
         // SAFETY: the value is owned by the headers, which live for 'a.
         unsafe {
-            let headers = self.headers.as_ptr();
             let code =
                 c::rd_kafka_header_get_last(headers, name.as_ptr(), &raw mut value, &raw mut size);
             if code == OK { bytes(value, size) } else { None }
@@ -283,7 +287,7 @@ impl<'a> NativeHeaders<'a> {
     }
 
     pub(crate) fn each(&self, visit: &mut dyn FnMut(&'a [u8], Option<&'a [u8]>)) {
-        let headers = self.headers.as_ptr();
+        let Some(headers) = self.parsed().map(NonNull::as_ptr) else { return };
         for index in 0.. {
             let (mut name, mut value, mut size) = (ptr::null(), ptr::null(), 0);
             // SAFETY: names and values are owned by the headers, which live for 'a; names end

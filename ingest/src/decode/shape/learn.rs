@@ -9,10 +9,13 @@
 use super::super::fields::Field;
 use super::super::telemetry::{Kind, Rules};
 use super::{Cohorts, Gap, IGNORED, Segment, Shape, cohort_slot};
+use crate::frame::is_of_envelope;
 
 /// Largest shape: a record with more is nothing that a fleet sends all day.
 const SEGMENTS_MAX: usize = 64;
 const LITERAL_BYTES_MAX: usize = 2_048;
+/// Deepest shape: far from what any parser refuses.
+const DEPTH_MAX: usize = 64;
 
 /// The shape of `bytes`, which the parser took as a record of this kind; `None` where it has none
 /// that is worth keeping.
@@ -68,6 +71,9 @@ impl Learner<'_> {
         match self.bytes[at] {
             b'{' | b'[' => {
                 self.depth += 1;
+                if self.depth > DEPTH_MAX {
+                    return None;
+                }
                 if self.depth == 2 {
                     self.is_in_attrs = self.field() == Some(Field::Attrs);
                     if !self.is_in_attrs {
@@ -109,6 +115,9 @@ impl Learner<'_> {
         let next = self.bytes[end + 1..].iter().find(|byte| !byte.is_ascii_whitespace());
         if next == Some(&b':') {
             self.key = &self.bytes[start..end];
+            if self.depth == 1 && is_of_envelope(self.key) {
+                return None;
+            }
             if self.depth == 1
                 && let Some(field) = self.field()
             {

@@ -52,6 +52,13 @@ impl Node {
         let key = |it: &Self| (it.literal, it.length, it.gap, it.slot);
         key(self) == key(other)
     }
+
+    /// Whether this is a whole literal that `other` goes on behind: what fits that one's first part
+    /// may still be of this one, and the other way round it shows at the value.
+    fn ends_where_continues(&self, other: &Self) -> bool {
+        let is_whole = self.gap != Gap::None && other.gap == Gap::None;
+        is_whole && (self.literal, self.length) == (other.literal, other.length)
+    }
 }
 
 /// Known shapes by number.
@@ -89,7 +96,7 @@ impl Tree {
     }
 
     /// The child of `parent` that is like `node`.
-    fn step(&mut self, parent: Option<u16>, node: Node, is_new: &mut bool) -> u16 {
+    fn step(&mut self, parent: Option<u16>, mut node: Node, is_new: &mut bool) -> u16 {
         let new = self.nodes.len() as u16;
         let mut link = match parent {
             Some(parent) => &mut self.nodes[usize::from(parent)].child,
@@ -99,6 +106,14 @@ impl Tree {
         while *link != NONE {
             let at = *link;
             if self.nodes[usize::from(at)].is_same(&node) {
+                return at;
+            }
+            if node.ends_where_continues(&self.nodes[usize::from(at)]) {
+                // It takes the other's place, and that comes next.
+                *is_new = true;
+                node.next = new;
+                let other = std::mem::replace(&mut self.nodes[usize::from(at)], node);
+                self.nodes.push(other);
                 return at;
             }
             link = &mut self.nodes[usize::from(at)].next;
