@@ -4,9 +4,8 @@
 //! the same reason a clone copies no device: the first to write copies the chunk, in a millisecond.
 //! Identity hashing stands apart from the look-up, so that a caller can hash and prefetch ahead.
 
-use siphasher::sip128::SipHasher13;
-
 use crate::device::{Device, Group, Identity, stored};
+use crate::hash::ShortHash;
 use crate::index::Index;
 use crate::memory::{Shared, prefetch};
 use crate::state::{Reader, StateError, Writer};
@@ -18,7 +17,7 @@ const CHUNK_LENGTH: usize = 1 << 13;
 #[derive(Clone, Debug)]
 pub(crate) struct Devices {
     seed: [u64; 2],
-    hasher: SipHasher13,
+    hash: ShortHash,
     index: Index,
     /// All of one length; behind the last device stand places without one.
     chunks: Vec<Shared<Device>>,
@@ -30,9 +29,9 @@ pub(crate) struct Devices {
 impl Devices {
     pub(crate) fn new(seed: [u64; 2], count_max: u32) -> Self {
         let count_max = count_max.min(Index::COUNT_MAX);
-        let hasher = SipHasher13::new_with_keys(seed[0], seed[1]);
+        let hash = ShortHash::new(seed);
         let (index, chunks) = (Index::new(count_max), Vec::new());
-        Self { seed, hasher, index, chunks, count: 0, count_max, refused: 0 }
+        Self { seed, hash, index, chunks, count: 0, count_max, refused: 0 }
     }
 
     /// Stores the devices in the order of their numbers; the index is made anew. With the seed:
@@ -77,7 +76,7 @@ impl Devices {
     /// Device ids are chosen by devices: a keyed hash, so that nobody can make two collide.
     #[inline]
     pub(crate) fn identity(&self, device: &[u8]) -> Identity {
-        let (low, high) = self.hasher.hash(device).as_u64();
+        let [low, high] = self.hash.of(device);
         Identity { low, high: high as u32 }
     }
 

@@ -16,13 +16,17 @@ pub(crate) fn prefetch<T>(value: &T) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        const LINE: usize = 64;
+        const { assert!(size_of::<T>() <= 2 * 64, "a value has two lines, or straddles three") };
         let first = std::ptr::from_ref(value).cast::<i8>();
         let last = size_of::<T>().saturating_sub(1);
-        for offset in (0..last).step_by(LINE).chain([last]) {
-            // SAFETY: the address lies within a live value, so it may be computed; what stands
-            // there is neither read nor written.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(first.add(offset)) };
+        // SAFETY: the addresses lie within a live value, so they may be computed; what stands
+        // there is neither read nor written.
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T0>(first);
+            if size_of::<T>() > 64 {
+                _mm_prefetch::<_MM_HINT_T0>(first.add(last / 2));
+                _mm_prefetch::<_MM_HINT_T0>(first.add(last));
+            }
         }
     }
     #[cfg(not(target_arch = "x86_64"))]

@@ -50,6 +50,7 @@ impl Span {
     }
 
     /// Whole milliseconds, rounded down.
+    #[inline]
     pub const fn as_millis(self) -> i64 {
         self.0.div_euclid(1_000)
     }
@@ -72,17 +73,20 @@ impl Timestamp {
     }
 
     /// Unix milliseconds, rounded down.
+    #[inline]
     pub const fn as_millis(self) -> i64 {
         self.0.div_euclid(1_000)
     }
 
     /// Start of the tumbling window of `length` that holds this moment (half open, UTC aligned).
     #[must_use]
+    #[inline]
     pub const fn window_start(self, length: Span) -> Self {
         Self(self.0.div_euclid(length.0) * length.0)
     }
 
     /// Days since 1970-01-01, for the `date=` partition.
+    #[inline]
     pub const fn day(self) -> i64 {
         self.0.div_euclid(86_400 * SECOND_US)
     }
@@ -95,6 +99,7 @@ impl Timestamp {
 
     /// Saturating sum: a silence deadline far in the future stays in the future.
     #[must_use]
+    #[inline]
     pub const fn saturating_add(self, span: Span) -> Self {
         Self(self.0.saturating_add(span.0))
     }

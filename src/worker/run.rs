@@ -139,10 +139,12 @@ impl Fold {
         let mut devices = [Identity::default(); RUN_RECORDS_MAX];
         if let Self::Telemetry(partition, _) = self {
             for ((quick, device), record) in quick.iter_mut().zip(&mut devices).zip(records) {
-                *quick = by_shape(decoder, record, clock);
-                if let Some(valid) = quick {
+                let valid = by_shape(decoder, record, clock);
+                // Before it is moved: what was just written cannot be read for a while.
+                if let Some(valid) = &valid {
                     *device = partition.identity(valid.event.device.as_bytes());
                 }
+                *quick = valid;
             }
             partition.look_ahead(&devices[..records.len()]);
         }

@@ -388,7 +388,9 @@ fn a_number_and_a_string_behind_the_same_key_are_two_shapes_whatever_its_length(
         let key = "k".repeat(length);
         let values = ["7", "\"s\"", "true"];
         let records = values.map(|value| {
-            with(&format!(r#""type":"boot","boot_ms":1,"signin_ms":1,"reason":"user","{key}":{value}"#))
+            with(&format!(
+                r#""type":"boot","boot_ms":1,"signin_ms":1,"reason":"user","{key}":{value}"#
+            ))
         });
         for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2]] {
             let mut decoder = decoder();

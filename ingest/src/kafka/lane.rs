@@ -128,7 +128,10 @@ impl Lane for KafkaLane {
     fn run(&self) -> Run<'_> {
         let mut run = Run::new();
         if let Some((stream, count)) = self.run {
-            (0..count).for_each(|index| run.push(record(self.batch.get(index), stream)));
+            for message in (0..count).map(|index| self.batch.get(index)) {
+                message.look_ahead();
+                run.push(record(message, stream));
+            }
         }
         run
     }
