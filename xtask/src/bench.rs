@@ -29,7 +29,7 @@ mod profile;
 mod programs;
 mod replay;
 mod service;
-mod stages;
+pub mod stages;
 mod stand;
 
 pub use count::count;
@@ -97,8 +97,10 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     let &Options { workers, record, changes, rate, .. } = options;
     let workload = |default| Workload::of(options.messages.unwrap_or(default));
     match options {
-        Options { stages: true, record: true, .. } => stages::record(&programs.stages),
-        Options { stages: true, .. } => stages::check(&programs.stages),
+        Options { stages: true, record: true, .. } => {
+            stages::record([&programs.stages, &programs::build_for_tests("stages")?])
+        }
+        Options { stages: true, .. } => stages::check(&programs.stages, stages::Build::Release),
         Options { profile: true, .. } => profile::run(&programs, workload(2_000_000), workers),
         Options { compare: Some(commit), .. } => {
             compare::run(&programs, workload(2_000_000), commit, workers)

@@ -24,8 +24,10 @@ const BIN: f64 = 0.05;
 const LN_SPREAD_MAX: f64 = 20.0;
 /// Ratios looked at: e^-14 ..= e^14, about one millionth to one million.
 const LN_RATIO_MAX: f64 = 14.0;
-/// Halvings of that range: exact to 1e-10.
-const HALVINGS: u32 = 38;
+/// Logarithms of ratios are exact to this: six digits are printed.
+const LN_RATIO_ERROR_MAX: f64 = 1e-10;
+/// Halvings alone would take 38 steps from the whole range to that; Newton's steps take six.
+const STEPS_MAX: u32 = 100;
 
 /// Onsets by ln(T/C).
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -62,32 +64,49 @@ impl Shape {
         })
     }
 
-    /// l(r) as above.
-    fn log_likelihood(&self, ln_ratio: f64) -> f64 {
-        let softplus = |z: f64| z.max(0.0) + libm::log1p(libm::exp(-z.abs()));
-        let spent: f64 = self.points(ln_ratio).map(|(onsets, z)| onsets * softplus(z)).sum();
-        self.treated as f64 * ln_ratio - spent
+    /// l(r) as above, its first derivative by ln r and, as it is never positive, minus its second.
+    /// The first is the treated onsets less those expected under the ratio, given all onsets.
+    fn log_likelihood(&self, ln_ratio: f64) -> [f64; 3] {
+        let treated = self.treated as f64;
+        self.points(ln_ratio).fold([treated * ln_ratio, treated, 0.0], |sums, (onsets, z)| {
+            let small = libm::exp(-z.abs());
+            let share = if z > 0.0 { 1.0 } else { small } / (1.0 + small);
+            let softplus = z.max(0.0) + libm::log1p(small);
+            let [value, slope, bend] = sums;
+            let expected = onsets * share;
+            [value - onsets * softplus, slope - expected, bend + expected * (1.0 - share)]
+        })
     }
 
-    /// Treated onsets expected under this ratio, given all onsets; it grows with the ratio.
-    fn expected(&self, ln_ratio: f64) -> f64 {
-        self.points(ln_ratio).map(|(onsets, z)| onsets / (1.0 + libm::exp(-z))).sum()
-    }
-
-    /// Where `below(ln r)` turns from true to false.
-    fn turn(range: (f64, f64), below: impl Fn(f64) -> bool) -> f64 {
-        let (mut low, mut high) = range;
-        for _ in 0..HALVINGS {
-            let middle = f64::midpoint(low, high);
-            if below(middle) { low = middle } else { high = middle }
+    /// Where what `of` says rises through zero, with its slope: by Newton's method, kept within
+    /// what is known, as a step beyond it is a halving.
+    fn root((mut low, mut high): (f64, f64), of: impl Fn(f64) -> (f64, f64)) -> f64 {
+        let mut at = f64::midpoint(low, high);
+        for _ in 0..STEPS_MAX {
+            let (value, slope) = of(at);
+            if value < 0.0 {
+                low = at
+            } else {
+                high = at
+            }
+            let newton = at - value / slope;
+            let is_within = newton > low && newton < high;
+            let next = if is_within { newton } else { f64::midpoint(low, high) };
+            let step = (next - at).abs();
+            at = next;
+            if step < LN_RATIO_ERROR_MAX {
+                break;
+            }
         }
-        f64::midpoint(low, high)
+        at
     }
 
     /// ln of the most likely ratio: there the expected treated onsets are those seen.
     fn ln_ratio(&self) -> f64 {
-        let treated = self.treated as f64;
-        Self::turn((-LN_RATIO_MAX, LN_RATIO_MAX), |ln_ratio| self.expected(ln_ratio) < treated)
+        Self::root((-LN_RATIO_MAX, LN_RATIO_MAX), |ln_ratio| {
+            let [_, slope, bend] = self.log_likelihood(ln_ratio);
+            (-slope, bend)
+        })
     }
 
     /// The most likely ratio; `None` where no control device was hit.
@@ -106,11 +125,23 @@ impl Shape {
         if all == 0 {
             return (None, None);
         }
-        let mixture = GRID.ln.map(|ln| self.log_likelihood(libm::log(r0) + ln));
+        let value = |ln_ratio| {
+            let [value, ..] = self.log_likelihood(ln_ratio);
+            value
+        };
+        let mixture = GRID.ln.map(|ln| value(libm::log(r0) + ln));
         let floor = log_sum_exp(&mixture) - libm::log(mixture.len() as f64) + libm::log(alpha);
         let top = self.ln_ratio();
-        let low = || Self::turn((-LN_RATIO_MAX, top), |r| self.log_likelihood(r) < floor);
-        let high = || Self::turn((top, LN_RATIO_MAX), |r| self.log_likelihood(r) >= floor);
+        let rising = |at| {
+            let [value, slope, _] = self.log_likelihood(at);
+            (value - floor, slope)
+        };
+        let falling = |at| {
+            let (value, slope) = rising(at);
+            (-value, -slope)
+        };
+        let low = || Self::root((-LN_RATIO_MAX, top), rising);
+        let high = || Self::root((top, LN_RATIO_MAX), falling);
         let low = (treated > 0).then(low).map(libm::exp);
         (low, (treated < all).then(high).map(libm::exp))
     }
@@ -118,6 +149,8 @@ impl Shape {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn shape(terms: &[(i64, i64, i64, i64)]) -> Shape {
@@ -127,6 +160,44 @@ mod tests {
             shape.add(Arms { treated: x, control: y }, ln_odds);
         }
         shape
+    }
+
+    /// Where `below` turns from true to false.
+    fn halved((mut low, mut high): (f64, f64), below: impl Fn(f64) -> bool) -> f64 {
+        for _ in 0..60 {
+            let middle = f64::midpoint(low, high);
+            if below(middle) { low = middle } else { high = middle }
+        }
+        low
+    }
+
+    proptest! {
+        #[test]
+        fn roots_are_those_that_halving_finds(
+            terms in prop::collection::vec(
+                (0_i64..50, 0_i64..50, 1_i64..1_000_000, 1_i64..1_000_000), 1..30
+            ),
+            floor_below in 0.001_f64..40.0,
+        ) {
+            let shape = shape(&terms);
+            prop_assume!(shape.treated > 0 && shape.treated < shape.onsets());
+            let top = shape.ln_ratio();
+            let all = (-LN_RATIO_MAX, LN_RATIO_MAX);
+            let slope = |at| shape.log_likelihood(at)[1];
+            prop_assert!((top - halved(all, |at| slope(at) > 0.0)).abs() < 1e-9);
+            let floor = shape.log_likelihood(top)[0] - floor_below;
+            let rising = |at| {
+                let [value, slope, _] = shape.log_likelihood(at);
+                (value - floor, slope)
+            };
+            let found = Shape::root((-LN_RATIO_MAX, top), rising);
+            let exact = halved((-LN_RATIO_MAX, top), |at| rising(at).0 < 0.0);
+            prop_assert!((found - exact).abs() < 1e-7, "{found} {exact}");
+            let falling = |at| (-rising(at).0, -rising(at).1);
+            let found = Shape::root((top, LN_RATIO_MAX), falling);
+            let exact = halved((top, LN_RATIO_MAX), |at| falling(at).0 < 0.0);
+            prop_assert!((found - exact).abs() < 1e-7, "{found} {exact}");
+        }
     }
 
     /// Ratio, low and high end at r0 and alpha 0.01.
@@ -170,7 +241,7 @@ mod tests {
                     .map(|&(x, y, t, c)| (x + y) as f64 * share(t, c) - x as f64)
                     .sum::<f64>()
             };
-            libm::exp(Shape::turn((-3.0, 3.0), |ln| miss(libm::exp(ln)) < 0.0))
+            libm::exp(halved((-3.0, 3.0), |ln| miss(libm::exp(ln)) < 0.0))
         };
         let found = shape(&terms).ratio().expect("both arms have onsets");
         assert!((found / exact - 1.0).abs() < 1e-4, "{found} {exact}");

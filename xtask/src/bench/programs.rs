@@ -1,6 +1,7 @@
 //! What is measured, built with optimisation: from this tree, or from another one.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::{Failure, repository};
 
@@ -31,12 +32,24 @@ pub(super) fn build_ringwatch(tree: &Path) -> Result<PathBuf, Failure> {
     executable(&cargo(tree, &["--package", "ringwatch"])?, "ringwatch")
 }
 
+/// Builds this tree's tests and says where a program is that comes with them.
+pub(super) fn build_for_tests(name: &str) -> Result<PathBuf, Failure> {
+    let mut cargo = crate::command("cargo");
+    cargo.args(["test", "--workspace", "--no-run", "--test", "instructions"]);
+    executable(&messages(&mut cargo, &repository())?, name)
+}
+
 /// Builds packages of a tree; what cargo says of it, line by line in JSON.
 fn cargo(tree: &Path, packages: &[&str]) -> Result<String, Failure> {
     let mut cargo = crate::command("cargo");
-    cargo.args(["build", "--release", "--bins", "--message-format=json-render-diagnostics"]);
+    cargo.args(["build", "--release", "--bins"]).args(packages);
+    messages(&mut cargo, tree)
+}
+
+/// Lets cargo build something in a tree; what it says, line by line in JSON.
+fn messages(cargo: &mut Command, tree: &Path) -> Result<String, Failure> {
     let output = cargo
-        .args(packages)
+        .arg("--message-format=json-render-diagnostics")
         .current_dir(tree)
         .stderr(std::process::Stdio::inherit())
         .output()
@@ -44,7 +57,7 @@ fn cargo(tree: &Path, packages: &[&str]) -> Result<String, Failure> {
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
-    Err(Failure::Unmet(format!("the release build of {} failed", tree.display())))
+    Err(Failure::Unmet(format!("the build of {} failed", tree.display())))
 }
 
 /// The path of a program in cargo's messages.
