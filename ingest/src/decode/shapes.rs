@@ -129,9 +129,10 @@ impl Shapes {
         }
     }
 
-    /// Whether a record that no shape fits is worth learning from.
+    /// Whether a record that no shape fits is worth learning from: also one that passed without a
+    /// look. Records are looked at in runs, before any of them comes here.
     pub(super) const fn may_learn(&self, bytes: &[u8]) -> bool {
-        self.credits > 0 && self.resting == 0 && bytes.len() >= RECORD_BYTES_MIN
+        self.credits > 0 && self.resting != u32::MAX && bytes.len() >= RECORD_BYTES_MIN
     }
 
     /// Learns from a record that the parser took. The shape is kept only if it gives of the record
@@ -169,6 +170,7 @@ impl Shapes {
         if self.tree.add(&shape, self.known.len() as u16) {
             self.known.push(shape);
             self.hits.push(0);
+            (self.misses, self.resting) = (0, 0);
         }
     }
 

@@ -405,3 +405,24 @@ fn a_number_and_a_string_behind_the_same_key_are_two_shapes_whatever_its_length(
         }
     }
 }
+
+/// A worker looks at a run of records before it hands those to the parser that no shape fits.
+#[test]
+fn a_shape_is_learned_from_the_first_run_that_has_it() {
+    let mut decoder = decoder();
+    for run in 0..5 {
+        let record = |at: i32| {
+            with(&format!(r#""type":"boot","boot_ms":{at},"signin_ms":{run},"reason":"user""#))
+        };
+        let records: Vec<_> = (0..32).map(record).collect();
+        let arrival = Arrival::At(ARRIVAL);
+        let looked_at = records.iter().map(|it| decoder.by_shape(it.as_bytes(), arrival).is_some());
+        let known = looked_at.filter(|known| *known).count();
+        assert_eq!(known, if run == 0 { 0 } else { 32 }, "run {run}");
+        if run == 0 {
+            for record in &records {
+                decoder.parsed(record.as_bytes(), arrival).expect("valid");
+            }
+        }
+    }
+}

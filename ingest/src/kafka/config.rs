@@ -150,7 +150,7 @@ mod tests {
                 rejected: None,
             },
             properties: properties.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
-            prefetch_bytes_max: 64 << 20,
+            prefetch_bytes_max: 16 << 20,
         }
     }
 
@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn buffers_may_be_set_by_the_operator_and_default_to_the_budget() {
         let kbytes = "queued.max.messages.kbytes";
-        assert_eq!(config(&[]).consumer().expect("valid").get(kbytes), Some("65536"));
+        assert_eq!(config(&[]).consumer().expect("valid").get(kbytes), Some("16384"));
         assert_eq!(config(&[(kbytes, "9")]).consumer().expect("valid").get(kbytes), Some("9"));
     }
 }
