@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use schemas::{Rejection, Stage};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::RECORD_BYTES_MAX;
@@ -26,12 +26,17 @@ const STRUCTURED_TYPE: &[u8] = b"application/cloudevents+json";
 /// What of a structured `CloudEvent` matters here; its other attributes are ignored.
 #[derive(Deserialize)]
 struct Envelope<'a> {
-    #[serde(borrow, default)]
-    data: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    data_base64: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "there")]
+    data: Option<Option<&'a RawValue>>,
+    #[serde(borrow, default, deserialize_with = "there")]
+    data_base64: Option<Option<Cow<'a, str>>>,
     #[serde(borrow, default)]
     specversion: Option<&'a RawValue>,
+}
+
+/// A value that is there, if only as `null`.
+fn there<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
 }
 
 /// Whether a key at the top of a value makes an envelope of it, under the content type of one.
@@ -86,13 +91,15 @@ fn from_envelope(value: &[u8]) -> Result<Cow<'_, [u8]>, Rejection> {
         let column = error.column();
         refused(format!("the CloudEvents envelope is not valid JSON near byte {column}"))
     })?;
-    match (envelope.data, envelope.data_base64) {
+    if let Envelope { data: None, data_base64: None, specversion: None } = envelope {
+        return Ok(Cow::Borrowed(value));
+    }
+    match (envelope.data.flatten(), envelope.data_base64.flatten()) {
         (Some(data), None) => Ok(Cow::Borrowed(data.get().as_bytes())),
         (None, Some(text)) => BASE64_STANDARD
             .decode(text.as_bytes())
             .map(Cow::Owned)
             .map_err(|_| refused("`data_base64` of the CloudEvents envelope is not base64")),
-        (None, None) if envelope.specversion.is_none() => Ok(Cow::Borrowed(value)),
         (None, None) => Err(refused("the CloudEvents envelope has no `data`")),
         (Some(_), Some(_)) => {
             Err(refused("the CloudEvents envelope has both `data` and `data_base64`"))
