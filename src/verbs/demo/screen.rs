@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use alerts::{Verdict, VerdictRow};
+use console::{Alignment, Term, measure_text_width, pad_str, truncate_str};
 use schemas::{Alert, AlertState, Decision, Timestamp};
 use sim::Scenario;
 
@@ -18,7 +19,7 @@ use crate::view::{SharedView, View};
 /// How often a plain line is printed.
 const PLAIN_EVERY: Duration = Duration::from_secs(5);
 
-/// Width of a ring's column.
+/// Width of a ring's column where there is room, and of the column of changes.
 const COLUMN: usize = 16;
 
 /// The demo's output.
@@ -32,6 +33,8 @@ pub(super) struct Screen {
     printed: Option<Instant>,
     /// Lines of the live table that stand on the screen.
     drawn: usize,
+    /// Characters of a line: one that is broken in two would be erased by half.
+    width: usize,
     /// Whether it was said where the dashboard is.
     addressed: bool,
     /// Transitions told so far.
@@ -68,6 +71,7 @@ impl Screen {
             began: Instant::now(),
             printed: None,
             drawn: 0,
+            width: usize::MAX,
             addressed: false,
             told: BTreeSet::new(),
         };
@@ -151,6 +155,7 @@ impl Screen {
         Ok(())
     }
 
+    /// In as many words as a line has room for.
     fn progress(&self, view: &View) -> String {
         let Some(until) = view.evaluated_until else {
             return format!("{:>3.0} s  starting", self.began.elapsed().as_secs_f64());
@@ -158,13 +163,16 @@ impl Screen {
         let told = (until - self.start).as_secs_f64() / (self.end - self.start).as_secs_f64();
         let records = view.counts.received;
         let rate = records as f64 / self.began.elapsed().as_secs_f64().max(0.001);
-        format!(
-            "{:>3.0} s  {:>3.0} %  evaluated until {until}  {records} records ({rate:.0}/s)  \
-             {} rejected",
-            self.began.elapsed().as_secs_f64(),
-            (told * 100.0).clamp(0.0, 100.0),
-            view.counts.rejected,
-        )
+        let line = |rate: &str| {
+            format!(
+                "{:>3.0} s  {:>3.0} %  evaluated until {until}  {records} records{rate}  {} rejected",
+                self.began.elapsed().as_secs_f64(),
+                (told * 100.0).clamp(0.0, 100.0),
+                view.counts.rejected,
+            )
+        };
+        let whole = line(&format!(" ({rate:.0}/s)"));
+        if whole.len() <= self.width { whole } else { line("") }
     }
 
     /// Takes the live table off the screen.
@@ -178,23 +186,29 @@ impl Screen {
 
     fn draw_table(&mut self, view: &View, color: bool) -> Result<(), Failure> {
         self.erase()?;
+        self.width = Term::stdout().size_checked().map_or(usize::MAX, |(_, width)| width.into());
         let mut lines = vec![self.progress(view)];
         lines.extend(self.table(view, color));
         self.drawn = lines.len();
+        let fits = |line: &String| truncate_str(line, self.width, "…").into_owned();
+        let lines: Vec<String> = lines.iter().map(fits).collect();
         Ok(output::text(&(lines.join("\n") + "\n"))?)
     }
 
     fn table(&self, view: &View, color: bool) -> Vec<String> {
-        let mut head = format!("  {:<14}", "");
+        let longest = self.changes.iter().map(String::len).max().unwrap_or(0);
+        let names = if self.width == usize::MAX { COLUMN } else { COLUMN.min(longest + 3) };
+        let column = (self.width.saturating_sub(names) / self.rings.len().max(1)).min(COLUMN);
+        let mut head = " ".repeat(names);
         for ring in &self.rings {
-            write!(head, "{ring:<COLUMN$}").ok();
+            write!(head, "{ring:<column$}").ok();
         }
         let mut lines = vec![head];
         for change in &self.changes {
-            let mut line = format!("  {change:<14}");
+            let mut line = format!("{:<names$}", format!("  {change}"));
             for ring in &self.rings {
                 let cell = Cell::of(change, ring, view);
-                line.push_str(&cell.text(color));
+                line.push_str(&cell.text(color, column));
             }
             lines.push(line);
         }
@@ -208,6 +222,8 @@ enum Cell {
     NotStarted,
     Verdict(Verdict, usize, usize),
     Alert(&'static str),
+    /// Near its line, or beyond it and put down to another change.
+    Watch,
     Resolved,
 }
 
@@ -233,6 +249,9 @@ impl Cell {
             .iter()
             .filter(|row| *row.change == *change && *row.ring == *ring)
             .collect();
+        if rows.iter().any(|row| row.watch) {
+            return Self::Watch;
+        }
         let count = |verdict| rows.iter().filter(|row| row.verdict == verdict).count();
         for verdict in [Verdict::Healthy, Verdict::Insufficient, Verdict::NoData] {
             if count(verdict) > 0 {
@@ -242,18 +261,23 @@ impl Cell {
         Self::NotStarted
     }
 
-    /// Padded to a column; the word says it all, colour only helps.
-    fn text(self, color: bool) -> String {
+    /// Padded to a column; the word says it all, mark and colour only help.
+    fn text(self, color: bool, column: usize) -> String {
         let (mark, word, paint) = match self {
             Self::NotStarted => ('·', String::new(), ""),
             Self::Verdict(Verdict::Healthy, healthy, all) => {
                 ('✓', format!("healthy {healthy}/{all}"), "\x1b[32m")
             }
             Self::Verdict(verdict, ..) => ('…', verdict.name().to_owned(), "\x1b[2m"),
+            Self::Watch => ('◆', "watch".to_owned(), "\x1b[33m"),
             Self::Alert(decision) => ('✗', decision.to_uppercase(), "\x1b[1;31m"),
             Self::Resolved => ('○', "resolved".to_owned(), "\x1b[33m"),
         };
-        let plain = format!("{:<COLUMN$}", format!("{mark} {word}"));
+        let room = column.saturating_sub(1);
+        let marked = format!("{mark} {word}");
+        let fits = measure_text_width(&marked) <= room;
+        let text = truncate_str(if fits { &marked } else { &word }, room, "…").into_owned();
+        let plain = pad_str(&text, column, Alignment::Left, None).into_owned();
         if color && !paint.is_empty() { format!("{paint}{plain}\x1b[0m") } else { plain }
     }
 }
