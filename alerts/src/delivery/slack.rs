@@ -83,7 +83,7 @@ mod tests {
         let summary = "kb1 makes os_crash 6.1x as likely in ring first";
         let plain = |text: &str| json!({"type": "plain_text", "text": text, "emoji": false});
         let evidence =
-            "Evidence\n8 of 500 devices with it, 25 of 9500 without; 6.1x as likely (2.4 to ?)";
+            "Evidence\n8 of 500 devices with it, 25 of 9500 without; 6.1x as likely (at least 2.4)";
         let expected = json!({
             "text": format!("[CRITICAL] rollback: kb1 in ring first: {summary}"),
             "blocks": [

@@ -107,7 +107,7 @@ Owner:        service
 Signal:       os_crash
 Change:       kb1 (quality)
 Ring:         first
-Evidence:     8 of 500 devices with it, 25 of 9500 without; 6.1x as likely (2.4 to ?)
+Evidence:     8 of 500 devices with it, 25 of 9500 without; 6.1x as likely (at least 2.4)
 Since:        2026-07-19T04:00:00Z
 Alert:        rw-kb1 (1)
 
