@@ -157,9 +157,9 @@ impl PartialEq for Short {
     /// before it could be read.
     #[inline]
     fn eq(&self, other: &Self) -> bool {
-        let [a, b, c] = self.words;
-        let [x, y, z] = other.words;
-        (a ^ x) | (b ^ y) | (c ^ z) | (self.length ^ other.length) as u64 == 0
+        let pairs = self.words.iter().zip(other.words);
+        let differing = pairs.fold(0, |bits, (word, other)| bits | (word ^ other));
+        differing | (self.length ^ other.length) as u64 == 0
     }
 }
 

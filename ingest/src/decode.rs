@@ -157,6 +157,17 @@ impl Decoder {
         }
     }
 
+    /// One record of the topic `telemetry` that came in an envelope. No shape fits the envelope,
+    /// and that says nothing of what is in it.
+    pub fn unwrapped<'a>(
+        &'a mut self,
+        value: &'a [u8],
+        arrival: Arrival,
+    ) -> Result<Decoded<'a>, Rejection> {
+        self.shapes.look_again();
+        self.telemetry(value, arrival)
+    }
+
     /// One record of the topic `telemetry` that [`Decoder::by_shape`] does not take: one that no
     /// shape fits, or whose values a shape refuses, and the parser says what is wrong.
     #[inline(never)]

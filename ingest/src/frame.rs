@@ -26,17 +26,27 @@ const STRUCTURED_TYPE: &[u8] = b"application/cloudevents+json";
 /// What of a structured `CloudEvent` matters here; its other attributes are ignored.
 #[derive(Deserialize)]
 struct Envelope<'a> {
-    #[serde(borrow, default, deserialize_with = "there")]
-    data: Option<Option<&'a RawValue>>,
-    #[serde(borrow, default, deserialize_with = "there")]
-    data_base64: Option<Option<Cow<'a, str>>>,
     #[serde(borrow, default)]
-    specversion: Option<&'a RawValue>,
+    data: Attribute<&'a RawValue>,
+    #[serde(borrow, default)]
+    data_base64: Attribute<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    specversion: Attribute<&'a RawValue>,
 }
 
-/// A value that is there, if only as `null`.
-fn there<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(from).map(Some)
+/// An attribute of an envelope.
+#[derive(Default)]
+enum Attribute<T> {
+    #[default]
+    Missing,
+    Null,
+    Is(T),
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Attribute<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Ok(Option::deserialize(from)?.map_or(Self::Null, Self::Is))
+    }
 }
 
 /// Whether a key at the top of a value makes an envelope of it, under the content type of one.
@@ -91,19 +101,17 @@ fn from_envelope(value: &[u8]) -> Result<Cow<'_, [u8]>, Rejection> {
         let column = error.column();
         refused(format!("the CloudEvents envelope is not valid JSON near byte {column}"))
     })?;
-    if let Envelope { data: None, data_base64: None, specversion: None } = envelope {
-        return Ok(Cow::Borrowed(value));
-    }
-    match (envelope.data.flatten(), envelope.data_base64.flatten()) {
-        (Some(data), None) => Ok(Cow::Borrowed(data.get().as_bytes())),
-        (None, Some(text)) => BASE64_STANDARD
+    match (envelope.data, envelope.data_base64, envelope.specversion) {
+        (Attribute::Missing, Attribute::Missing, Attribute::Missing) => Ok(Cow::Borrowed(value)),
+        (Attribute::Is(_), Attribute::Is(_), _) => {
+            Err(refused("the CloudEvents envelope has both `data` and `data_base64`"))
+        }
+        (Attribute::Is(data), ..) => Ok(Cow::Borrowed(data.get().as_bytes())),
+        (_, Attribute::Is(text), _) => BASE64_STANDARD
             .decode(text.as_bytes())
             .map(Cow::Owned)
             .map_err(|_| refused("`data_base64` of the CloudEvents envelope is not base64")),
-        (None, None) => Err(refused("the CloudEvents envelope has no `data`")),
-        (Some(_), Some(_)) => {
-            Err(refused("the CloudEvents envelope has both `data` and `data_base64`"))
-        }
+        _ => Err(refused("the CloudEvents envelope has no `data`")),
     }
 }
 
@@ -149,6 +157,7 @@ mod tests {
     fn an_envelope_that_says_nothing_or_two_things_is_refused() {
         check_refused(STRUCTURED, Some(b"{\"specversion\":\"1.0\"}"), "has no `data`");
         check_refused(STRUCTURED, Some(b"{\"data\":null}"), "has no `data`");
+        check_refused(STRUCTURED, Some(b"{\"specversion\":null}"), "has no `data`");
         check_refused(STRUCTURED, Some(b"{\"data\":{},\"data_base64\":\"\"}"), "both");
         check_refused(STRUCTURED, Some(b"{\"data_base64\":\"*\"}"), "not base64");
         check_refused(STRUCTURED, Some(b"{\"data\":{}"), "not valid JSON");

@@ -129,6 +129,13 @@ impl Shapes {
         }
     }
 
+    /// Looks at the next record, whatever the ones before were.
+    pub(super) const fn look_again(&mut self) {
+        if self.resting != u32::MAX {
+            (self.misses, self.resting) = (0, 0);
+        }
+    }
+
     /// Whether a record that no shape fits is worth learning from: also one that passed without a
     /// look. Records are looked at in runs, before any of them comes here.
     pub(super) const fn may_learn(&self, bytes: &[u8]) -> bool {
@@ -147,9 +154,10 @@ impl Shapes {
     ) {
         self.credits -= 1;
         let Some(shape) = learn(bytes, kind, rules) else { return };
-        // Records that were looked at together may all be the first of one shape.
-        if self.known.contains(&shape) {
-            self.credits += 1;
+        // Records that were looked at together may all be the first of one shape. Later ones teach
+        // nothing, and cost their credit, because no look would find them.
+        if let Some(at) = self.known.iter().position(|known| *known == shape) {
+            self.credits += u32::from(self.hits[at] == 0);
             return;
         }
         let mut alone = Self { processor: self.processor, ..Self::new() };

@@ -426,3 +426,38 @@ fn a_shape_is_learned_from_the_first_run_that_has_it() {
         }
     }
 }
+
+/// Only headers say whether it is one, and they are not asked for where a shape fits.
+#[test]
+fn no_shape_is_learned_from_what_may_be_an_envelope() {
+    let boot = r#""type":"boot","boot_ms":1,"signin_ms":1,"reason":"user""#;
+    for key in ["data", "data_base64", "specversion"] {
+        let mut decoder = decoder();
+        let record = with(&format!(r#"{boot},"{key}":7"#));
+        for _ in 0..3 {
+            decoder.parsed(record.as_bytes(), Arrival::At(ARRIVAL)).expect("valid");
+            assert!(decoder.by_shape(record.as_bytes(), Arrival::At(ARRIVAL)).is_none(), "{key}");
+        }
+        let inside = with(&format!(r#"{boot},"in":{{"{key}":7}}"#));
+        decoder.parsed(inside.as_bytes(), Arrival::At(ARRIVAL)).expect("valid");
+        assert!(decoder.by_shape(inside.as_bytes(), Arrival::At(ARRIVAL)).is_some(), "in {key}");
+    }
+}
+
+#[test]
+fn what_comes_in_envelopes_is_decoded_by_shape_too() {
+    let mut decoder = decoder();
+    let record = with(r#""type":"boot","boot_ms":1,"signin_ms":1,"reason":"user""#);
+    let envelope = format!(r#"{{"specversion":"1.0","data":{record}}}"#);
+    for run in 0..3 {
+        let before = decoder.decoded_by_shape();
+        for _ in 0..32 {
+            assert!(decoder.by_shape(envelope.as_bytes(), Arrival::At(ARRIVAL)).is_none());
+        }
+        for _ in 0..32 {
+            decoder.unwrapped(record.as_bytes(), Arrival::At(ARRIVAL)).expect("valid");
+        }
+        let known = decoder.decoded_by_shape() - before;
+        assert_eq!(known, if run == 0 { 31 } else { 32 }, "run {run}");
+    }
+}

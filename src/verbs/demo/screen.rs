@@ -1,7 +1,6 @@
 //! What the demo shows while it runs: a live table in a terminal, plain lines elsewhere.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use alerts::{Verdict, VerdictRow};
@@ -165,7 +164,8 @@ impl Screen {
         let rate = records as f64 / self.began.elapsed().as_secs_f64().max(0.001);
         let line = |rate: &str| {
             format!(
-                "{:>3.0} s  {:>3.0} %  evaluated until {until}  {records} records{rate}  {} rejected",
+                "{:>3.0} s  {:>3.0} %  evaluated until {until}  {records} records{rate}  \
+                 {} rejected",
                 self.began.elapsed().as_secs_f64(),
                 (told * 100.0).clamp(0.0, 100.0),
                 view.counts.rejected,
@@ -200,8 +200,9 @@ impl Screen {
         let names = if self.width == usize::MAX { COLUMN } else { COLUMN.min(longest + 3) };
         let column = (self.width.saturating_sub(names) / self.rings.len().max(1)).min(COLUMN);
         let mut head = " ".repeat(names);
+        let room = column.saturating_sub(1);
         for ring in &self.rings {
-            write!(head, "{ring:<column$}").ok();
+            head.push_str(&pad_str(&truncate_str(ring, room, "…"), column, Alignment::Left, None));
         }
         let mut lines = vec![head];
         for change in &self.changes {
@@ -274,10 +275,33 @@ impl Cell {
             Self::Resolved => ('○', "resolved".to_owned(), "\x1b[33m"),
         };
         let room = column.saturating_sub(1);
-        let marked = format!("{mark} {word}");
-        let fits = measure_text_width(&marked) <= room;
-        let text = truncate_str(if fits { &marked } else { &word }, room, "…").into_owned();
+        let last = word.rsplit(' ').next().unwrap_or_default();
+        let forms = [format!("{mark} {word}"), word.clone(), format!("{mark} {last}")];
+        let fitting = forms.iter().find(|form| measure_text_width(form) <= room);
+        let text = truncate_str(fitting.unwrap_or(&word), room, "…").into_owned();
         let plain = pad_str(&text, column, Alignment::Left, None).into_owned();
         if color && !paint.is_empty() { format!("{paint}{plain}\x1b[0m") } else { plain }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_says_what_its_column_has_room_for() {
+        let healthy = Cell::Verdict(Verdict::Healthy, 10, 15);
+        for (cell, column, expected) in [
+            (healthy, 16, "✓ healthy 10/15 "),
+            (healthy, 14, "healthy 10/15 "),
+            (healthy, 13, "✓ 10/15      "),
+            (Cell::Verdict(Verdict::Insufficient, 0, 1), 13, "insufficient "),
+            (Cell::Alert("rollback"), 13, "✗ ROLLBACK   "),
+            (Cell::Alert("rollback"), 6, "ROLL… "),
+            (Cell::Watch, 1, "…"),
+            (Cell::NotStarted, 4, "·   "),
+        ] {
+            assert_eq!(cell.text(false, column), expected, "{column}");
+        }
     }
 }

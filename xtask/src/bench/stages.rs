@@ -50,6 +50,9 @@ impl Build {
     }
 }
 
+/// Another compiler than that of the record finds other ways: then only a blunder shows.
+const OTHER_COMPILER_PERCENT: u64 = 25;
+
 /// Records of each device.
 const RECORDS_EACH: u64 = 10;
 
@@ -59,12 +62,19 @@ const RECORDED: &str = "benches/stages.txt";
 pub fn check(program: &Path, build: Build) -> Result<(), Failure> {
     let recorded = fs::read_to_string(repository().join(RECORDED))
         .map_err(Failure::io(format!("read {RECORDED}")))?;
+    let compiler = compiler()?;
+    let percent = if recorded.lines().next() == Some(&*compiler) {
+        build.tolerance_percent()
+    } else {
+        super::say(&format!("{RECORDED} is of another compiler than {compiler}"));
+        OTHER_COMPILER_PERCENT
+    };
     let mut slower = Vec::new();
     for stage in STAGES {
         let now = count(program, build, stage)?;
         let before = recorded_count(&recorded, build, stage)?;
         super::say(&format!("{stage}: {now} instructions a record, {before} recorded"));
-        if now * 100 > before * (100 + build.tolerance_percent()) {
+        if now * 100 > before * (100 + percent) {
             slower.push(format!("{stage} ({now} after {before})"));
         }
     }
@@ -72,7 +82,6 @@ pub fn check(program: &Path, build: Build) -> Result<(), Failure> {
         return Ok(());
     }
     let stages = slower.join(" and ");
-    let percent = build.tolerance_percent();
     Err(Failure::Unmet(format!(
         "{stages}: over {percent} % more instructions; `cargo xtask bench --stages --record` \
          accepts that"
@@ -81,15 +90,24 @@ pub fn check(program: &Path, build: Build) -> Result<(), Failure> {
 
 /// Writes down what the stages take now, in both builds.
 pub(super) fn record(programs: [&Path; 2]) -> Result<(), Failure> {
-    let mut text = String::new();
+    let mut lines = vec![compiler()?];
     for (build, program) in Build::ALL.into_iter().zip(programs) {
         for stage in STAGES {
-            let count = count(program, build, stage)?;
-            text.push_str(&format!("{} {stage} {count}\n", build.name()));
+            lines.push(format!("{} {stage} {}", build.name(), count(program, build, stage)?));
         }
     }
+    let text = lines.join("\n") + "\n";
     super::say(text.trim_end());
     fs::write(repository().join(RECORDED), text).map_err(Failure::io(format!("write {RECORDED}")))
+}
+
+/// Version and target of the compiler.
+fn compiler() -> Result<String, Failure> {
+    let output = crate::command("rustc").arg("-vV").output();
+    let said = output.map_err(Failure::io("ask rustc for its version"))?.stdout;
+    let said = String::from_utf8_lossy(&said);
+    let of = |key: &str| said.lines().find_map(|line| line.strip_prefix(key)).unwrap_or("?");
+    Ok(format!("rustc {} for {}", of("release: "), of("host: ")))
 }
 
 /// Instructions of one stage for each record.
