@@ -253,6 +253,8 @@ fn main() {
             drop(spent.taking.of(|| measured_take(&mut partition)));
         }
     }
+    // What is held for the next entry is not a device's.
+    drop(spent.taking.of(|| measured_take(&mut partition)));
     println!("{}", spent.warming.said("warm-up", warm_up));
     spent.say(seen - warm_up, bytes);
     println!("{}", spent.taking.said("take", seen));
