@@ -36,7 +36,7 @@ mod change;
 mod commands;
 mod episode;
 mod events;
-mod fleet;
+pub(crate) mod fleet;
 mod flow;
 mod host;
 pub mod metrics;

@@ -93,13 +93,8 @@ pub fn evidence(alert: &Alert) -> Vec<String> {
     };
     let mut lines = vec![arm("treated", &found.treated), arm("control", &found.control)];
     if let Some(ratio) = found.ratio {
-        let interval = match (found.ratio_low, found.ratio_high) {
-            (Some(low), Some(high)) => format!(", between {low:.1} and {high:.1} at any time"),
-            (Some(low), None) => format!(", at least {low:.1} at any time"),
-            (None, Some(high)) => format!(", at most {high:.1} at any time"),
-            (None, None) => String::new(),
-        };
-        lines.push(format!("ratio {ratio:.1}{interval}"));
+        let interval = found.interval_in_words().map(|words| format!(", {words} at any time"));
+        lines.push(format!("ratio {ratio:.1}{}", interval.unwrap_or_default()));
     }
     lines.push(format!(
         "log E {:.1} crossed its line {:.1} (alpha {})",

@@ -106,6 +106,18 @@ pub struct Evidence {
     pub comparison_weight: Option<f64>,
 }
 
+impl Evidence {
+    /// The interval of the ratio in words; `None` where it has neither bound.
+    pub fn interval_in_words(&self) -> Option<String> {
+        match (self.ratio_low, self.ratio_high) {
+            (Some(low), Some(high)) => Some(format!("{low:.1} to {high:.1}")),
+            (Some(low), None) => Some(format!("at least {low:.1}")),
+            (None, Some(high)) => Some(format!("at most {high:.1}")),
+            (None, None) => None,
+        }
+    }
+}
+
 /// One arm's share of the evidence.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArmEvidence {

@@ -88,7 +88,8 @@ fn encoded(view: &View) -> Bytes {
     Bytes::from(serde_json::to_vec(&fleet(view)).unwrap_or_default())
 }
 
-fn fleet(view: &View) -> serde_json::Value {
+/// What `/api/v1/fleet` says.
+pub(crate) fn fleet(view: &View) -> serde_json::Value {
     let is_open = |alert: &&Alert| alert.state != AlertState::Resolved;
     let mut open: Vec<&Alert> = view.alerts.iter().filter(is_open).collect();
     open.sort_by_key(|alert| (of_decision(alert.decision), alert.starts_at));

@@ -71,7 +71,7 @@ pub fn run(common: &Common, args: &DemoArgs) -> Result<Outcome, Failure> {
     let stop = Stop::default();
     stop.on_signals()?;
     let plain = args.headless || common.json || !std::io::stdout().is_terminal();
-    let mut screen = Screen::start(&scenario, &config, plain, common)?;
+    let mut screen = Screen::start(&scenario, plain, common)?;
     let view = SharedView::default();
     let deadline = Instant::now() + Duration::from(args.duration).saturating_sub(CLOSING);
     let clock = StoryClock::new(scenario.start);

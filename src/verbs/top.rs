@@ -13,13 +13,14 @@ use std::time::Duration;
 use console::{Key, Term};
 use serde::Deserialize;
 
-mod screen;
+pub(super) mod screen;
 
 use screen::{Palette, Place};
 
 use crate::cli::{Common, TopArgs};
 use crate::failure::{Failure, Outcome};
 use crate::output::{self, Format};
+use crate::view::View;
 
 /// How often the service is asked.
 const ASK_EVERY: Duration = Duration::from_secs(1);
@@ -84,6 +85,12 @@ pub fn run(common: &Common, args: &TopArgs) -> Result<Outcome, Failure> {
         }
     }
     Ok(Outcome::Fine)
+}
+
+/// The table of changes by ring, of what `/api/v1/fleet` says.
+pub(super) fn table(fleet: &View, columns: usize, palette: Palette) -> Vec<String> {
+    let fleet = serde_json::from_value(crate::http::fleet::fleet(fleet));
+    fleet.map_or_else(|_| Vec::new(), |fleet| screen::whole(&fleet, columns, palette))
 }
 
 struct Service {
@@ -156,8 +163,7 @@ impl Drop for Screen {
 
 fn watch(service: &Service) -> Result<(), Failure> {
     let mut fleet = service.fleet()?;
-    let palette =
-        if std::env::var_os("NO_COLOR").is_none() { Palette::Colors } else { Palette::Plain };
+    let palette = Palette::of_environment();
     let keys = keys()?;
     let screen = Screen::open()?;
     let mut place = Place { rows: screen.rows(), first: 0, rate: None, away: None };

@@ -90,12 +90,8 @@ fn evidence(alert: &Alert) -> Option<(&'static str, String)> {
         return (evidence.treated.affected > 0).then(|| ("Counted", arm(&evidence.treated)));
     }
     let (treated, control) = (arm(&evidence.treated), arm(&evidence.control));
-    let interval = match (evidence.ratio_low, evidence.ratio_high) {
-        (Some(low), Some(high)) => format!(" ({low:.1} to {high:.1})"),
-        (Some(low), None) => format!(" (at least {low:.1})"),
-        (None, Some(high)) => format!(" (at most {high:.1})"),
-        (None, None) => String::new(),
-    };
+    let interval = evidence.interval_in_words().map(|words| format!(" ({words})"));
+    let interval = interval.unwrap_or_default();
     let ratio = evidence.ratio.map(|ratio| format!("; {ratio:.1}x as likely{interval}"));
     let ratio = ratio.unwrap_or_default();
     Some(("Evidence", format!("{treated} devices with it, {control} without{ratio}")))

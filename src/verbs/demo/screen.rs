@@ -3,28 +3,26 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use alerts::{Verdict, VerdictRow};
-use console::{Alignment, Term, measure_text_width, pad_str, truncate_str};
-use schemas::{Alert, AlertState, Decision, Timestamp};
+use console::Term;
+use schemas::Timestamp;
 use sim::Scenario;
 
 use crate::cli::Common;
-use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::{self, printable};
 use crate::summary::evidence;
+use crate::verbs::top;
+use crate::verbs::top::screen::{Palette, cut};
 use crate::view::{SharedView, View};
 
 /// How often a plain line is printed.
 const PLAIN_EVERY: Duration = Duration::from_secs(5);
 
-/// Width of a ring's column where there is room, and of the column of changes.
-const COLUMN: usize = 16;
+/// Characters of a line where nobody says how many there are.
+const PLAIN_COLUMNS: usize = 100;
 
 /// The demo's output.
 pub(super) struct Screen {
-    rings: Vec<String>,
-    changes: Vec<String>,
     start: Timestamp,
     end: Timestamp,
     style: Style,
@@ -42,7 +40,7 @@ pub(super) struct Screen {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Style {
-    Live { color: bool },
+    Live(Palette),
     Plain,
     Silent,
 }
@@ -50,7 +48,6 @@ enum Style {
 impl Screen {
     pub(super) fn start(
         scenario: &Scenario,
-        config: &Config,
         plain: bool,
         common: &Common,
     ) -> Result<Self, Failure> {
@@ -59,11 +56,9 @@ impl Screen {
         } else if plain {
             Style::Plain
         } else {
-            Style::Live { color: std::env::var_os("NO_COLOR").is_none() }
+            Style::Live(Palette::of_environment())
         };
         let screen = Self {
-            rings: config.rings().to_vec(),
-            changes: scenario.changes.iter().map(|change| change.id.clone()).collect(),
             start: scenario.start,
             end: scenario.end(),
             style,
@@ -94,7 +89,7 @@ impl Screen {
         self.tell_address(&view)?;
         self.tell_alerts(&view)?;
         match self.style {
-            Style::Live { color } => self.draw_table(&view, color),
+            Style::Live(palette) => self.draw_table(&view, palette),
             Style::Plain if self.printed.is_none_or(|at| at.elapsed() >= PLAIN_EVERY) => {
                 self.printed = Some(Instant::now());
                 self.say(&self.progress(&view))
@@ -109,7 +104,7 @@ impl Screen {
         self.draw(view)?;
         if self.style == Style::Plain {
             let view = view.snapshot();
-            for line in self.table(&view, false) {
+            for line in top::table(&view, PLAIN_COLUMNS, Palette::Plain) {
                 self.say(&line)?;
             }
         }
@@ -184,124 +179,13 @@ impl Screen {
         Ok(())
     }
 
-    fn draw_table(&mut self, view: &View, color: bool) -> Result<(), Failure> {
+    fn draw_table(&mut self, view: &View, palette: Palette) -> Result<(), Failure> {
         self.erase()?;
         self.width = Term::stdout().size_checked().map_or(usize::MAX, |(_, width)| width.into());
         let mut lines = vec![self.progress(view)];
-        lines.extend(self.table(view, color));
+        lines.extend(top::table(view, self.width, palette));
         self.drawn = lines.len();
-        let fits = |line: &String| truncate_str(line, self.width, "…").into_owned();
-        let lines: Vec<String> = lines.iter().map(fits).collect();
+        let lines: Vec<String> = lines.iter().map(|line| cut(line, self.width)).collect();
         Ok(output::text(&(lines.join("\n") + "\n"))?)
-    }
-
-    fn table(&self, view: &View, color: bool) -> Vec<String> {
-        let longest = self.changes.iter().map(String::len).max().unwrap_or(0);
-        let names = if self.width == usize::MAX { COLUMN } else { COLUMN.min(longest + 3) };
-        let column = (self.width.saturating_sub(names) / self.rings.len().max(1)).min(COLUMN);
-        let mut head = " ".repeat(names);
-        let room = column.saturating_sub(1);
-        for ring in &self.rings {
-            head.push_str(&pad_str(&truncate_str(ring, room, "…"), column, Alignment::Left, None));
-        }
-        let mut lines = vec![head];
-        for change in &self.changes {
-            let mut line = format!("{:<names$}", format!("  {change}"));
-            for ring in &self.rings {
-                let cell = Cell::of(change, ring, view);
-                line.push_str(&cell.text(color, column));
-            }
-            lines.push(line);
-        }
-        lines
-    }
-}
-
-/// How one change stands in one ring, in a word.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Cell {
-    NotStarted,
-    Verdict(Verdict, usize, usize),
-    Alert(&'static str),
-    /// Near its line, or beyond it and put down to another change.
-    Watch,
-    Resolved,
-}
-
-impl Cell {
-    fn of(change: &str, ring: &str, view: &View) -> Self {
-        let here = |alert: &&Alert| alert.change == change && alert.ring == ring;
-        let open = |alert: &&Alert| alert.state != AlertState::Resolved;
-        let gravity = |alert: &&Alert| match alert.decision {
-            Decision::Rollback => 4,
-            Decision::Escalate => 3,
-            Decision::Hold => 2,
-            Decision::Watch => 1,
-            Decision::Clear => 0,
-        };
-        if let Some(alert) = view.alerts.iter().filter(here).filter(open).max_by_key(gravity) {
-            return Self::Alert(alert.decision.name());
-        }
-        if view.alerts.iter().any(|alert| here(&alert)) {
-            return Self::Resolved;
-        }
-        let rows: Vec<&VerdictRow> = view
-            .verdicts
-            .iter()
-            .filter(|row| *row.change == *change && *row.ring == *ring)
-            .collect();
-        if rows.iter().any(|row| row.watch) {
-            return Self::Watch;
-        }
-        let count = |verdict| rows.iter().filter(|row| row.verdict == verdict).count();
-        for verdict in [Verdict::Healthy, Verdict::Insufficient, Verdict::NoData] {
-            if count(verdict) > 0 {
-                return Self::Verdict(verdict, count(verdict), rows.len());
-            }
-        }
-        Self::NotStarted
-    }
-
-    /// Padded to a column; the word says it all, mark and colour only help.
-    fn text(self, color: bool, column: usize) -> String {
-        let (mark, word, paint) = match self {
-            Self::NotStarted => ('·', String::new(), ""),
-            Self::Verdict(Verdict::Healthy, healthy, all) => {
-                ('✓', format!("healthy {healthy}/{all}"), "\x1b[32m")
-            }
-            Self::Verdict(verdict, ..) => ('…', verdict.name().to_owned(), "\x1b[2m"),
-            Self::Watch => ('◆', "watch".to_owned(), "\x1b[33m"),
-            Self::Alert(decision) => ('✗', decision.to_uppercase(), "\x1b[1;31m"),
-            Self::Resolved => ('○', "resolved".to_owned(), "\x1b[33m"),
-        };
-        let room = column.saturating_sub(1);
-        let last = word.rsplit(' ').next().unwrap_or_default();
-        let forms = [format!("{mark} {word}"), word.clone(), format!("{mark} {last}")];
-        let fitting = forms.iter().find(|form| measure_text_width(form) <= room);
-        let text = truncate_str(fitting.unwrap_or(&word), room, "…").into_owned();
-        let plain = pad_str(&text, column, Alignment::Left, None).into_owned();
-        if color && !paint.is_empty() { format!("{paint}{plain}\x1b[0m") } else { plain }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cell_says_what_its_column_has_room_for() {
-        let healthy = Cell::Verdict(Verdict::Healthy, 10, 15);
-        for (cell, column, expected) in [
-            (healthy, 16, "✓ healthy 10/15 "),
-            (healthy, 14, "healthy 10/15 "),
-            (healthy, 13, "✓ 10/15      "),
-            (Cell::Verdict(Verdict::Insufficient, 0, 1), 13, "insufficient "),
-            (Cell::Alert("rollback"), 13, "✗ ROLLBACK   "),
-            (Cell::Alert("rollback"), 6, "ROLL… "),
-            (Cell::Watch, 1, "…"),
-            (Cell::NotStarted, 4, "·   "),
-        ] {
-            assert_eq!(cell.text(false, column), expected, "{column}");
-        }
     }
 }

@@ -14,9 +14,16 @@ const ALERT_LINES: usize = 6;
 
 /// Whether colours are used; the words say it all without them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Palette {
+pub(in crate::verbs) enum Palette {
     Colors,
     Plain,
+}
+
+impl Palette {
+    /// What the user wants of a terminal (<https://no-color.org>).
+    pub(in crate::verbs) fn of_environment() -> Self {
+        if std::env::var_os("NO_COLOR").is_none() { Self::Colors } else { Self::Plain }
+    }
 }
 
 /// What is shown of it, on a screen.
@@ -46,19 +53,8 @@ pub(super) fn lines(
         (place.first, place.rows.saturating_sub(lines.len() + below + 4).max(1))
     });
     let (shown, width) = rings_shown(fleet.rings.len(), columns);
-    let mut titles = format!("{:CHANGE_COLUMNS$}", "");
-    for ring in fleet.rings.iter().take(shown) {
-        titles.push_str(&fitted(&printable(ring), width));
-    }
     lines.push(String::new());
-    lines.push(titles.trim_end().to_owned());
-    for row in fleet.changes.iter().skip(first).take(count) {
-        let mut line = fitted(&printable(&row.change), CHANGE_COLUMNS);
-        for cell in row.cells.iter().take(shown) {
-            line.push_str(&painted(cell, width, palette));
-        }
-        lines.push(line.trim_end().to_owned());
-    }
+    lines.extend(table(fleet, (first, count), (shown, width), palette));
     lines.push(rest(fleet, first, count, shown));
     if alerts > 0 {
         lines.push(format!("Open alerts: {alerts}"));
@@ -66,6 +62,34 @@ pub(super) fn lines(
     let told = place.map_or(usize::MAX, |_| below.saturating_sub(1));
     lines.extend(fleet.alerts.iter().take(told).map(alert));
     lines.into_iter().map(|line| cut(&line, columns)).collect()
+}
+
+/// The whole table of changes by ring, as wide as that.
+pub(super) fn whole(fleet: &Fleet, columns: usize, palette: Palette) -> Vec<String> {
+    let rings = rings_shown(fleet.rings.len(), columns);
+    let lines = table(fleet, (0, usize::MAX), rings, palette);
+    lines.iter().map(|line| cut(line, columns)).collect()
+}
+
+fn table(
+    fleet: &Fleet,
+    (first, count): (usize, usize),
+    (shown, width): (usize, usize),
+    palette: Palette,
+) -> Vec<String> {
+    let mut titles = " ".repeat(CHANGE_COLUMNS);
+    for ring in fleet.rings.iter().take(shown) {
+        titles.push_str(&fitted(&printable(ring), width));
+    }
+    let mut lines = vec![titles.trim_end().to_owned()];
+    for row in fleet.changes.iter().skip(first).take(count) {
+        let mut line = fitted(&printable(&row.change), CHANGE_COLUMNS);
+        for cell in row.cells.iter().take(shown) {
+            line.push_str(&painted(cell, width, palette));
+        }
+        lines.push(line.trim_end().to_owned());
+    }
+    lines
 }
 
 fn head(fleet: &Fleet, place: Option<&Place>) -> Vec<String> {
@@ -145,7 +169,7 @@ fn fitted(text: &str, width: usize) -> String {
 }
 
 /// At most so many columns; what paints takes none.
-fn cut(line: &str, columns: usize) -> String {
+pub(in crate::verbs) fn cut(line: &str, columns: usize) -> String {
     let (mut kept, mut taken, mut is_paint) = (String::new(), 0, false);
     for letter in line.chars() {
         is_paint |= letter == '\x1b';
