@@ -10,7 +10,7 @@ pub const PSEUDONYM_BYTES: usize = 16;
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
-/// A pseudonym as its digits in lower case.
+/// A pseudonym as its digits in lower case; ordered as they are.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Pseudonym([u8; 2 * PSEUDONYM_BYTES]);
 
@@ -28,7 +28,8 @@ impl Pseudonym {
     /// The pseudonym that a text is; `None` if it is none.
     pub fn from_text(text: &str) -> Option<Self> {
         let digits: [u8; 2 * PSEUDONYM_BYTES] = text.as_bytes().try_into().ok()?;
-        digits.iter().all(|digit| DIGITS.contains(digit)).then_some(Self(digits))
+        let is_digit = |digit: &u8| matches!(digit, b'0'..=b'9' | b'a'..=b'f');
+        digits.iter().all(is_digit).then_some(Self(digits))
     }
 
     /// The digits.

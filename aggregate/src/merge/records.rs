@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemas::delta::{Delta, Transition};
 use schemas::event::UpdateState;
 use schemas::reject::RejectedRow;
-use schemas::{Stream, StreamKind, Timestamp};
+use schemas::{Pseudonym, Stream, StreamKind, Timestamp};
 
 use crate::batches::Tables;
 use crate::batches::rows::{rejected_row, transition_row};
@@ -64,6 +64,6 @@ impl Records {
     }
 }
 
-fn order(row: &Transition) -> (Timestamp, &str, &str, UpdateState) {
-    (row.event_time, row.device.as_str(), &row.change, row.state)
+fn order(row: &Transition) -> (Timestamp, &Pseudonym, &str, UpdateState) {
+    (row.event_time, &row.device, &row.change, row.state)
 }

@@ -84,12 +84,14 @@ impl Arguments {
     }
 }
 
-/// The density of the canonical workload in one partition, as long as needed.
+/// The canonical workload in one partition, as long as needed: a device of a larger fleet is heard
+/// as often as one of the canonical fleet.
 fn source(devices: u32) -> Canonical {
     let config = CanonicalConfig::default();
     let hours = 1_000;
+    let fleets = u64::from(devices.div_ceil(config.devices));
     Canonical::new(CanonicalConfig {
-        messages: config.messages * hours,
+        messages: config.messages * hours * fleets,
         span: Span::hours(hours as i64),
         devices,
         partitions: 1,

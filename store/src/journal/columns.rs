@@ -13,6 +13,8 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Int64Type};
 use schemas::ChangeSet;
 
+use crate::hash::Hasher;
+
 /// Why a section cannot be read.
 pub(super) type Fault = String;
 
@@ -200,39 +202,49 @@ pub(super) fn int_at(array: &Int64Array, row: usize) -> Option<i64> {
     array.is_valid(row).then(|| array.value(row))
 }
 
-/// Writes the values of a batch in a form that no release of the Arrow library changes.
+/// Hands on the values of a batch in a form that no release of the Arrow library changes.
 ///
 /// A checksum over it says whether two deltas are equal, not whether two encodings are.
-pub(super) fn canonical(batch: &RecordBatch, out: &mut Vec<u8>) {
-    out.extend((batch.num_rows() as u64).to_le_bytes());
+pub(super) fn canonical(batch: &RecordBatch, out: &mut Hasher) {
+    out.put(&(batch.num_rows() as u64).to_le_bytes());
     for column in batch.columns() {
         canonical_array(column, out);
     }
 }
 
-fn canonical_array(array: &ArrayRef, out: &mut Vec<u8>) {
-    for row in 0..array.len() {
-        out.push(u8::from(array.is_valid(row)));
-        if array.is_null(row) {
-            continue;
+/// Each value behind a byte that says whether it is there; texts and lists behind their length.
+fn canonical_array(array: &ArrayRef, out: &mut Hasher) {
+    match array.data_type() {
+        DataType::Int64 => {
+            let values = array.as_primitive::<Int64Type>();
+            each(values, out, |out, row| out.put(&values.value(row).to_le_bytes()));
         }
-        match array.data_type() {
-            DataType::Int64 => {
-                out.extend(array.as_primitive::<Int64Type>().value(row).to_le_bytes());
-            }
-            DataType::Utf8 => sized(array.as_string::<i32>().value(row).as_bytes(), out),
-            DataType::Binary => sized(array.as_binary::<i32>().value(row), out),
-            DataType::List(_) => {
-                let items = array.as_list::<i32>().value(row);
-                out.extend((items.len() as u64).to_le_bytes());
+        DataType::Utf8 => {
+            let values = array.as_string::<i32>();
+            each(values, out, |out, row| out.put_sized(values.value(row).as_bytes()));
+        }
+        DataType::Binary => {
+            let values = array.as_binary::<i32>();
+            each(values, out, |out, row| out.put_sized(values.value(row)));
+        }
+        DataType::List(_) => {
+            let values = array.as_list::<i32>();
+            each(values, out, |out, row| {
+                let items = values.value(row);
+                out.put(&(items.len() as u64).to_le_bytes());
                 canonical_array(&items, out);
-            }
-            other => unreachable!("no section has a column of type {other}"),
+            });
         }
+        other => unreachable!("no section has a column of type {other}"),
     }
 }
 
-fn sized(bytes: &[u8], out: &mut Vec<u8>) {
-    out.extend((bytes.len() as u64).to_le_bytes());
-    out.extend(bytes);
+fn each(array: &impl Array, out: &mut Hasher, value: impl Fn(&mut Hasher, usize)) {
+    for row in 0..array.len() {
+        let is_valid = array.is_valid(row);
+        out.put(&[u8::from(is_valid)]);
+        if is_valid {
+            value(out, row);
+        }
+    }
 }

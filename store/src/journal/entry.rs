@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::columns::{Fault, Names, canonical};
 use super::sections;
 use crate::error::StoreError;
-use crate::hash::{HASH_BYTES, sha256, sha256_bytes};
+use crate::hash::{HASH_BYTES, Hasher, sha256_bytes};
 
 /// Name and version of the layout.
 const MAGIC: &[u8; 8] = b"RINGWJ01";
@@ -42,12 +42,12 @@ pub fn delta_checksum(delta: &Delta) -> String {
 }
 
 fn checksum_of(sections: &[(u8, RecordBatch)]) -> String {
-    let mut bytes = Vec::new();
+    let mut hasher = Hasher::default();
     for (tag, batch) in sections {
-        bytes.push(*tag);
-        canonical(batch, &mut bytes);
+        hasher.put(&[*tag]);
+        canonical(batch, &mut hasher);
     }
-    sha256(&bytes)
+    hasher.finish()
 }
 
 pub(super) fn encode(header: &EntryHeader, delta: &Delta) -> Result<Vec<u8>, StoreError> {
@@ -59,21 +59,27 @@ pub(super) fn encode(header: &EntryHeader, delta: &Delta) -> Result<Vec<u8>, Sto
     bytes.extend((json.len() as u32).to_le_bytes());
     bytes.extend(json);
     append_hash(&mut bytes);
+    let memory_bytes = sections.iter().map(|(_, batch)| batch.get_array_memory_size());
+    bytes.reserve(memory_bytes.sum());
     for (tag, batch) in &sections {
-        let stream = ipc_stream(batch)
+        append_section(*tag, batch, &mut bytes)
             .map_err(|error| StoreError::encode("the rows of an entry")(error.into()))?;
-        bytes.push(*tag);
-        bytes.extend((stream.len() as u64).to_le_bytes());
-        bytes.extend(stream);
     }
     append_hash(&mut bytes);
     Ok(bytes)
 }
 
-fn ipc_stream(batch: &RecordBatch) -> Result<Vec<u8>, ArrowError> {
-    let mut writer = StreamWriter::try_new(Vec::new(), &batch.schema())?;
+fn append_section(tag: u8, batch: &RecordBatch, bytes: &mut Vec<u8>) -> Result<(), ArrowError> {
+    bytes.push(tag);
+    let length_at = bytes.len();
+    bytes.extend([0; size_of::<u64>()]);
+    let mut writer = StreamWriter::try_new(&mut *bytes, &batch.schema())?;
     writer.write(batch)?;
-    writer.into_inner()
+    writer.finish()?;
+    drop(writer);
+    let (before, stream) = bytes.split_at_mut(length_at + size_of::<u64>());
+    before[length_at..].copy_from_slice(&(stream.len() as u64).to_le_bytes());
+    Ok(())
 }
 
 fn append_hash(bytes: &mut Vec<u8>) {
