@@ -76,7 +76,7 @@ fn after_kills_and_made_anew_the_log_is_the_same_byte_for_byte() {
     let world = World::new();
     let data = world.path("data");
     let mut replay = spawn(&mut world.replay(&data));
-    // A start publishes what was journalled before it at once, so the many versions are the first's.
+    // A start publishes at once what it finds journalled: so many versions are the first's.
     replay.wait_until("a hundred versions", PATIENCE, |_| versions(&data) > 100);
     replay.kill();
     for milliseconds in [150, 300, 600, 900] {

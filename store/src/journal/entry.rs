@@ -10,7 +10,8 @@
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamReader;
-use arrow::ipc::writer::StreamWriter;
+use arrow::ipc::writer::{IpcWriteOptions, StreamWriter};
+use arrow::ipc::{CompressionType, MetadataVersion};
 use schemas::entry::EntryHeader;
 use schemas::{Delta, Entry};
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,9 @@ use crate::hash::{HASH_BYTES, Hasher, sha256_bytes};
 
 /// Name and version of the layout.
 const MAGIC: &[u8; 8] = b"RINGWJ01";
+
+/// Half the bytes for the processor time that writing them would take.
+const COMPRESSION: Option<CompressionType> = Some(CompressionType::LZ4_FRAME);
 
 /// Bytes before the header's JSON.
 const PREFIX_BYTES: usize = MAGIC.len() + size_of::<u32>();
@@ -73,7 +77,9 @@ fn append_section(tag: u8, batch: &RecordBatch, bytes: &mut Vec<u8>) -> Result<(
     bytes.push(tag);
     let length_at = bytes.len();
     bytes.extend([0; size_of::<u64>()]);
-    let mut writer = StreamWriter::try_new(&mut *bytes, &batch.schema())?;
+    let options = IpcWriteOptions::try_new(8, false, MetadataVersion::V5)?
+        .try_with_compression(COMPRESSION)?;
+    let mut writer = StreamWriter::try_new_with_options(&mut *bytes, &batch.schema(), options)?;
     writer.write(batch)?;
     writer.finish()?;
     drop(writer);
