@@ -129,6 +129,11 @@ impl Names {
         &self.texts[usize::from(id.0)]
     }
 
+    /// Every text, by its number.
+    pub(crate) fn all(&self) -> &[Arc<str>] {
+        &self.texts
+    }
+
     pub(crate) fn known(&self, id: NameId) -> Option<Arc<str>> {
         id.is_some().then(|| Arc::clone(self.text(id)))
     }

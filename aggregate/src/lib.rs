@@ -30,6 +30,7 @@ mod memory;
 pub mod merge;
 pub mod metrics;
 mod onset;
+mod order;
 mod partition;
 mod progress;
 mod pseudonym;

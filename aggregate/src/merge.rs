@@ -195,7 +195,7 @@ impl Merge {
             let totals = self.evaluation.window(evaluated);
             let sheet = &mut self.windows.touch(rows[0].place.window).health;
             for row in rows {
-                let (ring, set) = (self.names.name(&row.ring), self.names.set(&row.set));
+                let (ring, set) = (self.names.ring(&row.ring), self.names.set(&row.set));
                 set.iter().for_each(|change| self.changes.seen(change, evaluated));
                 match (timing, self.rings.contains(&ring)) {
                     (Timing::OnTime, true) => {
@@ -223,7 +223,7 @@ impl Merge {
             let totals = self.evaluation.window(evaluated);
             let sheet = &mut self.windows.touch(rows[0].place.window).health;
             for row in rows {
-                let (ring, change) = (self.names.name(&row.ring), self.names.name(&row.change));
+                let (ring, change) = (self.names.ring(&row.ring), self.names.change(&row.change));
                 self.changes.seen(&change, evaluated);
                 if self.rings.contains(&ring) {
                     evaluation::add_change(totals, (ring.clone(), change.clone()), row);
@@ -245,7 +245,7 @@ impl Merge {
             let totals = self.evaluation.window(evaluated);
             let sheet = &mut self.windows.touch(rows[0].place.window).signals;
             for row in rows {
-                let (ring, scope) = (self.names.name(&row.ring), self.names.scope(&row.scope));
+                let (ring, scope) = (self.names.ring(&row.ring), self.names.scope(&row.scope));
                 self.changes.seen_in(&scope, evaluated);
                 if self.rings.contains(&ring) {
                     evaluation::add_signal(totals, timing, (ring.clone(), scope.clone()), row);

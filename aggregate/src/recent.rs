@@ -64,6 +64,11 @@ impl<K: Key, V: Default> Recent<K, V> {
         self.rows.len()
     }
 
+    /// The rows, in the order of their numbers.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &(K, V)> {
+        self.rows.iter()
+    }
+
     /// Takes the rows out, in the order of their numbers; the room is kept.
     pub(crate) fn drain(&mut self) -> impl ExactSizeIterator<Item = (K, V)> {
         self.places.clear();

@@ -127,6 +127,11 @@ impl Sets {
         &self.names[usize::from(set.0)]
     }
 
+    /// The names of every set, by its number.
+    pub(crate) fn all(&self) -> &[ChangeSet] {
+        &self.names
+    }
+
     pub(crate) const fn refused(&self) -> u64 {
         self.refused
     }

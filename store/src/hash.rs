@@ -30,7 +30,8 @@ pub(crate) struct Hasher {
     pending: Vec<u8>,
 }
 
-/// Bytes that wait to be hashed: as many as a cache near the core holds.
+/// Bytes that wait to be hashed: many, so that each piece costs its copy alone, and few, so that
+/// they are still in the nearest cache when they are hashed.
 const PENDING_BYTES: usize = 16 << 10;
 
 impl Hasher {
@@ -49,7 +50,8 @@ impl Hasher {
         self.put(bytes);
     }
 
-    #[cold]
+    // So that `put` stays small enough to be inlined.
+    #[inline(never)]
     fn hash_pending(&mut self) {
         self.hash.update(&self.pending);
         self.pending.clear();

@@ -13,10 +13,10 @@ use crate::key;
 
 /// The layout of `system/` that this version reads and writes.
 ///
-/// 2: entries hold durations, returns, signatures and hours. 3: and facts. What is counted follows
-/// from records that may be gone, so a folder of an older layout is refused by name and not gone on
-/// with.
-pub const LAYOUT: u32 = 3;
+/// 2: entries hold durations, returns, signatures and hours. 3: and facts. 4: they are compressed.
+/// What is counted follows from records that may be gone, so a folder of an older layout is refused
+/// by name and not gone on with.
+pub const LAYOUT: u32 = 4;
 
 /// The name of [`World::partition_counts_other`].
 const COUNTS_OTHER: &str = "partition_counts_other";

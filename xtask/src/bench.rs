@@ -117,7 +117,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         }
         &Options { devices: Some(devices), .. } => {
             // Most devices are heard, and a good part of them again.
-            let messages = options.messages.unwrap_or(u64::from(devices) * 2);
+            let messages = options.messages.unwrap_or(u64::from(devices) * 3);
             devices::run(&programs, Workload { messages, devices }, workers, record)
         }
         Options { latency: true, .. } => {

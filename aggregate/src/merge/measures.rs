@@ -24,7 +24,7 @@ impl Merge {
 
     fn add_duration(&mut self, row: &DurationDelta) {
         let (evaluated, _) = self.evaluation_of(row.place);
-        let (ring, scope) = (self.names.name(&row.ring), self.names.scope(&row.scope));
+        let (ring, scope) = (self.names.ring(&row.ring), self.names.scope(&row.scope));
         self.changes.seen_in(&scope, evaluated);
         let totals = self.evaluation.window(evaluated);
         if self.rings.contains(&ring) {
@@ -39,7 +39,7 @@ impl Merge {
     /// change, and so in the tables.
     fn add_return(&mut self, row: &ReturnDelta) {
         let (evaluated, _) = self.evaluation_of(row.place);
-        let (ring, scope) = (self.names.name(&row.ring), self.names.scope(&row.scope));
+        let (ring, scope) = (self.names.ring(&row.ring), self.names.scope(&row.scope));
         self.changes.seen_in(&scope, evaluated);
         let totals = self.evaluation.window(evaluated);
         if self.rings.contains(&ring) {
@@ -59,7 +59,7 @@ impl Merge {
     /// Signatures are for the detector alone: no table names them.
     fn add_signature(&mut self, row: &SignatureDelta) {
         let (evaluated, _) = self.evaluation_of(row.place);
-        let (ring, set) = (self.names.name(&row.ring), self.names.set(&row.set));
+        let (ring, set) = (self.names.ring(&row.ring), self.names.set(&row.set));
         let totals = self.evaluation.window(evaluated);
         if self.rings.contains(&ring) {
             let key = (row.signal, Arc::clone(&row.signature), ring, set);
@@ -71,7 +71,7 @@ impl Merge {
     fn add_cohort(&mut self, row: &CohortDelta) {
         let place = Place { window: row.evaluated, evaluated: row.evaluated };
         let (evaluated, _) = self.evaluation_of(place);
-        let (ring, set) = (self.names.name(&row.ring), self.names.set(&row.set));
+        let (ring, set) = (self.names.ring(&row.ring), self.names.set(&row.set));
         if let Some((key, value)) = &row.cohort
             && self.rings.contains(&ring)
         {
@@ -86,13 +86,13 @@ impl Merge {
     /// Facts are for the change process alone, and count there also where a ring is not configured.
     fn add_fact(&mut self, row: &FactDelta) {
         let (evaluated, _) = self.evaluation_of(row.place);
-        let key = (self.names.name(&row.ring), row.fact);
+        let key = (self.names.ring(&row.ring), row.fact);
         let totals = self.evaluation.window(evaluated);
         totals.facts.entry(key).or_default().add(row.count, row.first_at);
     }
 
     fn add_sketch(&mut self, row: &SketchDelta) {
-        let group = (self.names.name(&row.ring), self.names.set(&row.set));
+        let group = (self.names.ring(&row.ring), self.names.set(&row.set));
         self.hours.add_sketch(row.hour, group, &row.coupons);
     }
 }

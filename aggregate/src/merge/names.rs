@@ -14,37 +14,64 @@ const NAMES_MAX: usize = 65_536;
 
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    names: BTreeSet<Arc<str>>,
-    sets: BTreeSet<ChangeSet>,
+    rings: Shared<str>,
+    changes: Shared<str>,
+    sets: Shared<[Arc<str>]>,
 }
 
 impl Names {
-    /// The shared copy of a ring's or a change's name.
-    pub(super) fn name(&mut self, name: &Arc<str>) -> Arc<str> {
-        shared(&mut self.names, name)
+    /// The shared copy of a ring's name.
+    pub(super) fn ring(&mut self, name: &Arc<str>) -> Arc<str> {
+        self.rings.copy_of(name)
+    }
+
+    /// The shared copy of a change's name.
+    pub(super) fn change(&mut self, name: &Arc<str>) -> Arc<str> {
+        self.changes.copy_of(name)
     }
 
     /// The shared copy of a set.
     pub(super) fn set(&mut self, set: &ChangeSet) -> ChangeSet {
-        shared(&mut self.sets, set)
+        self.sets.copy_of(set)
     }
 
     /// The shared copy of a scope.
     pub(super) fn scope(&mut self, scope: &Scope) -> Scope {
         match scope {
             Scope::Set(set) => Scope::Set(self.set(set)),
-            Scope::Change(change) => Scope::Change(self.name(change)),
+            Scope::Change(change) => Scope::Change(self.change(change)),
         }
     }
 }
 
-fn shared<T: ?Sized + Ord>(known: &mut BTreeSet<Arc<T>>, wanted: &Arc<T>) -> Arc<T> {
-    if let Some(found) = known.get(wanted) {
-        return Arc::clone(found);
+/// The shared copies of one kind.
+#[derive(Debug)]
+struct Shared<T: ?Sized> {
+    known: BTreeSet<Arc<T>>,
+    /// Rows are sorted, so a row's name is mostly that of the row before.
+    last: Option<Arc<T>>,
+}
+
+impl<T: ?Sized + Ord> Default for Shared<T> {
+    fn default() -> Self {
+        Self { known: BTreeSet::new(), last: None }
     }
-    if known.len() >= NAMES_MAX {
-        known.clear();
+}
+
+impl<T: ?Sized + Ord> Shared<T> {
+    fn copy_of(&mut self, wanted: &Arc<T>) -> Arc<T> {
+        if let Some(last) = self.last.as_ref().filter(|last| **last == *wanted) {
+            return Arc::clone(last);
+        }
+        let found = self.known.get(wanted).map(Arc::clone);
+        let shared = found.unwrap_or_else(|| {
+            if self.known.len() >= NAMES_MAX {
+                self.known.clear();
+            }
+            self.known.insert(Arc::clone(wanted));
+            Arc::clone(wanted)
+        });
+        self.last = Some(Arc::clone(&shared));
+        shared
     }
-    known.insert(Arc::clone(wanted));
-    Arc::clone(wanted)
 }

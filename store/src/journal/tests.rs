@@ -1,8 +1,9 @@
 //! Round trips, damage and ownership of journal entries.
 
 use proptest::prelude::*;
-use schemas::StreamKind;
+use schemas::delta::{Place, Scope, SignalDelta};
 use schemas::reject::{RejectedRow, Stage};
+use schemas::{Signal, StreamKind};
 
 use super::*;
 use crate::blobs::MemoryStore;
@@ -176,6 +177,27 @@ fn a_checksum_tells_where_a_value_is_missing() {
     };
     let (first, second) = (rows([Some("a"), None]), rows([None, Some("a")]));
     assert_ne!(delta_checksum(&first), delta_checksum(&second));
+}
+
+#[test]
+fn a_checksum_is_that_of_the_bytes_written_down_here() {
+    let row = SignalDelta {
+        place: Place { window: Timestamp(60_000_000), evaluated: Timestamp(120_000_000) },
+        ring: "fast".into(),
+        scope: Scope::Set(["kb1".into(), "kb2".into()].into()),
+        signal: Signal::OsCrash,
+        cohort: None,
+        affected_devices: 1,
+        events: -2,
+        first_affected_at: None,
+    };
+    let delta = Delta { signals: vec![row], ..Delta::default() };
+    // python3: from hashlib import sha256; from struct import pack
+    // n = lambda n: pack("<q", n); i = lambda v: b"\1" + n(v); t = lambda s: b"\1" + n(len(s)) + s
+    // sha256(b"\3" + n(1) + i(60_000_000) + i(120_000_000) + t(b"fast") + b"\1" + n(2) + t(b"kb1")
+    //     + t(b"kb2") + b"\0" + t(b"os_crash") + b"\0\0" + i(1) + i(-2) + b"\0").hexdigest()
+    let expected = "9384d709ddcb8918a2218c4092355e7c0fccf6b1a07007502a636fddc073887f";
+    assert_eq!(delta_checksum(&delta), expected);
 }
 
 proptest! {

@@ -76,7 +76,7 @@ fn group(
     for service in &services {
         service.signal(Signal::SIGTERM);
     }
-    services.into_iter().try_for_each(Service::stop)?;
+    services.into_iter().try_for_each(Service::wait)?;
     let used = children_cpu()?.saturating_sub(ended_before).saturating_sub(idle);
     let configured = stand.configure(&name, &settings)?;
     let mut rest: Command = to_the_end(&programs.ringwatch, &configured.config);

@@ -96,8 +96,13 @@ impl Service {
     }
 
     /// Stops it as an operator would.
-    pub(super) fn stop(mut self) -> Result<(), Failure> {
+    pub(super) fn stop(self) -> Result<(), Failure> {
         self.signal(Signal::SIGTERM);
+        self.wait()
+    }
+
+    /// Waits for the end of one that was told to stop: a second time would be an order to stop now.
+    pub(super) fn wait(mut self) -> Result<(), Failure> {
         let deadline = Instant::now() + STOP_TIMEOUT;
         while Instant::now() < deadline {
             let ended = self.child.try_wait().map_err(Failure::io("look at a process"))?;

@@ -49,7 +49,7 @@ impl Stage {
 const CLIENT_THREADS: &str = "rdk:";
 
 /// Parts of names that say the stage by themselves.
-const FUNCTIONS: [(&str, Stage); 23] = [
+const FUNCTIONS: [(&str, Stage); 24] = [
     ("ingest::kafka", Stage::Queue),
     ("rd_kafka_consume_batch_queue", Stage::Queue),
     ("rd_kafka_message_destroy", Stage::Queue),
@@ -69,8 +69,10 @@ const FUNCTIONS: [(&str, Stage); 23] = [
     ("store::tables", Stage::Tables),
     ("store::settle", Stage::Tables),
     ("parquet::", Stage::Tables),
-    // Deeper than what is kept of a stack; entries of the journal are not compressed.
+    // Deeper than what is kept of a stack: table files are compressed by the one, entries by the
+    // other.
     ("ZSTD_compress", Stage::Tables),
+    ("lz4_flex", Stage::Journal),
     ("store::chain", Stage::Chain),
     ("alerts::", Stage::Detect),
     ("ringwatch::history", Stage::Detect),
