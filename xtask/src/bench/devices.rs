@@ -45,7 +45,7 @@ pub(super) fn run(
     has_room(workload.messages * DISK_BYTES_EACH)?;
     let stand = Stand::start(programs, workload)?;
     fs::remove_dir_all(stand.files.input()).map_err(Failure::io("remove the files"))?;
-    let settings = Settings::workers(workers);
+    let settings = Settings { instance: Some("one".to_owned()), ..Settings::workers(workers) };
     let configured = stand.configure("devices", &settings)?;
     let service = Service::start(&programs.ringwatch, &configured, &settings.cores())?;
     let drained = drain(service, workload)?;

@@ -111,6 +111,8 @@ pub(super) struct Settings {
     pub workers: Option<u32>,
     /// Further lines of `[store]`.
     pub store: String,
+    /// The `group.instance.id`: whoever starts again under it is not waited for.
+    pub instance: Option<String>,
 }
 
 impl Settings {
@@ -120,7 +122,11 @@ impl Settings {
 
     /// Further sections of the file.
     pub(super) fn sections(&self) -> String {
-        self.workers.map_or(String::new(), |count| format!("[workers]\ncount = {count}\n"))
+        let workers = self.workers.map(|count| format!("[workers]\ncount = {count}\n"));
+        let instance = self.instance.as_ref().map(|instance| {
+            format!("[kafka.properties]\n\"group.instance.id\" = \"{instance}\"\n")
+        });
+        [workers, instance].into_iter().flatten().collect()
     }
 
     /// The cores that it gets: the broker's, too, where there are not enough others.
