@@ -61,7 +61,10 @@ fn group(
     for _ in 0..members {
         // The same data folder, pages of its own.
         let configured = stand.configure(&name, &settings)?;
-        services.push(Service::start(&programs.ringwatch, &configured, &settings.cores())?);
+        let mut service = Service::start(&programs.ringwatch, &configured, &settings.cores())?;
+        // It has read its configuration, so that the next one's may stand there.
+        service.wait_until("it answers", PATIENCE, Service::answers)?;
+        services.push(service);
     }
     settle(&mut services)?;
     for service in &services {

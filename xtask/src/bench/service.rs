@@ -64,6 +64,11 @@ impl Service {
         named.map(|thread| cpu(&read(thread.join("stat")))).sum()
     }
 
+    /// Whether its pages are there.
+    pub(super) fn answers(&self) -> bool {
+        page(&self.address, "/livez").is_some()
+    }
+
     /// The sum of a metric over its labels, 0 where it is not there yet.
     pub(super) fn metric(&self, name: &str) -> f64 {
         page(&self.address, "/metrics").and_then(|page| sum_of(name, &page)).unwrap_or(0.0)
