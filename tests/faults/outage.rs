@@ -8,9 +8,9 @@ use xtask::faults::cluster::Cluster;
 
 use crate::effort::{Effort, say};
 
-/// How soon entries must grow again after the fault is gone: less than a second as a rule. Where
-/// the group has timed out and is joined anew, two runs of twelve took over a minute.
-const RESUME_MAX: Duration = Duration::from_mins(3);
+/// How soon entries must grow again after the fault is gone: less than a second as a rule; on a
+/// busy machine the group, too, has timed out and is joined anew.
+const RESUME_MAX: Duration = Duration::from_mins(1);
 /// Of one core, while there is nothing to do but wait.
 const WAITING_CPU_MAX: f64 = 0.05;
 const LOG_LINES_PER_MINUTE_MAX: usize = 20;
