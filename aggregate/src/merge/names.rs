@@ -14,9 +14,9 @@ const NAMES_MAX: usize = 65_536;
 
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    rings: Shared<str>,
-    changes: Shared<str>,
-    sets: Shared<[Arc<str>]>,
+    rings: Cache<str>,
+    changes: Cache<str>,
+    sets: Cache<[Arc<str>]>,
 }
 
 impl Names {
@@ -46,19 +46,19 @@ impl Names {
 
 /// The shared copies of one kind.
 #[derive(Debug)]
-struct Shared<T: ?Sized> {
+struct Cache<T: ?Sized> {
     known: BTreeSet<Arc<T>>,
     /// Rows are sorted, so a row's name is mostly that of the row before.
     last: Option<Arc<T>>,
 }
 
-impl<T: ?Sized + Ord> Default for Shared<T> {
+impl<T: ?Sized + Ord> Default for Cache<T> {
     fn default() -> Self {
         Self { known: BTreeSet::new(), last: None }
     }
 }
 
-impl<T: ?Sized + Ord> Shared<T> {
+impl<T: ?Sized + Ord> Cache<T> {
     fn copy_of(&mut self, wanted: &Arc<T>) -> Arc<T> {
         if let Some(last) = self.last.as_ref().filter(|last| **last == *wanted) {
             return Arc::clone(last);

@@ -84,13 +84,14 @@ impl Arguments {
     }
 }
 
-/// The canonical workload in one partition, as long as needed: a device of another fleet is heard
+/// The canonical workload in one partition, as long as needed: a device of a larger fleet is heard
 /// as often as one of the canonical fleet.
 fn source(devices: u32) -> Canonical {
     let config = CanonicalConfig::default();
     let hours = 1_000;
     Canonical::new(CanonicalConfig {
-        messages: config.messages * hours * u64::from(devices) / u64::from(config.devices),
+        messages: config.messages * hours * u64::from(devices.max(config.devices))
+            / u64::from(config.devices),
         span: Span::hours(hours as i64),
         devices,
         partitions: 1,

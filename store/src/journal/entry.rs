@@ -28,7 +28,7 @@ const MAGIC: &[u8; 8] = b"RINGWJ01";
 const COMPRESSION: Option<CompressionType> = Some(CompressionType::LZ4_FRAME);
 
 /// What columns start at a multiple of. A short entry has a hundred of them, so that the library's
-/// own 64, for readers that map files into memory, would be a tenth of it.
+/// own 64, for readers that map files into memory, would be a sixth of it.
 const ALIGNMENT_BYTES: usize = 8;
 
 /// Bytes before the header's JSON.

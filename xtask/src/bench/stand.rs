@@ -9,7 +9,6 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tempfile::TempDir;
 
@@ -218,20 +217,11 @@ pub(super) fn has_room(bytes: u64) -> Result<(), Failure> {
     Err(Failure::Unmet(format!("{folder} has {free_gib} GiB free, and this needs {needed_gib}")))
 }
 
-/// Below the ports that connections are given: none takes one between the look and the use.
-const PORTS: std::ops::Range<u16> = 20_000..32_000;
-
-/// An address that is free, another one each time.
+/// An address that was free a moment ago.
 pub(super) fn free_address() -> Result<String, Failure> {
-    static ASKED: AtomicUsize = AtomicUsize::new(0);
-    for _ in PORTS {
-        let number = std::process::id() as usize + ASKED.fetch_add(1, Ordering::Relaxed);
-        let address = format!("127.0.0.1:{}", PORTS.start as usize + number % PORTS.len());
-        if TcpListener::bind(&address).is_ok() {
-            return Ok(address);
-        }
-    }
-    Err(Failure::Unmet(format!("no port of {PORTS:?} is free")))
+    let listener = TcpListener::bind("127.0.0.1:0").map_err(Failure::io("find a free port"))?;
+    let address = listener.local_addr().map_err(Failure::io("find a free port"))?;
+    Ok(address.to_string())
 }
 
 #[cfg(test)]
