@@ -21,6 +21,7 @@ mod sample;
 pub use config::{KafkaConfig, Topics, forbidden_property};
 pub use lane::KafkaLane;
 pub use look::{PartitionLog, ends, logs, partitions};
+pub use native::rebootstrap;
 pub use rejected::RejectedTopic;
 pub use sample::sample;
 
@@ -133,7 +134,10 @@ impl KafkaSource {
         let topic = config.topics.name(StreamKind::Telemetry);
         Some(match consumer.fetch_metadata(Some(topic), SIGN_TIMEOUT) {
             Ok(_) => SourceEvent::Alive,
-            Err(error) => SourceEvent::Down(error.to_string()),
+            Err(error) => {
+                native::rebootstrap(consumer.client(), &config.brokers);
+                SourceEvent::Down(error.to_string())
+            }
         })
     }
 

@@ -23,7 +23,7 @@ pub use decode::{
 pub use frame::unframe;
 pub use kafka::{
     KafkaConfig, KafkaLane, KafkaSource, PartitionLog, RejectedTopic, Topics, forbidden_property,
-    logs, partitions, sample,
+    logs, partitions, rebootstrap, sample,
 };
 pub use ndjson::{NdjsonLane, NdjsonSource};
 pub use source::{

@@ -8,7 +8,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
 use rdkafka::config::ClientConfig;
@@ -20,6 +20,8 @@ use crate::Failure;
 
 /// A local broker answers in milliseconds; a busy machine may take seconds.
 const FLUSH_TIMEOUT: Duration = Duration::from_mins(2);
+/// Without an acknowledgement for so long, the client may have lost every broker.
+const STALLED_AFTER: Duration = Duration::from_secs(5);
 
 /// Counts what the broker acknowledged and what it refused.
 #[derive(Debug, Default)]
@@ -53,7 +55,10 @@ pub struct Record<'a> {
 #[expect(missing_debug_implementations, reason = "librdkafka's producer has none")]
 pub struct Producer {
     inner: BaseProducer<Deliveries>,
+    bootstrap: String,
     sent: u64,
+    /// Acknowledged at the last look, and when that last went up.
+    progress: (u64, Instant),
 }
 
 impl Producer {
@@ -87,7 +92,8 @@ impl Producer {
             .set("queue.buffering.max.messages", "500000")
             .create_with_context(Deliveries::default())
             .map_err(Failure::kafka("make a producer"))?;
-        Ok(Self { inner, sent: 0 })
+        let bootstrap = bootstrap.to_owned();
+        Ok(Self { inner, bootstrap, sent: 0, progress: (0, Instant::now()) })
     }
 
     /// Hands a record over; waits where the queue is full.
@@ -107,6 +113,7 @@ impl Producer {
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), unsent)) => {
                     next = unsent;
                     self.inner.poll(Duration::from_millis(10));
+                    self.look();
                 }
                 Err((source, _)) => {
                     return Err(Failure::kafka(format!("produce to {topic}/{partition}"))(source));
@@ -114,15 +121,33 @@ impl Producer {
             }
         }
         self.sent += 1;
-        if self.sent.is_multiple_of(10_000) {
+        if self.sent.is_multiple_of(1_000) {
             self.inner.poll(Duration::ZERO);
+            self.look();
         }
         Ok(())
     }
 
+    /// Tells a client that gets nothing acknowledged of its brokers again.
+    fn look(&mut self) {
+        let acknowledged = self.inner.context().acknowledged.load(Ordering::Relaxed);
+        if acknowledged != self.progress.0 || acknowledged == self.sent {
+            self.progress = (acknowledged, Instant::now());
+        } else if self.progress.1.elapsed() >= STALLED_AFTER {
+            ingest::rebootstrap(self.inner.client(), &self.bootstrap);
+            self.progress.1 = Instant::now();
+        }
+    }
+
     /// Waits until every record is acknowledged; how many they are.
-    pub fn finish(self) -> Result<u64, Failure> {
-        self.inner.flush(FLUSH_TIMEOUT).map_err(Failure::kafka("flush the producer"))?;
+    pub fn finish(mut self) -> Result<u64, Failure> {
+        let deadline = Instant::now() + FLUSH_TIMEOUT;
+        while let Err(late) = self.inner.flush(STALLED_AFTER) {
+            if Instant::now() >= deadline {
+                return Err(Failure::kafka("flush the producer")(late));
+            }
+            self.look();
+        }
         let deliveries = self.inner.context();
         let acknowledged = deliveries.acknowledged.load(Ordering::Relaxed);
         if acknowledged == self.sent {

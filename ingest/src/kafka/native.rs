@@ -5,11 +5,12 @@
 //! UTF-8, which any producer can send. So events are taken from the consumer's queue as librdkafka
 //! gives them, wrapped here in types whose lifetimes say what librdkafka's documentation says:
 //! what an event holds lives as long as the event, and an event may outlive nothing of the client.
-//! Records come by the hundred from queues of their own ([`Batch`]).
+//! Records come by the hundred from queues of their own ([`Batch`]). And a client that has lost
+//! every broker is told of them again ([`rebootstrap`]).
 
 #![expect(unsafe_code, reason = "librdkafka's event interface is a C interface")]
 
-use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 use std::slice;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use rdkafka::TopicPartitionList;
 use rdkafka::bindings as c;
+use rdkafka::client::{Client, ClientContext};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::RDKafkaErrorCode;
 
@@ -25,6 +27,20 @@ mod batch;
 pub(super) use batch::Batch;
 
 const OK: c::rd_kafka_resp_err_t = c::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
+
+/// Tells a client of its bootstrap brokers again; to be called while it reaches none.
+///
+/// A broker that comes back after an outage can answer, for a moment, that the cluster has topics
+/// and no broker. librdkafka then drops every broker that it knows and cancels its own re-bootstrap
+/// (<https://github.com/confluentinc/librdkafka/issues/5301>, 2.10 and later): without this call it
+/// would never connect again. A broker that the client knows as a bootstrap broker is not added
+/// twice; the client keeps a copy of `brokers` for each call.
+pub fn rebootstrap<C: ClientContext>(client: &Client<C>, brokers: &str) {
+    // The client was made with the same text, so there is no zero byte in it.
+    let Ok(brokers) = CString::new(brokers) else { return };
+    // SAFETY: the client is alive; the text ends with a zero byte and is copied.
+    unsafe { c::rd_kafka_brokers_add(client.native_ptr(), brokers.as_ptr()) };
+}
 
 /// The queue that everything for a consumer comes through.
 pub(super) struct Queue(NonNull<c::rd_kafka_queue_t>);

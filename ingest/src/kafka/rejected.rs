@@ -60,6 +60,7 @@ fn too_large() {
 pub struct RejectedTopic {
     producer: BaseProducer<Failures>,
     topic: String,
+    brokers: String,
     /// Names of the input topics, for the header.
     inputs: super::Topics,
     failed: Arc<AtomicU64>,
@@ -87,7 +88,8 @@ impl RejectedTopic {
         let producer = client
             .create_with_context(Failures(Arc::clone(&failed)))
             .map_err(SourceError::Configuration)?;
-        Ok(Some(Self { producer, topic, inputs: config.topics.clone(), failed }))
+        let (brokers, inputs) = (config.brokers.clone(), config.topics.clone());
+        Ok(Some(Self { producer, topic, brokers, inputs, failed }))
     }
 
     /// Queues one record; waits up to `timeout` for room.
@@ -146,7 +148,9 @@ impl RejectedTopic {
         }
     }
 
+    /// The broker is slow, or out of reach.
     fn late(&self, count: u64, timeout: Duration) -> SourceError {
+        super::native::rebootstrap(self.producer.client(), &self.brokers);
         let (topic, timeout_s) = (self.topic.clone(), timeout.as_secs());
         SourceError::RejectedTopic { topic, count, timeout_s }
     }
