@@ -9,8 +9,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use aggregate::{FoldConfig, FoldLimits};
-use alerts::DetectionConfig;
 use alerts::delivery::{DestinationConfig, both_act};
+use alerts::{DetectionConfig, LinkRule};
 use ingest::{DecodeConfig, FieldNames, KafkaConfig, Topics};
 use schemas::{COHORTS_MAX, KEY_BYTES_MAX, Span, UNMANAGED};
 
@@ -71,6 +71,8 @@ pub struct Config {
     pub destinations: Vec<DestinationConfig>,
     pub deliveries_queued_max: usize,
     pub http: HttpConfig,
+    /// Where alerts say to look further.
+    pub links: LinkRule,
     /// Whether the pseudonyms are keyed by a secret, not by the group's name.
     pub pseudonyms: PseudonymKey,
 }
@@ -252,6 +254,8 @@ impl Config {
                 token: Token::read(&raw.http.token_file)?,
                 hosts: raw.http.hosts,
             },
+            links: LinkRule::new(&raw.links.dashboard, &raw.links.runbook)
+                .map_err(|(key, what)| value(key, what))?,
             pseudonyms,
         })
     }
@@ -463,6 +467,11 @@ mod tests {
             (
                 "[windows]\nlength = '7s'",
                 "`windows.length` must divide a day, and be a second at least",
+            ),
+            (
+                "[links]\nrunbook = 'https://wiki.example.com/'",
+                "`links.runbook` has no {page}, which stands for the page of a signal; write it as \
+                 \"https://wiki.example.com/ringwatch/{page}\"",
             ),
             (
                 "[http]\nlisten = 'here'",

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use alerts::LinkRule;
 use alerts::delivery::{
     Acting, Backoff, CatchUp, Committed, DestinationConfig, DestinationLoop, Notice, Now,
     OpenAlert, Refused, Running, Standing, Stopped, Taken, UreqClient, Wiring,
@@ -56,6 +57,7 @@ pub struct Deliveries {
 struct Setting {
     destinations: Vec<DestinationConfig>,
     queued_max: usize,
+    links: LinkRule,
     store: Arc<dyn Blobs>,
     clock: Arc<dyn Clock>,
 }
@@ -90,6 +92,7 @@ impl Deliveries {
         let setting = Setting {
             destinations: config.destinations.clone(),
             queued_max: config.deliveries_queued_max,
+            links: config.links.clone(),
             store: Arc::clone(store),
             clock: Arc::clone(clock),
         };
@@ -186,7 +189,10 @@ impl Setting {
         let wiring = Wiring {
             http: Box::new(UreqClient::new(&destination)),
             destination,
-            catch_up: Box::new(ChainReader(Arc::clone(&self.store))),
+            catch_up: Box::new(ChainReader {
+                store: Arc::clone(&self.store),
+                links: self.links.clone(),
+            }),
             cursor: saved,
             save_cursor: Box::new(move |sequence| {
                 if let Err(error) = cursor::advance(&*folder, &name, sequence) {
@@ -277,21 +283,26 @@ fn random() -> impl FnMut() -> u64 + Send {
 
 /// Reads the chain for a destination that was away.
 #[derive(Debug)]
-struct ChainReader(Arc<dyn Blobs>);
+struct ChainReader {
+    store: Arc<dyn Blobs>,
+    links: LinkRule,
+}
 
 type ReadError = Box<dyn Error + Send + Sync>;
 
 impl CatchUp for ChainReader {
     fn since(&self, sequence: u64) -> Result<Vec<Committed>, ReadError> {
-        let chain = Chain::open(Arc::clone(&self.0))?;
+        let chain = Chain::open(Arc::clone(&self.store))?;
         let end = chain.next_sequence().min(sequence.saturating_add(CATCH_UP_COMMITS_MAX));
-        (sequence..end).map(|sequence| Ok(Committed::of(chain.read(sequence)?))).collect()
+        (sequence..end)
+            .map(|sequence| Ok(Committed::of(chain.read(sequence)?, &self.links)))
+            .collect()
     }
 
     fn open(&self) -> Result<Vec<OpenAlert>, ReadError> {
-        let commits = Chain::open(Arc::clone(&self.0))?.read_all()?;
+        let commits = Chain::open(Arc::clone(&self.store))?.read_all()?;
         let muted = muted(&commits);
-        let told = commits.into_iter().flat_map(|commit| Committed::of(commit).alerts);
+        let told = commits.into_iter().flat_map(|commit| Committed::of(commit, &self.links).alerts);
         let told: Vec<_> = told.collect();
         let is_open =
             |alert: &Alert| matches!(alert.state, AlertState::Firing | AlertState::Acknowledged);
@@ -304,8 +315,10 @@ impl CatchUp for ChainReader {
     }
 
     fn last(&self, ids: &[String]) -> Result<Vec<Arc<Alert>>, ReadError> {
-        let commits = Chain::open(Arc::clone(&self.0))?.read_all()?;
-        let told = commits.into_iter().flat_map(|commit: Commit| Committed::of(commit).alerts);
+        let commits = Chain::open(Arc::clone(&self.store))?.read_all()?;
+        let told = commits
+            .into_iter()
+            .flat_map(|commit: Commit| Committed::of(commit, &self.links).alerts);
         let wanted: Vec<_> = told.filter(|alert| ids.contains(&alert.id)).collect();
         let last = last_states(wanted.iter().map(|alert| &**alert));
         Ok(last.into_iter().map(Arc::new).collect())

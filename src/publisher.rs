@@ -37,7 +37,7 @@ use crate::patience::{Losses, patiently};
 use crate::pipeline::PipelineError;
 use crate::shutdown::Stop;
 use crate::summary::Summary;
-use crate::view::SharedView;
+use crate::view::{PublisherRole, SharedView};
 
 /// How long one wait for entries may last, so that the lease and the interval are kept.
 const WAIT: Duration = Duration::from_millis(200);
@@ -131,6 +131,8 @@ impl Publisher {
             self.lead(|leader| leader.merge_entry(entry))?;
         }
         self.lead(Leader::tick)?;
+        // A step may have lost the lead.
+        self.show_role();
         if let Role::Leading(leader) = &mut self.role {
             leader.deliver(&mut self.deliveries)?;
         }
@@ -139,7 +141,11 @@ impl Publisher {
 
     /// Probes wait for whoever is to publish and cannot yet.
     fn show_role(&self) {
-        self.setting.view.lock().recovered = !matches!(self.role, Role::Waiting { .. });
+        self.setting.view.note_role(match self.role {
+            Role::Waiting { .. } => PublisherRole::Recovering,
+            Role::Standby => PublisherRole::Standby,
+            Role::Leading(_) => PublisherRole::Leading,
+        });
     }
 
     /// Whether this process publishes now.

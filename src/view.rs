@@ -12,6 +12,28 @@ use schemas::{Alert, Counts, Timestamp};
 
 use crate::history::History;
 
+/// What this process is to the publishing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum PublisherRole {
+    /// It is to publish, and the state of before has not been recovered yet.
+    #[default]
+    Recovering,
+    /// Another process publishes: nothing is known here of changes and alerts.
+    Standby,
+    Leading,
+}
+
+impl PublisherRole {
+    /// As the HTTP interface has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Recovering => "recovering",
+            Self::Standby => "standby",
+            Self::Leading => "leading",
+        }
+    }
+}
+
 /// The state of the pipeline after the newest merged entry.
 #[derive(Clone, Debug, Default)]
 pub struct View {
@@ -47,8 +69,7 @@ pub struct View {
     pub down: Option<String>,
     /// Whether that has lasted: a connection that is lost and made again is no outage.
     pub is_away: bool,
-    /// Whether the publisher's state of before has been recovered, if this process publishes.
-    pub recovered: bool,
+    pub publisher: PublisherRole,
     /// Whether every journal of this process has been folded again.
     pub is_live: bool,
 }
@@ -56,6 +77,23 @@ pub struct View {
 /// A view that threads share.
 #[derive(Clone, Debug, Default)]
 pub struct SharedView(Arc<Mutex<View>>);
+
+impl View {
+    /// Forgets what the publisher had shown: another process publishes, and knows better.
+    fn forget(&mut self) {
+        *self = Self {
+            version: self.version,
+            address: self.address,
+            rings: Arc::clone(&self.rings),
+            detection: self.detection.clone(),
+            down: self.down.take(),
+            is_away: self.is_away,
+            publisher: self.publisher,
+            is_live: self.is_live,
+            ..Self::default()
+        };
+    }
+}
 
 impl SharedView {
     /// The view, for a short look or change.
@@ -67,6 +105,19 @@ impl SharedView {
     /// The view as it stands, for a long look.
     pub fn snapshot(&self) -> View {
         self.lock().clone()
+    }
+
+    /// What this process is to the publishing now.
+    pub fn note_role(&self, role: PublisherRole) {
+        let mut view = self.lock();
+        if view.publisher == role {
+            return;
+        }
+        if view.publisher == PublisherRole::Leading {
+            view.forget();
+        }
+        view.publisher = role;
+        view.version += 1;
     }
 
     /// The broker cannot be reached; said once in the log until it comes back.

@@ -18,6 +18,7 @@ use std::sync::mpsc::sync_channel;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use alerts::LinkRule;
 use alerts::delivery::Committed;
 use ringwatch::clock::{Clock, SystemClock};
 use ringwatch::config::Config;
@@ -163,7 +164,8 @@ impl Storm {
     /// Ids of transitions as the chain tells them.
     fn told(&self) -> Vec<String> {
         let chain = Chain::open(Arc::clone(&self.store)).expect("a chain");
-        let commits = chain.read_all().expect("commits").into_iter().map(Committed::of);
+        let told = |commit| Committed::of(commit, &LinkRule::default());
+        let commits = chain.read_all().expect("commits").into_iter().map(told);
         let alerts = commits.flat_map(|commit| commit.alerts);
         alerts.map(|alert| format!("{}.{}", alert.id, alert.transition)).collect()
     }

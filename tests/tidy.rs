@@ -24,7 +24,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("sim", &["schemas"]),
     ("benches", &["schemas", "ingest", "aggregate", "alerts", "store", "sim"]),
     ("ringwatch", &["schemas", "ingest", "aggregate", "alerts", "store", "sim"]),
-    ("xtask", &["schemas", "sim"]),
+    ("xtask", &["schemas", "ingest", "sim"]),
 ];
 
 /// Crates that do no I/O and read no clock (A2); of `alerts`, all but `delivery`.

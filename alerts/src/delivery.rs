@@ -18,6 +18,8 @@ use std::time::Duration;
 
 use schemas::{Alert, Command, Commit, Order, Timestamp};
 
+use crate::links::LinkRule;
+
 mod address;
 mod alertmanager;
 mod circuit;
@@ -68,8 +70,8 @@ pub struct Committed {
 }
 
 impl Committed {
-    /// What a commit tells: its alerts but the quiet ones.
-    pub fn of(commit: Commit) -> Self {
+    /// What a commit tells: its alerts but the quiet ones, with what they link to here.
+    pub fn of(commit: Commit, links: &LinkRule) -> Self {
         let quiet = commit.quiet;
         let told = (0_u32..).zip(commit.alerts).filter(|(at, _)| !quiet.contains(at));
         let retry = |command: Command| match command.order {
@@ -78,7 +80,9 @@ impl Committed {
         };
         Self {
             sequence: commit.sequence,
-            alerts: told.map(|(_, alert)| Arc::new(alert)).collect(),
+            alerts: told
+                .map(|(_, alert)| Arc::new(Alert { links: links.of(&alert), ..alert }))
+                .collect(),
             muted: commit.muted.into_iter().map(|muted| muted.alert).collect(),
             retries: commit.commands.into_iter().filter_map(retry).collect(),
         }

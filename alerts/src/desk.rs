@@ -20,7 +20,7 @@ mod standing;
 
 pub use notice::delivery_fingerprint;
 pub use notice::no_evidence;
-use standing::{Input, Standing, Volume};
+use standing::{Input, Stage, Standing, Volume};
 
 /// 1,000 silences at once are more than anybody oversees; each is looked at for each open alert.
 const SILENCES_MAX: usize = 1_000;
@@ -135,7 +135,7 @@ impl Desk {
             // Its destination sees it in the chain.
             Order::Retry { .. } | Order::Unreadable => {}
             Order::DeliveryFailing { destination } => {
-                let alert = notice::delivery_failing(destination, command, at);
+                let alert = notice::delivery_failing(destination, command);
                 if self.open_with(&alert.fingerprint).is_none() {
                     self.open(alert, None, &[], said);
                 }
@@ -147,9 +147,12 @@ impl Desk {
                 }
             }
             Order::NotActed { alert, destination } => {
-                let original = self.episodes.get(alert).map(|episode| &episode.alert);
-                if let Some(new) =
-                    original.map(|alert| notice::not_acted(alert, destination, command, at))
+                // What somebody takes care of is not left undone.
+                let firing = |episode: &&Episode| episode.standing.stage == Stage::Firing;
+                let original = self.episodes.get(alert).filter(firing);
+                let not_acted =
+                    |episode: &Episode| notice::not_acted(&episode.alert, destination, command);
+                if let Some(new) = original.map(not_acted)
                     && self.open_with(&new.fingerprint).is_none()
                 {
                     self.open(new, Some(alert.clone()), &[], said);

@@ -16,6 +16,7 @@ pub mod detector;
 pub mod engine;
 pub mod explain;
 pub mod lifecycle;
+pub mod links;
 pub mod metrics;
 pub mod plan;
 pub mod policy;
@@ -27,3 +28,4 @@ pub use detector::verdict::{Verdict, VerdictRow};
 pub use engine::{
     ChangeRow, Clearance, Clearing, DurationRow, Engine, Hits, Mark, Reached, StateError,
 };
+pub use links::LinkRule;

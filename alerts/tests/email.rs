@@ -6,9 +6,8 @@
 
 #![allow(clippy::expect_used, reason = "a helper that fails is a test that fails")]
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, Read};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Command, Stdio};
 
 use alerts::delivery::{DestinationConfig, Outcome, UreqClient};
 use schemas::{Alert, Timestamp};
@@ -18,40 +17,16 @@ use serde_json::{Value, json};
 mod examples;
 #[path = "../src/delivery/hostile.rs"]
 mod hostile;
+#[path = "delivery_support/server.rs"]
+mod server;
 
 use examples::{firing, resolved};
 use hostile::hostile;
+use server::Server;
 
 const WALL: Timestamp = Timestamp(1_784_434_152_000_000);
 
-/// A running server; it ends with its standard input, and its folder goes with it.
-struct Server {
-    process: Child,
-    said: BufReader<ChildStdout>,
-    port: u16,
-    folder: PathBuf,
-}
-
 impl Server {
-    fn start(script: &str, name: &str, arguments: &[&str]) -> Self {
-        let folder = std::env::temp_dir().join(format!("ringwatch-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).expect("created");
-        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
-        let mut process = Command::new(root.join(".venv/bin/python"))
-            .arg(root.join("tests/oracle").join(script))
-            .arg(&folder)
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the Python of the project: ./dev setup");
-        let mut said = BufReader::new(process.stdout.take().expect("piped"));
-        let mut port = String::new();
-        said.read_line(&mut port).expect("a line");
-        let port = port.trim().parse().expect("aiosmtpd is installed: ./dev setup");
-        Self { process, said, port, folder }
-    }
-
     /// The next mail that it took.
     fn mail(&mut self) -> Value {
         let mut line = String::new();
@@ -78,14 +53,6 @@ impl Server {
 
     fn trusted(&self) -> Value {
         json!({"ca_file": self.folder.join("ca.pem")})
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.process.stdin.take());
-        self.process.wait().ok();
-        std::fs::remove_dir_all(&self.folder).ok();
     }
 }
 

@@ -109,6 +109,26 @@ fn a_change_that_asks_to_act_needs_five_days_of_notice() {
     assert_eq!((&*alert.ring, alert.change_type.name()), ("", "feature"));
 }
 
+/// Time does not run backwards in what people are told.
+#[test]
+fn notice_that_comes_after_the_start_or_never_is_told_as_that() {
+    let told = |announced: &str| {
+        let facts = r#""type":"feature","status":"deploying","requires_action":true"#;
+        let rings = plan(&PLAN[..1]);
+        let told = told_of(&format!(r#"{facts}{announced},"rings":[{rings}]"#), hour(300));
+        told.into_iter().map(|alert| (alert.summary, alert.action.what)).collect::<Vec<_>>()
+    };
+    let asks = "kb1 asks administrators to act and";
+    let pause = "pause kb1 until its administrators have acted".to_owned();
+    let never = format!("{asks} was never announced; 5 days are due");
+    assert_eq!(told(""), [(never, pause.clone())]);
+    let after = format!(
+        "{asks} is announced 10 h after the start of its first ring ({}); 5 days are due",
+        hour(250)
+    );
+    assert_eq!(told(&format!(r#","announced":"{}""#, hour(250))), [(after, pause)]);
+}
+
 #[test]
 fn an_action_due_within_two_days_must_be_acknowledged() {
     let facts = |rest: &str| {
@@ -329,9 +349,19 @@ fn each_further_ticket_of_severity_a_is_told_as_well_however_many_were_closed_me
     ticket_of(&mut engine, "T-3", "A", "open", 5);
     let told = engine.evaluate(&window(hour(5)));
     assert_eq!(signals(&told), both);
-    assert_eq!(told[1].summary, "2 tickets of severity A on kb1 in ring first");
+    assert_eq!(told[1].summary, "2 tickets of severity A on kb1 in ring first: T-3, T-2");
     assert_ne!(told[0].id, told[1].id);
     assert_eq!(signals(&engine.evaluate(&window(hour(6)))), [""; 0]);
+}
+
+#[test]
+fn the_newest_tickets_are_named_and_the_others_counted() {
+    let mut engine = engine();
+    for number in 1..=7 {
+        ticket_of(&mut engine, &format!("T-{number}"), "A", "open", number);
+    }
+    let said = "7 tickets of severity A on kb1 in ring first: T-7, T-6, T-5, T-4, T-3 and 2 more";
+    assert_eq!(engine.evaluate(&window(hour(8)))[0].summary, said);
 }
 
 #[test]
@@ -342,7 +372,7 @@ fn a_ticket_of_severity_a_is_told_until_it_is_closed() {
     ticket(&mut engine, "A", "opened");
     let told = engine.evaluate(&window(hour(2)));
     assert_eq!(signals(&told), ["process.severity_a_ticket firing"]);
-    assert_eq!(told[0].summary, "1 ticket of severity A on kb1 in ring first");
+    assert_eq!(told[0].summary, "1 ticket of severity A on kb1 in ring first: T-1");
     ticket(&mut engine, "A", "Closed");
     let over = engine.evaluate(&window(hour(3)));
     assert_eq!(signals(&over), ["process.severity_a_ticket resolved"]);

@@ -24,6 +24,7 @@ pub(super) struct Raw {
     pub limits: RawLimits,
     pub privacy: RawPrivacy,
     pub http: RawHttp,
+    pub links: RawLinks,
     #[serde(default)]
     pub destination: Vec<DestinationConfig>,
 }
@@ -134,6 +135,12 @@ pub(super) struct RawLimits {
 #[derive(Debug, Deserialize)]
 pub(super) struct RawPrivacy {
     pub pseudonym_key_file: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct RawLinks {
+    pub dashboard: String,
+    pub runbook: String,
 }
 
 #[derive(Debug, Deserialize)]

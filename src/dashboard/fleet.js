@@ -27,15 +27,22 @@ function page(fleet) {
       h("div", { class: "head" }, h("h1", {}, "Fleet"),
         h("label", {}, "Filter ", h("input", { type: "search", value: filter, "data-keep": true, "data-key": "filter", id: "filter", oninput: filtered }))),
       notice(fleet),
-      fleet.changes.length ? grid(fleet) : none("No change has been seen yet.")),
+      fleet.changes.length ? grid(fleet) : unknown(fleet) ?? none("No change has been seen yet.")),
     h("section", { class: "open", "data-key": "open", "aria-labelledby": "open-title" },
       h("h2", { id: "open-title" }, `Open alerts (${fleet.alerts.length})`),
-      fleet.alerts.length ? h("ul", { class: "cards" }, fleet.alerts.map(card)) : none("Nothing asks for attention."),
+      fleet.alerts.length ? h("ul", { class: "cards" }, fleet.alerts.map(card)) : unknown(fleet) ?? none("Nothing asks for attention."),
       h("p", { class: "note" }, `${count(fleet.resolved)} resolved. ${count(fleet.counts.received)} records received, ${count(fleet.counts.rejected)} rejected.`)));
+}
+
+// An empty list is no all-clear where another process, or nobody yet, knows.
+function unknown(fleet) {
+  return ["standby", "recovering"].includes(fleet.publisher) ? none("Not known here.") : null;
 }
 
 function notice(fleet) {
   const words = [];
+  if (fleet.publisher === "standby") words.push("Another process publishes: it shows the changes and alerts, this one does not know them.");
+  if (fleet.publisher === "recovering") words.push("Recovering: changes and alerts follow.");
   if (fleet.down) words.push(`The broker is out of reach: ${fleet.down}.`);
   if (fleet.paused) words.push(`Paused by ${fleet.paused.author}: nothing is rolled back or run until it is resumed.`);
   return h("p", { class: "notice", "data-key": "notice", hidden: !words.length }, words.join(" "));

@@ -17,7 +17,7 @@ function page(flow) {
   const { counts } = flow;
   return h("div", { class: "pipeline", "data-key": "pipeline" },
     h("div", { class: "top" }, h("h1", {}, "Pipeline"),
-      h("p", { class: "lead" }, flow.down ? `The broker is out of reach: ${flow.down}` : flow.is_live ? "Live: every journal of this process is folded." : "Recovering.")),
+      h("p", { class: "lead" }, flow.down ? `The broker is out of reach: ${flow.down}` : flow.is_live ? `Live: every journal of this process is folded.${flow.publisher === "standby" ? " Another process publishes: it knows the totals, windows and files." : ""}` : "Recovering.")),
     h("dl", { class: "tiles" },
       tile("Lag", `${count(flow.lag_records)} records`, flow.ends_unknown ?? "between the broker's ends and what is durable"),
       tile("Lag in time", length(flow.lag_seconds), "since the watermark of all partitions"),

@@ -12,7 +12,7 @@ use schemas::Alert;
 use serde_json::{Value, json};
 
 use crate::shutdown::Stop;
-use crate::view::{SharedView, View};
+use crate::view::{PublisherRole, SharedView, View};
 
 #[derive(Clone, Debug)]
 struct Shown {
@@ -40,7 +40,8 @@ async fn ready(State(shown): State<Shown>) -> Response {
 fn reasons(view: &View, stop: &Stop) -> Vec<String> {
     let away = view.down.as_ref().filter(|_| view.is_away);
     let broker = away.map(|reason| format!("broker out of reach: {reason}"));
-    let recovering = (!view.recovered || !view.is_live).then(|| "recovering".to_owned());
+    let recovering = (view.publisher == PublisherRole::Recovering || !view.is_live)
+        .then(|| "recovering".to_owned());
     let stopping = stop.is_asked().then(|| "stopping".to_owned());
     [broker, recovering, stopping].into_iter().flatten().collect()
 }

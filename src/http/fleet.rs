@@ -108,6 +108,7 @@ pub(crate) fn fleet(view: &View) -> serde_json::Value {
         "counts": view.counts,
         "windows": view.windows,
         "down": view.down,
+        "publisher": view.publisher.name(),
         "paused": view.desk.paused(),
     })
 }

@@ -12,7 +12,7 @@ use store::{Chain, cursor, served};
 
 use super::behind::{Behind, answered};
 use super::events::{Feed, SAMPLE_EVERY};
-use crate::view::{SharedView, View};
+use crate::view::{PublisherRole, SharedView, View};
 
 #[derive(Clone)]
 struct Shown {
@@ -101,7 +101,8 @@ fn told(behind: &Behind, view: &View) -> Value {
         "files_published": view.files_published,
         "rows_published": view.rows_published,
         "down": view.down,
-        "is_live": view.is_live && view.recovered,
+        "is_live": view.is_live && view.publisher != PublisherRole::Recovering,
+        "publisher": view.publisher.name(),
         "paused": view.desk.paused(),
         "partitions": partitions,
         "refused": refused,

@@ -11,6 +11,7 @@ use store::{Blobs, MemoryStore, commands};
 use super::*;
 use crate::config::Token;
 use crate::orders::Orders;
+use crate::view::PublisherRole;
 
 mod dashboard;
 
@@ -39,11 +40,16 @@ impl Fixture {
 
     /// Status and body of a command.
     fn order(&self, path: &str, token: &str, body: &str) -> (u16, Value) {
+        self.order_with(path, &format!("authorization: Bearer {token}\r\n"), body)
+    }
+
+    /// The same with any headers, or none.
+    fn order_with(&self, path: &str, headers: &str, body: &str) -> (u16, Value) {
         let mut stream = TcpStream::connect(self.serving.address).expect("connected");
         let length = body.len();
         let request = format!(
             "POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
-             authorization: Bearer {token}\r\ncontent-length: {length}\r\n\r\n{body}"
+             {headers}content-length: {length}\r\n\r\n{body}"
         );
         stream.write_all(request.as_bytes()).expect("sent");
         let mut text = String::new();
@@ -91,8 +97,16 @@ fn gate(store: &Arc<dyn Blobs>) -> Gate {
 fn commands_need_the_token_and_stand_in_the_data_folder_before_the_answer() {
     let fixture = Fixture::start();
     let said = "{\"author\":\"ana\",\"reason\":\"mine\"}";
-    for wrong in ["", "correct-horse-battery-stapler"] {
-        assert_eq!(fixture.order("/api/v1/alerts/rw-1/ack", wrong, said).0, 401);
+    let paths = ["alerts/rw-1/ack", "silences", "silences/1/end", "pause", "resume"];
+    for path in paths.map(|path| format!("/api/v1/{path}")) {
+        for wrong in ["", "correct-horse-battery-stapler"] {
+            assert_eq!(fixture.order(&path, wrong, said).0, 401, "{path}");
+        }
+        for header in ["", "authorization: Basic YW5hOmFuYQ==\r\n"] {
+            assert_eq!(fixture.order_with(&path, header, said).0, 401, "{path} {header}");
+        }
+        let bare = format!("authorization: {TOKEN}\r\n");
+        assert_eq!(fixture.order_with(&path, &bare, said).0, 401, "{path} without Bearer");
     }
     assert_eq!(commands::read(&*fixture.store, 0).expect("read"), None);
     let (status, answer) = fixture.order("/api/v1/alerts/rw-1/ack", TOKEN, said);
@@ -136,7 +150,7 @@ fn it_is_ready_once_recovered_and_as_long_as_the_broker_is_there() {
     assert_eq!(fixture.ask("GET", "/livez", "localhost").0, 200);
     let (status, body) = fixture.json("/readyz");
     assert_eq!((status, &body["reasons"][0]), (503, &json!("recovering")));
-    fixture.view.lock().recovered = true;
+    fixture.view.lock().publisher = PublisherRole::Leading;
     fixture.view.lock().is_live = true;
     assert_eq!(fixture.json("/readyz"), (200, json!({ "ready": true, "reasons": [] })));
     fixture.view.note_down("connection refused".to_owned());

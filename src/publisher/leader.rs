@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use aggregate::merge::{Merge, MergeConfig, MergeRefused, SKETCHES_MAX};
 use alerts::delivery::Committed;
-use alerts::{Desk, DetectionConfig, Engine, Said};
+use alerts::{Desk, DetectionConfig, Engine, LinkRule, Said};
 use schemas::commit::{Commit, FileRecord};
 use schemas::{Alert, Counts, Entry, Named, SCHEMA_VERSION, Stream, StreamKind, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -47,6 +47,7 @@ pub(super) struct Setting {
     pub(super) topics: TopicNames,
     pub(super) merge: MergeConfig,
     pub(super) detection: DetectionConfig,
+    pub(super) links: LinkRule,
     pub(super) rule: PublishRule,
     pub(super) housekeeping: Option<HousekeepingRule>,
     #[cfg(feature = "delta")]
@@ -78,6 +79,7 @@ impl Setting {
             topics: topics.clone(),
             merge,
             detection: config.detection.clone(),
+            links: config.links.clone(),
             rule: config.publish,
             housekeeping: config.housekeeping,
             #[cfg(feature = "delta")]
@@ -414,7 +416,7 @@ impl Leader {
             self.write_checkpoint(sequence, now);
         }
         self.show();
-        self.undelivered.push(Committed::of(commit));
+        self.undelivered.push(Committed::of(commit, &self.setting.links));
         Ok(())
     }
 

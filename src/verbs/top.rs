@@ -38,6 +38,7 @@ struct Fleet {
     rings: Vec<String>,
     changes: Vec<Row>,
     alerts: Vec<Open>,
+    publisher: String,
     counts: Counts,
     down: Option<String>,
 }

@@ -211,6 +211,7 @@ impl Journal {
         }
         counter!(names::ENTRIES).increment(1);
         counter!(names::ENTRY_BYTES).increment(bytes.len() as u64);
+        names::journalled(self.stream, &header.counts);
         self.next_number += 1;
         self.next_offset = Some(header.end);
         Ok(())

@@ -1,9 +1,12 @@
 //! The metrics of this crate, each declared once.
 
 use metrics::{Unit, counter, describe_counter};
+use schemas::{Counts, Stream};
 
 pub(crate) const ENTRIES: &str = "ringwatch_journal_entries_total";
 pub(crate) const ENTRY_BYTES: &str = "ringwatch_journal_bytes_total";
+pub(crate) const RECEIVED: &str = "ringwatch_journal_received_total";
+pub(crate) const OUTCOMES: &str = "ringwatch_journal_records_total";
 pub(crate) const COMMITS: &str = "ringwatch_chain_commits_total";
 pub(crate) const LOST: &str = "ringwatch_store_lost_total";
 pub(crate) const FILES: &str = "ringwatch_table_files_total";
@@ -25,6 +28,11 @@ pub(crate) const RETRIES: &str = "ringwatch_store_retries_total";
 pub fn describe() {
     describe_counter!(ENTRIES, "journal entries written");
     describe_counter!(ENTRY_BYTES, Unit::Bytes, "bytes of journal entries written");
+    describe_counter!(
+        RECEIVED,
+        "records of journalled entries, by stream: the sum of all outcomes"
+    );
+    describe_counter!(OUTCOMES, "records of journalled entries, by stream and what became of them");
     describe_counter!(COMMITS, "commits written to the chain");
     describe_counter!(LOST, "numbers of a log found taken by another writer");
     describe_counter!(FILES, "table files encoded and staged");
@@ -44,5 +52,18 @@ pub fn describe() {
     // There from the start: what appears with its first event shows no increase by it.
     for failure in [LOST, SYNC_FAILURES, RETRIES] {
         counter!(failure).increment(0);
+    }
+}
+
+/// What became of the records of an entry that is durable.
+pub(crate) fn journalled(stream: Stream, counts: &Counts) {
+    let stream = stream.kind.name();
+    counter!(RECEIVED, "stream" => stream).increment(counts.received);
+    for (outcome, count) in [
+        ("applied", counts.applied),
+        ("duplicate", counts.duplicates),
+        ("rejected", counts.rejected),
+    ] {
+        counter!(OUTCOMES, "stream" => stream, "outcome" => outcome).increment(count);
     }
 }

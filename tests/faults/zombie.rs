@@ -23,11 +23,29 @@ const PATIENCE: Duration = Duration::from_mins(2);
 /// How soon one who was given up must have its place again.
 const RECOVER_MAX: Duration = Duration::from_secs(30);
 const PARTITIONS: i32 = 4;
+const LINKS: &str = "[links]\nrunbook = \"https://wiki.example.com/{page}\"\n";
+/// It acts, also on a story that is a year old.
+const ACTS: &str = "acts = true\nact_timeout = \"365d\"";
 
 /// The number of the member that holds telemetry/0, and so publishes.
 fn publisher(cluster: &Cluster) -> usize {
     let holds = cluster.members.iter().position(|member| member.owned().contains(&0));
     holds.expect("somebody holds telemetry/0")
+}
+
+/// What a member shows of the fleet.
+fn fleet(member: &Member) -> Value {
+    let page = member.page("/api/v1/fleet").unwrap_or_default();
+    serde_json::from_str(&page).unwrap_or_default()
+}
+
+/// Waits until one says that it leads, and the other that it does not.
+fn wait_for_roles(cluster: &Cluster, leader: usize) {
+    wait_until("each says what it is", PATIENCE, || {
+        let roles = cluster.members.iter().map(|member| fleet(member)["publisher"].clone());
+        let leads = roles.map(|role| role.as_str().map(|role| role == "leading"));
+        leads.eq([Some(leader == 0), Some(leader == 1)])
+    });
 }
 
 /// Waits until one of the two holds everything.
@@ -76,12 +94,12 @@ fn a_worker_that_is_woken_after_others_took_over_writes_nothing_and_recovers() {
 #[test]
 fn of_two_publishers_one_writes_the_chain_and_no_alert_is_lost() {
     let effort = Effort::of("two publishers");
-    let webhook = Webhook::start();
+    let (webhook, actor) = (Webhook::start(), Webhook::start());
     let settings = Settings {
         idle_after: "10s".to_owned(),
         // As replay does: the registry is read before what it is about, however busy the machine.
         log_idle_after: "10s".to_owned(),
-        more: webhook.destination(),
+        more: webhook.destination("hook", "") + &actor.destination("actor", ACTS) + LINKS,
         ..Settings::default()
     };
     let mut cluster = Cluster::new(ringwatch(), PARTITIONS, 2, settings);
@@ -95,6 +113,7 @@ fn of_two_publishers_one_writes_the_chain_and_no_alert_is_lost() {
     produce::ndjson_folder(cluster.broker.bootstrap(), &first).expect("produced");
     cluster.wait_for_entries(4, PATIENCE);
     let zombie = publisher(&cluster);
+    wait_for_roles(&cluster, zombie);
     cluster.members[zombie].process().freeze();
     produce::ndjson_folder(cluster.broker.bootstrap(), &rest).expect("produced");
     wait_for_takeover(&mut cluster, 1 - zombie);
@@ -110,8 +129,25 @@ fn of_two_publishers_one_writes_the_chain_and_no_alert_is_lost() {
     sleep(effort.pick(Duration::from_secs(5), Duration::from_secs(70)));
     cluster.assert_alive();
     assert_eq!(received(&webhook), replayed.alerts);
-    let bodies = webhook.received().len();
+    let told = told(&webhook);
+    let bodies = told.len();
     assert!(bodies <= replayed.alerts.len() + 1, "one stale repeat may be, not {bodies} bodies");
+    let runbooks = told.iter().map(|alert| alert["links"]["runbook"].as_str().unwrap_or_default());
+    let signals = told.iter().map(|alert| alert["signal"].as_str().unwrap_or_default());
+    let expected = signals.map(|signal| format!("https://wiki.example.com/{signal}"));
+    assert!(runbooks.eq(expected), "{told:#?}");
+    // Whoever acts holds a lease: it is asked once for each, whoever publishes.
+    let mut asked: Vec<_> = actor.received().iter().map(transition).collect();
+    let count = asked.len();
+    asked.sort();
+    asked.dedup();
+    assert!(count > 0 && asked.len() == count, "asked {count} times for {asked:?}");
+    // Who lost the lead shows nothing of what it knew, and who has it shows the alerts.
+    let heir = publisher(&cluster);
+    wait_for_roles(&cluster, heir);
+    let shown = cluster.members.iter().map(|member| fleet(member)["changes"].clone());
+    let knows: Vec<bool> = shown.map(|changes| changes != serde_json::json!([])).collect();
+    assert_eq!(knows, [heir == 0, heir == 1]);
     // Idle ticks let time go on after the last record: of the sums, time at risk is not replay's.
     assert_eq!(cluster.close().json()["records"], replayed.records);
 }
@@ -122,8 +158,13 @@ fn transition(alert: &Value) -> (String, u64) {
     (id, alert["transition"].as_u64().unwrap_or_default())
 }
 
+/// What came of the story itself: that the other destination acted is acknowledged besides.
+fn told(webhook: &Webhook) -> Vec<Value> {
+    webhook.received().into_iter().filter(|alert| alert["state"] != "acknowledged").collect()
+}
+
 fn received(webhook: &Webhook) -> BTreeSet<(String, u64)> {
-    webhook.received().iter().map(transition).collect()
+    told(webhook).iter().map(transition).collect()
 }
 
 /// What must come of an input, whoever reads it.

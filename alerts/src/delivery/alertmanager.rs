@@ -12,9 +12,10 @@ use serde_json::{Value, json};
 use ureq::http::Uri;
 
 use super::http::{HttpClient, Request};
-use super::limited;
 use super::repeat::Item;
 use super::retry::Outcome;
+use super::state::span;
+use super::{heartbeat, limited};
 
 mod silences;
 
@@ -36,14 +37,17 @@ const ANNOTATION_BYTES_MAX: usize = 4_096;
 pub(crate) struct Alertmanager {
     url: String,
     silences: RefCell<Silences>,
+    /// How long a sign of life stands: the next one comes before its end.
+    alive_for: Span,
 }
 
 impl Alertmanager {
-    /// `address` with or without the path of the API.
-    pub(crate) fn new(address: &str) -> Self {
+    /// `address` with or without the path of the API; `heartbeat` as it is configured.
+    pub(crate) fn new(address: &str, heartbeat: Option<Duration>) -> Self {
         let base = address.trim_end_matches('/').trim_end_matches(PATH);
         let silences = RefCell::new(Silences::new(base));
-        Self { url: format!("{base}{PATH}"), silences }
+        let alive_for = FIRING_FOR.max(span(heartbeat.unwrap_or_default() * 2));
+        Self { url: format!("{base}{PATH}"), silences, alive_for }
     }
 
     /// First the silences, so that nobody is told of what is cared for already and everybody of
@@ -60,28 +64,31 @@ impl Alertmanager {
     }
 
     fn request(&self, items: &[Item], wall: Timestamp) -> Request {
-        let alerts: Vec<Value> = items.iter().map(|item| posted(item, wall)).collect();
+        let alerts: Vec<Value> = items.iter().map(|item| self.posted(item, wall)).collect();
         Request { url: self.url.clone(), headers: Vec::new(), body: super::http::json(&alerts) }
     }
-}
 
-fn posted(item: &Item, wall: Timestamp) -> Value {
-    let alert = &item.alert;
-    let ends_at = match alert.state {
-        AlertState::Resolved => item.resolved_at.unwrap_or(wall),
-        _ => wall.saturating_add(FIRING_FOR),
-    };
-    // A start after its end is refused; event time may run ahead of our clock.
-    let mut posted = json!({
-        "labels": labels(alert),
-        "annotations": annotations(alert),
-        "startsAt": alert.starts_at.min(ends_at.saturating_add(Span::seconds(-1))),
-        "endsAt": ends_at,
-    });
-    if let Some(dashboard) = alert.links.dashboard.as_ref().filter(|link| is_web_address(link)) {
-        posted["generatorURL"] = json!(dashboard);
+    fn posted(&self, item: &Item, wall: Timestamp) -> Value {
+        let alert = &item.alert;
+        let ends_at = match alert.state {
+            AlertState::Resolved => item.resolved_at.unwrap_or(wall),
+            // Nothing repeats it but the next one.
+            _ if alert.fingerprint == heartbeat::FINGERPRINT => wall.saturating_add(self.alive_for),
+            _ => wall.saturating_add(FIRING_FOR),
+        };
+        // A start after its end is refused; event time may run ahead of our clock.
+        let mut posted = json!({
+            "labels": labels(alert),
+            "annotations": annotations(alert),
+            "startsAt": alert.starts_at.min(ends_at.saturating_add(Span::seconds(-1))),
+            "endsAt": ends_at,
+        });
+        if let Some(dashboard) = alert.links.dashboard.as_ref().filter(|link| is_web_address(link))
+        {
+            posted["generatorURL"] = json!(dashboard);
+        }
+        posted
     }
-    posted
 }
 
 fn labels(alert: &Alert) -> Value {
@@ -146,19 +153,20 @@ mod tests {
 
     use super::*;
     use crate::delivery::examples::{firing, resolved};
+    use crate::delivery::heartbeat::Heartbeat;
 
     const WALL: Timestamp = Timestamp(1_784_434_152_000_000); // 2026-07-19T04:09:12Z
 
     fn post(alert: Alert, resolved_at: Option<Timestamp>) -> Value {
-        let items = [Item { alert: Arc::new(alert), resolved_at }];
-        let request = Alertmanager::new("http://a:9093/").request(&items, WALL);
+        let items = [Item { resolved_at, ..Item::new(Arc::new(alert)) }];
+        let request = Alertmanager::new("http://a:9093/", None).request(&items, WALL);
         serde_json::from_slice::<Value>(&request.body).expect("JSON")[0].clone()
     }
 
     #[test]
     fn the_path_is_added_once() {
         for address in ["http://a:9093", "http://a:9093/", "http://a:9093/api/v2/alerts"] {
-            assert_eq!(Alertmanager::new(address).url, "http://a:9093/api/v2/alerts");
+            assert_eq!(Alertmanager::new(address, None).url, "http://a:9093/api/v2/alerts");
         }
     }
 
@@ -172,6 +180,20 @@ mod tests {
             serde_json::from_str(posted["annotations"]["evidence"].as_str().expect("text"))
                 .expect("JSON in an annotation");
         assert_eq!(evidence["treated"]["affected"], 8);
+    }
+
+    #[test]
+    fn a_sign_of_life_stands_until_the_next_but_one_is_due() {
+        let ends_after = |every: Duration| {
+            let alertmanager = Alertmanager::new("http://a:9093/", Some(every));
+            let posted = alertmanager.posted(&Heartbeat::new(every).item(WALL), WALL);
+            posted["endsAt"].as_str().expect("text").to_owned()
+        };
+        assert_eq!(ends_after(Duration::from_mins(5)), "2026-07-19T04:19:12Z");
+        assert_eq!(ends_after(Duration::from_mins(1)), "2026-07-19T04:13:12Z");
+        let alertmanager = Alertmanager::new("http://a:9093/", Some(Duration::from_hours(1)));
+        let alert = alertmanager.posted(&Item::new(Arc::new(firing("kb1"))), WALL);
+        assert_eq!(alert["endsAt"], "2026-07-19T04:13:12Z", "alerts are repeated each minute");
     }
 
     #[test]

@@ -55,6 +55,12 @@ const NAME_BYTES_MAX: usize = 64;
 /// 10 minutes: longer would keep the alerts behind it waiting for one dead request.
 const TIMEOUT_MAX: Duration = Duration::from_mins(10);
 
+/// 10 s: a shorter interval floods its reader, and alone keeps a receiver busy.
+const INTERVAL_MIN: Duration = Duration::from_secs(10);
+
+/// 31 days: after that nobody remembers what it reminds of.
+const INTERVAL_MAX: Duration = Duration::from_hours(31 * 24);
+
 /// 30 s: who publishes sends for 30 s after its last commit, and a successor begins after 60 s.
 const ACT_REQUEST_MAX: Duration = Duration::from_secs(30);
 
@@ -78,15 +84,22 @@ pub enum DestinationError {
     Credentials,
     #[error("`url` is not https; use https, or set `allow_http = true` for this destination")]
     PlainHttp,
-    #[error("`decisions` is empty; name at least one, or leave the key out for all")]
-    NoDecisions,
+    #[error("`{0}` is empty, so no alert would pass; name at least one, or leave the key out")]
+    EmptyFilter(&'static str),
     #[error("`{0}` must be above 0 s and at most 10 min")]
     Timeout(&'static str),
+    #[error("`{0}` must be at least 10 s and at most 31 days")]
+    Interval(&'static str),
+    #[error("`act_timeout` must be above 0 s, or every action would come too late")]
+    NoTimeToAct,
     #[error("destinations of this type have no secret; leave `secret_file`, `secret_env` out")]
     SecretUnused,
     #[error("`secret_file` and `secret_env` are both given; leave one out")]
     SecretTwice,
-    #[error("a secret would go over a connection without TLS; leave `allow_http` out")]
+    #[error(
+        "a secret would go over a connection without TLS; use https, STARTTLS or SASL_SSL, \
+             and leave `allow_http` out"
+    )]
     SecretInClear,
     #[error("the environment variable {name} is not usable: {reason}")]
     SecretVariable { name: String, reason: &'static str },
@@ -94,6 +107,8 @@ pub enum DestinationError {
     CannotAct,
     #[error("`acts` and `hours` are both given; an action does not wait for office hours")]
     ActsInHours,
+    #[error("`acts` and `{0}` are both given; what acts gets each action once and nothing else")]
+    ActsAgain(&'static str),
     #[error("`request_timeout` is above 30 s with `acts`; by then another process may act, too")]
     ActsTooLong,
     #[error("`url` names {0}")]
@@ -136,6 +151,11 @@ impl DestinationKind {
     /// Whether it can roll back and hold: something of the operator's own that takes a request.
     const fn can_act(self) -> bool {
         matches!(self, Self::Webhook | Self::Command)
+    }
+
+    /// Whether a request shows the secret to whoever reads along: a webhook is only signed with it.
+    const fn shows_secret(self) -> bool {
+        matches!(self, Self::PagerDuty | Self::Slack | Self::Teams | Self::ServiceNow | Self::Jira)
     }
 }
 
@@ -187,7 +207,7 @@ pub struct DestinationConfig {
     /// Lets `url` be plain http to another host.
     #[serde(default)]
     pub allow_http: bool,
-    /// Lets the name in `url` stand for an address of this machine or of a private network.
+    /// Lets `url` lead to a private network, or its name stand for this machine.
     #[serde(default)]
     pub allow_private: bool,
     /// The environment variable that holds the secret, instead of `secret_file`.
@@ -254,9 +274,35 @@ impl DestinationConfig {
             return Err(DestinationError::Name(self.name.clone()));
         }
         self.check_kind()?;
-        if self.decisions.as_ref().is_some_and(Vec::is_empty) {
-            return Err(DestinationError::NoDecisions);
+        self.check_filters()?;
+        self.check_times()?;
+        if self.acts {
+            self.check_acting()?;
         }
+        self.check_secret()
+    }
+
+    /// A filter that names nothing would keep every alert away, and nobody would notice.
+    fn check_filters(&self) -> Result<(), DestinationError> {
+        fn is_empty<T>(filter: Option<&Vec<T>>) -> bool {
+            filter.is_some_and(Vec::is_empty)
+        }
+        let filters = [
+            ("decisions", is_empty(self.decisions.as_ref())),
+            ("severities", is_empty(self.severities.as_ref())),
+            ("change_types", is_empty(self.change_types.as_ref())),
+            ("rings", is_empty(self.rings.as_ref())),
+            ("owners", is_empty(self.owners.as_ref())),
+            ("channels", is_empty(self.channels.as_ref())),
+            ("act_change_types", self.act_change_types.is_empty()),
+        ];
+        match filters.into_iter().find(|&(_, is_empty)| is_empty) {
+            Some((key, _)) => Err(DestinationError::EmptyFilter(key)),
+            None => Ok(()),
+        }
+    }
+
+    fn check_times(&self) -> Result<(), DestinationError> {
         for (key, value) in
             [("connect_timeout", self.connect_timeout), ("request_timeout", self.request_timeout)]
         {
@@ -264,16 +310,32 @@ impl DestinationConfig {
                 return Err(DestinationError::Timeout(key));
             }
         }
-        if self.acts && !self.kind.can_act() {
+        for (key, value) in self.intervals() {
+            if value.is_some_and(|value| !(INTERVAL_MIN..=INTERVAL_MAX).contains(&value)) {
+                return Err(DestinationError::Interval(key));
+            }
+        }
+        if self.act_timeout.is_zero() { Err(DestinationError::NoTimeToAct) } else { Ok(()) }
+    }
+
+    const fn intervals(&self) -> [(&'static str, Option<Duration>); 2] {
+        [("repeat_interval", self.repeat_interval), ("heartbeat_interval", self.heartbeat_interval)]
+    }
+
+    fn check_acting(&self) -> Result<(), DestinationError> {
+        if !self.kind.can_act() {
             return Err(DestinationError::CannotAct);
         }
-        if self.acts && self.hours.is_some() {
+        if self.hours.is_some() {
             return Err(DestinationError::ActsInHours);
         }
-        if self.acts && self.request_timeout > ACT_REQUEST_MAX {
+        if let Some((key, _)) = self.intervals().into_iter().find(|(_, value)| value.is_some()) {
+            return Err(DestinationError::ActsAgain(key));
+        }
+        if self.request_timeout > ACT_REQUEST_MAX {
             return Err(DestinationError::ActsTooLong);
         }
-        self.check_secret()
+        Ok(())
     }
 
     /// What the type needs, and what it has no use for.
@@ -303,7 +365,7 @@ impl DestinationConfig {
     }
 
     fn check_secret(&self) -> Result<(), DestinationError> {
-        let given = self.secret_file.is_some() || self.secret_env.is_some();
+        let given = self.has_secret();
         let what = "this type of destination has a secret; put it into a file";
         match self.kind {
             _ if self.secret_file.is_some() && self.secret_env.is_some() => {
@@ -340,17 +402,23 @@ impl DestinationConfig {
         }
         let url: Uri = text.parse().map_err(|_| DestinationError::Url)?;
         let authority = url.authority().ok_or(DestinationError::Url)?;
-        // A proxy would ask for it on our behalf, where no name is resolved here.
-        let literal = authority.host().trim_matches(['[', ']']).parse::<IpAddr>().ok();
-        if let Some(why) = literal.and_then(|ip| super::address::refusal(ip, Reach::Private)) {
-            return Err(DestinationError::Address(why));
-        }
+        self.check_literal(authority.host())?;
         match url.scheme_str() {
             Some("https") => Ok(url),
-            Some("http") if self.allow_http || is_loopback(authority.host()) => Ok(url),
+            Some("http") if is_loopback(authority.host()) => Ok(url),
+            Some("http") if self.kind.shows_secret() => Err(DestinationError::SecretInClear),
+            Some("http") if self.allow_http => Ok(url),
             Some("http") => Err(DestinationError::PlainHttp),
             _ => Err(DestinationError::Url),
         }
+    }
+
+    /// A host that is an address; a proxy would ask for it on our behalf, where no name is
+    /// resolved here.
+    pub(super) fn check_literal(&self, host: &str) -> Result<(), DestinationError> {
+        let literal = host.trim_matches(['[', ']']).parse::<IpAddr>().ok();
+        let refusal = |ip| super::address::refusal(ip, self.reach_of(host));
+        literal.and_then(refusal).map_or(Ok(()), |why| Err(DestinationError::Address(why)))
     }
 
     /// The secret; `None` where none is configured.
@@ -380,90 +448,22 @@ impl DestinationConfig {
         }
     }
 
-    /// What its name may stand for: what the operator wrote down as an address is as meant.
+    /// What its name may stand for: who writes down this machine means it.
     pub(super) fn reach_of(&self, host: &str) -> Reach {
-        let bare = host.trim_matches(['[', ']']);
-        let literal = host == "localhost" || bare.parse::<IpAddr>().is_ok();
-        if self.allow_private || literal { Reach::Private } else { Reach::Public }
+        if self.allow_private || is_loopback(host) { Reach::Private } else { Reach::Public }
+    }
+
+    /// Whether it has a secret, without reading it.
+    pub(super) const fn has_secret(&self) -> bool {
+        self.secret_file.is_some() || self.secret_env.is_some()
     }
 }
 
-fn is_loopback(host: &str) -> bool {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
+/// Whether `host` is this machine: by its usual name, or by an address.
+pub(super) fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_matches(['[', ']']);
     host == "localhost" || bare.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn config(keys: &str) -> Result<DestinationConfig, String> {
-        let text = format!("{{\"name\":\"on-call\",\"type\":\"webhook\",{keys}}}");
-        serde_json::from_str(&text).map_err(|error| error.to_string())
-    }
-
-    fn check(keys: &str, expected: Result<(), &str>) {
-        let found = config(keys).expect("parses").validate().map_err(|error| error.to_string());
-        match expected {
-            Ok(()) => assert_eq!(found, Ok(()), "{keys}"),
-            Err(part) => {
-                assert!(found.as_ref().is_err_and(|text| text.contains(part)), "{found:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn https_is_required_except_to_loopback_or_where_allowed() {
-        check("\"url\":\"https://hooks.example.com/x\"", Ok(()));
-        check("\"url\":\"http://127.0.0.1:9093\"", Ok(()));
-        check("\"url\":\"http://[::1]:9093/\"", Ok(()));
-        check("\"url\":\"http://localhost/\"", Ok(()));
-        check("\"url\":\"http://alertmanager:9093\"", Err("allow_http"));
-        check("\"url\":\"http://localhost.example.com\"", Err("allow_http"));
-        check("\"url\":\"http://alertmanager:9093\",\"allow_http\":true", Ok(()));
-    }
-
-    #[test]
-    fn a_url_that_cannot_be_used_is_refused() {
-        for url in ["", "hooks.example.com", "/path", "ftp://example.com/", "https://"] {
-            check(&format!("\"url\":\"{url}\""), Err("write it as"));
-        }
-        check("\"url\":\"https://169.254.169.254/latest\"", Err("never used"));
-        let secret = config("\"url\":\"https://u:secret @host/\"").expect("parses");
-        assert!(!secret.validate().expect_err("unusable").to_string().contains("secret @"));
-        assert!(!format!("{secret:?}").contains("secret"));
-        check("\"url\":\"https://user:word@example.com/\"", Err("secret_file"));
-    }
-
-    #[test]
-    fn limits_and_filters_that_make_no_sense_are_refused() {
-        check("\"url\":\"https://a/\",\"decisions\":[]", Err("decisions"));
-        check("\"url\":\"https://a/\",\"request_timeout\":\"0s\"", Err("request_timeout"));
-        check("\"url\":\"https://a/\",\"connect_timeout\":\"1h\"", Err("connect_timeout"));
-        let silent = config("\"url\":\"http://localhost/\",\"acts\":true").expect("parses");
-        let config_of = DestinationConfig { kind: DestinationKind::Alertmanager, ..silent };
-        assert!(matches!(config_of.validate(), Err(DestinationError::CannotAct)));
-        check("\"url\":\"https://a/\",\"acts\":true,\"request_timeout\":\"1m\"", Err("30 s"));
-        let hours = "\"hours\":\"mon-fri 08:00-18:00 +01:00\"";
-        check(&format!("\"url\":\"https://a/\",\"acts\":true,{hours}"), Err("office hours"));
-        let name = config("\"url\":\"https://a/\"")
-            .map(|config| DestinationConfig { name: "../x".to_owned(), ..config });
-        assert!(matches!(name.expect("parses").validate(), Err(DestinationError::Name(_))));
-    }
-
-    #[test]
-    fn every_key_is_listed_and_unknown_ones_are_refused() {
-        let error = config("\"url\":\"https://a/\",\"colour\":\"red\"").expect_err("unknown");
-        for key in CONFIG_KEYS {
-            assert!(error.contains(&format!("`{key}`")), "{key} in {error}");
-        }
-        assert_eq!(error.matches('`').count() / 2, CONFIG_KEYS.len() + 1, "{error}");
-    }
-
-    #[test]
-    fn a_secret_file_that_is_not_there_is_named() {
-        let config = config("\"url\":\"https://a/\",\"secret_file\":\"/nowhere/secret\"");
-        let error = config.expect("parses").open().expect_err("absent").to_string();
-        assert_eq!(error, "cannot read the secret file /nowhere/secret");
-    }
-}
+mod tests;

@@ -3,7 +3,7 @@
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
-use schemas::{Alert, Span, Timestamp};
+use schemas::{Alert, Timestamp};
 use ureq::http::Uri;
 
 use super::address::{self, Reach};
@@ -20,6 +20,7 @@ use super::retry::Outcome;
 use super::secret::{Secrets, Token};
 use super::servicenow::ServiceNow;
 use super::slack::Slack;
+use super::state::span;
 use super::teams::Teams;
 use super::webhook::Webhook;
 
@@ -91,7 +92,9 @@ impl DestinationConfig {
                 let secrets = secrets.map_err(|reason| self.secret_wrong(reason))?;
                 Kind::Webhook(Webhook::new(&url, secrets.unwrap_or_default()))
             }
-            DestinationKind::Alertmanager => Kind::Alertmanager(Alertmanager::new(&url)),
+            DestinationKind::Alertmanager => {
+                Kind::Alertmanager(Alertmanager::new(&url, self.heartbeat_interval))
+            }
             DestinationKind::PagerDuty => Kind::PagerDuty(PagerDuty::new(url, needed())),
             DestinationKind::Slack => Kind::Slack(Slack::new(hidden()?)),
             DestinationKind::Teams => Kind::Teams(Teams::new(hidden()?)),
@@ -163,7 +166,7 @@ impl Destination {
 
     /// Sends one alert once, without queue or retry: for `alerts test`.
     pub fn send_once(&self, http: &dyn HttpClient, alert: &Alert, wall: Timestamp) -> Outcome {
-        let item = Item { alert: std::sync::Arc::new(alert.clone()), resolved_at: None };
+        let item = Item::new(std::sync::Arc::new(alert.clone()));
         self.send(http, &[item], wall, self.config.request_timeout)
     }
 
@@ -188,7 +191,7 @@ impl Destination {
         .entered();
         let terms = self.config.acts.then(|| self.terms_of_action(alert));
         let mut request = match &self.kind {
-            Kind::Webhook(webhook) => webhook.request(alert, wall),
+            Kind::Webhook(webhook) => webhook.request(&items[0], wall),
             Kind::Alertmanager(alertmanager) => {
                 return alertmanager.send(http, items, wall, at_most);
             }
@@ -199,7 +202,7 @@ impl Destination {
             Kind::Jira(jira) => jira.request(alert),
             Kind::Email(email) => return email.send(items, wall, at_most, self.allowed_reach()),
             Kind::Command(command) => return command.run(alert, terms.as_ref(), at_most),
-            Kind::Kafka(kafka) => return kafka.send(alert, at_most),
+            Kind::Kafka(kafka) => return kafka.send(&items[0], at_most),
         };
         if let Some(Terms { key, before }) = terms {
             let before = before.to_string();
@@ -211,8 +214,7 @@ impl Destination {
     /// Only who publishes sends, for 30 s after a commit of its own (docs/decisions/0010): so no
     /// two act at once, and whoever is asked twice knows it by the key.
     fn terms_of_action(&self, alert: &Alert) -> Terms {
-        let micros = i64::try_from(self.config.act_timeout.as_micros()).unwrap_or(i64::MAX);
-        let before = alert.updated_at.saturating_add(Span(micros));
+        let before = alert.updated_at.saturating_add(span(self.config.act_timeout));
         Terms { key: format!("{}.{}", alert.id, alert.transition), before }
     }
 

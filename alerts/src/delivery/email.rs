@@ -1,13 +1,14 @@
 //! E-mail: one message about the alerts of a change in a ring, plain and HTML, over SMTP with TLS.
 //!
 //! ```text
-//! smtp://host:587   STARTTLS, always       smtps://host:465   TLS from the first byte
+//! smtp://host:587   STARTTLS               smtps://host:465   TLS from the first byte
 //! ```
-//! The address is resolved here and looked at before anything connects; the certificate is held
-//! against the name. A message keeps its id when it is sent again, and one episode is one thread.
+//! `allow_http` turns STARTTLS off, and then there is no login. The name is resolved here and its
+//! addresses are looked at before anything connects; the certificate is held against the name. A
+//! message keeps its id when it is tried again, a reminder has its own; one episode is one thread.
 
 use std::fmt;
-use std::net::ToSocketAddrs;
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 use lettre::message::header::{Header, HeaderName, HeaderValue};
@@ -21,7 +22,7 @@ use ureq::http::Uri;
 use super::address::{self, Reach};
 use super::config::{DestinationConfig, DestinationError};
 use super::limited;
-use super::message::{ALERTS_MAX, title};
+use super::message::{loudest_first, title};
 use super::repeat::Item;
 use super::retry::Outcome;
 use super::secret::Token;
@@ -52,6 +53,7 @@ pub(crate) struct Email {
     authority: Option<Certificate>,
     from: Mailbox,
     to: Vec<Mailbox>,
+    connect_timeout: Duration,
 }
 
 impl fmt::Debug for Email {
@@ -64,8 +66,7 @@ impl fmt::Debug for Email {
 pub(super) fn check(config: &DestinationConfig) -> Result<(), DestinationError> {
     let (_, _, encryption) = server(config)?;
     mailboxes(config)?;
-    let secret = config.secret_file.is_some() || config.secret_env.is_some();
-    if secret && encryption == Encryption::None {
+    if config.has_secret() && encryption == Encryption::None {
         return Err(DestinationError::SecretInClear);
     }
     Ok(())
@@ -84,6 +85,7 @@ fn server(config: &DestinationConfig) -> Result<(String, u16, Encryption), Desti
         Some("smtps") => (Encryption::FromTheStart, 465),
         _ => return Err(wrong()),
     };
+    config.check_literal(authority.host())?;
     let host = authority.host().trim_matches(['[', ']']).to_owned();
     let port = authority.port_u16().unwrap_or(usual);
     if host.is_empty() { Err(wrong()) } else { Ok((host, port, encryption)) }
@@ -125,7 +127,8 @@ impl Email {
             Certificate::from_pem(&pem).map_err(unusable)
         });
         let authority = authority.transpose()?;
-        Ok(Self { host, port, encryption, credentials, authority, from, to })
+        let connect_timeout = config.connect_timeout;
+        Ok(Self { host, port, encryption, credentials, authority, from, to, connect_timeout })
     }
 
     /// Hands one message to the server; each of the few steps has `at_most` for itself.
@@ -161,7 +164,8 @@ impl Email {
     fn transport(&self, at_most: Duration, reach: Reach) -> Result<SmtpTransport, String> {
         let found = (self.host.as_str(), self.port).to_socket_addrs();
         let found = found.map_err(|error| format!("{} has no address: {error}", self.host))?;
-        let address = address::allowed(found, reach)?.remove(0);
+        let address =
+            answering(&address::allowed(found, reach)?, self.connect_timeout.min(at_most))?;
         let mut parameters = TlsParameters::builder(self.host.clone());
         if let Some(authority) = &self.authority {
             parameters = parameters.add_root_certificate(authority.clone());
@@ -182,18 +186,18 @@ impl Email {
     }
 
     fn message(&self, items: &[Item], wall: Timestamp) -> Result<Message, lettre::error::Error> {
-        let items = &items[..items.len().min(ALERTS_MAX)];
-        let alert = &items[0].alert;
+        let first = &items[0];
+        let items = &loudest_first(items);
         let domain = self.from.email.domain();
         let plain = |one: &char| one.is_ascii_alphanumeric() || *one == '-';
-        let id: String = alert.id.chars().filter(plain).collect();
+        let id: String = first.alert.id.chars().filter(plain).collect();
         let seconds = u64::try_from(wall.as_millis() / 1_000).unwrap_or_default();
         let sent = std::time::UNIX_EPOCH + Duration::from_secs(seconds);
         let mut message = Message::builder()
             .from(self.from.clone())
             .subject(title(items, SUBJECT_BYTES_MAX))
             .date(sent)
-            .message_id(Some(format!("<{id}.{}@{domain}>", alert.transition)))
+            .message_id(Some(format!("<{id}.{}@{domain}>", first.version())))
             .references(format!("<{id}@{domain}>"))
             .header(AutoSubmitted);
         for to in &self.to {
@@ -201,6 +205,23 @@ impl Email {
         }
         message.multipart(MultiPart::alternative_plain_html(body::text(items), body::html(items)))
     }
+}
+
+/// The first of `addresses` that takes a connection, within `at_most` all told: of the networks
+/// that a name leads to, this machine may reach one only. A single one is simply used.
+fn answering(addresses: &[SocketAddr], at_most: Duration) -> Result<SocketAddr, String> {
+    if let [only] = addresses {
+        return Ok(*only);
+    }
+    let each = at_most / u32::try_from(addresses.len()).unwrap_or(u32::MAX);
+    let mut last = "its name has no address".to_owned();
+    for address in addresses {
+        match TcpStream::connect_timeout(address, each) {
+            Ok(_) => return Ok(*address),
+            Err(error) => last = format!("{address} cannot be reached: {error}"),
+        }
+    }
+    Err(last)
 }
 
 /// RFC 3834: no holiday reply comes back to a machine.
@@ -223,10 +244,13 @@ impl Header for AutoSubmitted {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
     use std::sync::Arc;
 
+    use schemas::Alert;
+
     use super::*;
-    use crate::delivery::examples::firing;
+    use crate::delivery::examples::{firing, resolved};
     use crate::delivery::hostile::hostile;
 
     fn config(keys: &str) -> DestinationConfig {
@@ -245,7 +269,7 @@ mod tests {
 
     #[test]
     fn a_mail_is_one_thread_per_episode_and_repeats_keep_their_id() {
-        let item = Item { alert: Arc::new(firing("kb1")), resolved_at: None };
+        let item = Item::new(Arc::new(firing("kb1")));
         let mail = mail(&[item]);
         for line in [
             "From: Ringwatch <rw@example.com>",
@@ -261,8 +285,35 @@ mod tests {
     }
 
     #[test]
+    fn a_reminder_is_no_duplicate_and_every_alert_of_a_message_is_named() {
+        let mut items: Vec<Item> = (0..20)
+            .map(|number| {
+                Item::new(Arc::new(Alert { id: format!("rw-{number}-"), ..firing("kb1") }))
+            })
+            .collect();
+        let seconds = |seconds: i64| Some(Timestamp(seconds * 1_000_000));
+        items[0] = Item { repeated_at: seconds(7), ..Item::new(Arc::new(resolved("kb1"))) };
+        let mail = mail(&items);
+        assert!(mail.contains("Message-ID: <rw-kb1.2.7@example.com>\r\n"), "{mail}");
+        assert!(mail.contains("Subject: [CRITICAL] rollback: kb1 in ring first (and 19 more)"));
+        assert!((1..20).all(|number| mail.contains(&format!("rw-{number}- (1)"))), "{mail}");
+    }
+
+    #[test]
+    fn of_several_addresses_the_first_that_answers_is_used() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let there = listener.local_addr().expect("bound");
+        let nobody = SocketAddr::from(([127, 0, 0, 1], 1));
+        let within = Duration::from_secs(5);
+        assert_eq!(answering(&[nobody, there], within), Ok(there));
+        assert_eq!(answering(&[nobody], within), Ok(nobody), "the mail finds out");
+        let said = answering(&[nobody, nobody], within).expect_err("nobody listens");
+        assert!(said.starts_with(&format!("{nobody} cannot be reached")), "{said}");
+    }
+
+    #[test]
     fn no_text_becomes_a_header_of_its_own() {
-        let items = [Item { alert: Arc::new(hostile()), resolved_at: None }];
+        let items = [Item::new(Arc::new(hostile()))];
         let mail = mail(&items);
         let head = mail.split("\r\n\r\n").next().expect("a head");
         assert!(!head.lines().any(|line| line.starts_with("Bcc")), "{head}");

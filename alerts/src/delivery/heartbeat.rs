@@ -9,6 +9,9 @@ use schemas::{Alert, AlertState, ChangeType, Decision, SCHEMA_VERSION, Severity,
 use super::repeat::Item;
 use crate::desk::no_evidence;
 
+/// Names it among alerts.
+pub(crate) const FINGERPRINT: &str = "heartbeat";
+
 /// One destination's sign of life.
 #[derive(Debug)]
 pub(crate) struct Heartbeat {
@@ -33,15 +36,15 @@ impl Heartbeat {
         self.due = elapsed + self.every;
     }
 
-    /// An alert that always fires. Its number follows the clock: no two share one, also not after
-    /// a restart.
+    /// An alert that always fires. Its number follows the clock and grows with each interval; the
+    /// first after a restart shares that of the last before, if that was within one interval.
     pub(crate) fn item(&self, wall: Timestamp) -> Item {
         let every_ms = i64::try_from(self.every.as_millis()).unwrap_or(i64::MAX).max(1);
         let number = wall.as_millis().div_euclid(every_ms);
         let alert = Alert {
             v: SCHEMA_VERSION,
             id: "rw-heartbeat".to_owned(),
-            fingerprint: "heartbeat".to_owned(),
+            fingerprint: FINGERPRINT.to_owned(),
             state: AlertState::Firing,
             decision: Decision::Clear,
             escalation: None,
@@ -61,6 +64,6 @@ impl Heartbeat {
             action: Action { what: "nothing".to_owned(), owner: Owner::Service, notice: None },
             links: Links::default(),
         };
-        Item { alert: Arc::new(alert), resolved_at: None }
+        Item::new(Arc::new(alert))
     }
 }

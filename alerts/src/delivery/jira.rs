@@ -96,10 +96,23 @@ mod tests {
         let (url, created) = request(&firing("kb1"));
         assert_eq!(url, URL);
         let text = "kb1 makes os_crash 6.1x as likely in ring first";
-        assert_eq!((&created["message"], &created["alias"]), (&text.into(), &"rw-kb1".into()));
-        assert_eq!((&created["priority"], &created["entity"]), (&"P1".into(), &"kb1".into()));
-        assert_eq!(created["tags"], json!(["rollback", "quality", "os_crash"]));
-        assert_eq!(created["details"]["Action"], "roll back kb1");
+        let evidence =
+            "8 of 500 devices with it, 25 of 9500 without; 6.1x as likely (at least 2.4)";
+        let expected = json!({
+            "message": text,
+            "alias": "rw-kb1",
+            "description": format!("{text}. roll back kb1"),
+            "entity": "kb1",
+            "source": "ringwatch",
+            "priority": "P1",
+            "tags": ["rollback", "quality", "os_crash"],
+            "details": {
+                "Action": "roll back kb1", "Owner": "service", "Signal": "os_crash",
+                "Change": "kb1 (quality)", "Ring": "first", "Evidence": evidence,
+                "Since": "2026-07-19T04:00:00Z", "Alert": "rw-kb1 (1)",
+            },
+        });
+        assert_eq!(created, expected);
         let (url, closed) = request(&resolved("kb1"));
         assert_eq!(url, format!("{URL}/rw-kb1/close?identifierType=alias"));
         assert_eq!(closed, json!({"source": "ringwatch", "user": "ringwatch", "note": text}));

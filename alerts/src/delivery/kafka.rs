@@ -8,7 +8,7 @@
 //! Names are resolved by the client library, also those that brokers name: what an address must
 //! not be is not checked here.
 
-use std::cell::OnceCell;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -18,12 +18,12 @@ use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, ProducerContext};
-use schemas::Alert;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 use serde::Deserialize;
 
-use super::config::{DestinationConfig, DestinationError};
+use super::config::{DestinationConfig, DestinationError, is_loopback};
 use super::limited;
+use super::repeat::Item;
 use super::retry::Outcome;
 use super::secret::Token;
 
@@ -68,19 +68,35 @@ pub(super) fn check(config: &DestinationConfig) -> Result<(), DestinationError> 
         return missing("topic", "name the topic that alerts go to");
     }
     let given = |&&(name, _): &&(&str, &str)| config.properties.contains_key(name);
-    match FORBIDDEN.iter().find(given) {
-        None => Ok(()),
-        Some(&(name, what)) => {
-            let value = name.to_owned();
-            Err(DestinationError::Unusable { key: "properties", value, what })
-        }
+    if let Some(&(name, what)) = FORBIDDEN.iter().find(given) {
+        let value = name.to_owned();
+        return Err(DestinationError::Unusable { key: "properties", value, what });
     }
+    if config.has_secret() && !is_encrypted(config) && !is_local(config) {
+        return Err(DestinationError::SecretInClear);
+    }
+    Ok(())
+}
+
+/// What the client library does without the property is `plaintext`.
+fn is_encrypted(config: &DestinationConfig) -> bool {
+    let protocol = config.properties.get("security.protocol").map(|text| text.to_lowercase());
+    protocol.is_some_and(|protocol| matches!(&*protocol, "ssl" | "sasl_ssl"))
+}
+
+fn is_local(config: &DestinationConfig) -> bool {
+    let brokers = config.brokers.as_deref().unwrap_or_default();
+    brokers.split(',').all(|one| is_loopback(&broker(one).0))
 }
 
 /// The first broker: host and port.
 pub(super) fn first_broker(brokers: &str) -> (String, u16) {
-    let first = brokers.split(',').next().unwrap_or_default().trim();
-    let bare = first.rsplit_once("://").map_or(first, |(_, rest)| rest);
+    broker(brokers.split(',').next().unwrap_or_default())
+}
+
+fn broker(text: &str) -> (String, u16) {
+    let text = text.trim();
+    let bare = text.rsplit_once("://").map_or(text, |(_, rest)| rest);
     match bare.rsplit_once(':') {
         Some((host, port)) => {
             (host.trim_matches(['[', ']']).to_owned(), port.parse().unwrap_or(9092))
@@ -117,7 +133,7 @@ pub(super) struct Kafka {
     topic: String,
     format: RecordFormat,
     client: ClientConfig,
-    producer: OnceCell<BaseProducer<Reports>>,
+    producer: RefCell<Option<BaseProducer<Reports>>>,
 }
 
 impl fmt::Debug for Kafka {
@@ -150,23 +166,31 @@ impl Kafka {
             topic: config.topic.clone().unwrap_or_default(),
             format: config.format,
             client,
-            producer: OnceCell::new(),
+            producer: RefCell::default(),
         }
     }
 
     /// Sends one alert and waits until every replica has it, for `at_most`.
-    pub(super) fn send(&self, alert: &Alert, at_most: Duration) -> Outcome {
-        let began = Instant::now();
-        let producer = match self.producer() {
+    pub(super) fn send(&self, item: &Item, at_most: Duration) -> Outcome {
+        let mut kept = self.producer.borrow_mut();
+        let producer = match kept.take().map_or_else(|| self.connect(), Ok) {
             Ok(producer) => producer,
             Err(error) => return busy(&format!("no producer: {error}")),
         };
+        let outcome = self.send_by(&producer, item, at_most);
+        let is_lost = matches!(outcome, Outcome::Busy { .. }) && self.has_lost_all(&producer);
+        *kept = (!is_lost).then_some(producer);
+        outcome
+    }
+
+    fn send_by(&self, producer: &BaseProducer<Reports>, item: &Item, at_most: Duration) -> Outcome {
+        let (alert, began) = (&item.alert, Instant::now());
         let report = Report::default();
-        let body = super::http::json(alert);
+        let body = super::http::json(&**alert);
         let record = BaseRecord::with_opaque_to(&self.topic, Arc::clone(&report))
             .key(alert.fingerprint.as_bytes())
             .payload(&body)
-            .headers(headers(alert, self.format))
+            .headers(headers(item, self.format))
             .timestamp(alert.updated_at.as_millis());
         if let Err((error, _)) = producer.send(record) {
             return outcome(error.rdkafka_error_code().unwrap_or(Code::Fail));
@@ -184,12 +208,17 @@ impl Kafka {
         }
     }
 
-    fn producer(&self) -> Result<&BaseProducer<Reports>, KafkaError> {
-        if let Some(producer) = self.producer.get() {
-            return Ok(producer);
-        }
-        let producer = self.client.create_with_context(Reports(self.name.clone()))?;
-        Ok(self.producer.get_or_init(|| producer))
+    fn connect(&self) -> Result<BaseProducer<Reports>, KafkaError> {
+        self.client.create_with_context(Reports(self.name.clone()))
+    }
+
+    /// Whether the client has no broker that it could ask: it may have been told that there is none
+    /// (<https://github.com/confluentinc/librdkafka/issues/5301>) and would never look again. One
+    /// that does not answer is not lost: what it has been sent is still to come.
+    fn has_lost_all(&self, producer: &BaseProducer<Reports>) -> bool {
+        let asked = producer.client().fetch_metadata(Some(&self.topic), POLL);
+        let code = asked.err().and_then(|error| error.rdkafka_error_code());
+        matches!(code, Some(Code::BrokerTransportFailure | Code::AllBrokersDown))
     }
 }
 
@@ -198,8 +227,8 @@ fn setup_timeout(config: &DestinationConfig) -> u128 {
     config.connect_timeout.as_millis().clamp(1_000, 600_000)
 }
 
-fn headers(alert: &Alert, format: RecordFormat) -> OwnedHeaders {
-    let id = format!("{}.{}", alert.id, alert.transition);
+fn headers(item: &Item, format: RecordFormat) -> OwnedHeaders {
+    let (alert, id) = (&item.alert, item.id());
     let one = |headers: OwnedHeaders, key, value: &str| {
         headers.insert(Header { key, value: Some(value.as_bytes()) })
     };
@@ -250,7 +279,7 @@ mod tests {
     use crate::delivery::examples::firing;
 
     fn check_headers(format: RecordFormat, expected: &[(&str, &str)]) {
-        let headers = headers(&firing("kb1"), format);
+        let headers = headers(&Item::new(Arc::new(firing("kb1"))), format);
         let text =
             |value: Option<&[u8]>| String::from_utf8_lossy(value.unwrap_or(b"")).into_owned();
         let found: Vec<_> =

@@ -3,6 +3,8 @@
 //! In: alerts of one change and ring. Out: a title, and for each alert a sentence and facts. Texts
 //! are as they came, without control characters: whoever renders them escapes them.
 
+use std::cmp::Reverse;
+
 use schemas::alert::{ArmEvidence, EvidenceKind};
 use schemas::{Alert, AlertState, Severity};
 
@@ -12,8 +14,30 @@ use super::repeat::Item;
 /// More facts of one alert there never are; longer values say nothing that a page has room for.
 pub(super) const VALUE_BYTES_MAX: usize = 500;
 
-/// Alerts that one message spells out: a change in a ring has few signals that fire at once.
+/// 10 alerts share a message, and it spells out each: what was told must have been named, and
+/// more is a list that nobody reads to its end.
 pub(super) const ALERTS_MAX: usize = 10;
+
+/// The order in which people read: what fires, then what somebody cares for, then what is over;
+/// in each the severest first.
+pub(super) fn loudest_first(items: &[Item]) -> Vec<Item> {
+    let mut items = items.to_vec();
+    items.sort_by_key(|item| {
+        let alert = &item.alert;
+        let stage = match alert.state {
+            AlertState::Firing | AlertState::Pending => 0,
+            AlertState::Acknowledged => 1,
+            AlertState::Resolved => 2,
+        };
+        (stage, alert.severity, Reverse(alert.decision))
+    });
+    items
+}
+
+/// What stands for alerts that have no room in a message.
+pub(super) fn more(count: usize) -> Option<String> {
+    (count > 0).then(|| format!("and {count} more: see `ringwatch alerts list`"))
+}
 
 /// The title of a message: what the first, the loudest, is about.
 pub(super) fn title(items: &[Item], bytes_max: usize) -> String {
@@ -101,6 +125,7 @@ fn evidence(alert: &Alert) -> Option<(&'static str, String)> {
 mod tests {
     use std::sync::Arc;
 
+    use schemas::Decision;
     use schemas::alert::{Channel, Notice, When};
 
     use super::*;
@@ -108,12 +133,32 @@ mod tests {
 
     #[test]
     fn the_title_says_how_bad_what_and_where() {
-        let item = |alert| Item { alert: Arc::new(alert), resolved_at: None };
+        let item = |alert| Item::new(Arc::new(alert));
         assert_eq!(title(&[item(firing("kb1"))], 99), "[CRITICAL] rollback: kb1 in ring first");
-        let both = [item(resolved("kb1")), item(firing("kb1"))];
-        assert_eq!(title(&both, 99), "[RESOLVED] rollback: kb1 in ring first (and 1 more)");
+        let both = loudest_first(&[item(resolved("kb1")), item(firing("kb1"))]);
+        assert_eq!(title(&both, 99), "[CRITICAL] rollback: kb1 in ring first (and 1 more)");
         let alone = Alert { change: String::new(), ..firing("kb1") };
         assert_eq!(title(&[item(alone)], 99), "[CRITICAL] rollback: ring first");
+    }
+
+    #[test]
+    fn what_fires_comes_before_what_is_over_and_then_the_severest() {
+        let alert = |id: &str, state, severity, decision| {
+            let id = id.to_owned();
+            Item::new(Arc::new(Alert { id, state, severity, decision, ..firing("kb1") }))
+        };
+        let (firing, over) = (AlertState::Firing, AlertState::Resolved);
+        let items = [
+            alert("over", over, Severity::Critical, Decision::Rollback),
+            alert("cared", AlertState::Acknowledged, Severity::Critical, Decision::Rollback),
+            alert("info", firing, Severity::Info, Decision::Watch),
+            alert("hold", firing, Severity::Warning, Decision::Hold),
+            alert("escalate", firing, Severity::Warning, Decision::Escalate),
+            alert("rollback", firing, Severity::Critical, Decision::Rollback),
+        ];
+        let order: Vec<String> =
+            loudest_first(&items).into_iter().map(|item| item.alert.id.clone()).collect();
+        assert_eq!(order, ["rollback", "escalate", "hold", "info", "cared", "over"]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::time::Duration;
 use schemas::{Alert, AlertState, Timestamp};
 
 use super::Now;
+use super::state::span;
 
 /// 60 s: four repeats fit into the 4 min after which Alertmanager lets go of an alert.
 const REPEAT_EVERY: Duration = Duration::from_mins(1);
@@ -25,11 +26,35 @@ const TOGETHER_MAX: usize = 100;
 /// 10,000 alerts at 2 KiB are 20 MB; more standing at once is a fleet nobody pages about singly.
 const STANDING_MAX: usize = 10_000;
 
-/// An alert to tell of, and since when its receiver was told that it is over.
+/// An alert to tell of.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Item {
     pub(crate) alert: Arc<Alert>,
+    /// Since when its receiver was told that it is over.
     pub(crate) resolved_at: Option<Timestamp>,
+    /// When it was to be told again; `None` the first time.
+    pub(crate) repeated_at: Option<Timestamp>,
+}
+
+impl Item {
+    /// An alert that is told for the first time.
+    pub(crate) const fn new(alert: Arc<Alert>) -> Self {
+        Self { alert, resolved_at: None, repeated_at: None }
+    }
+
+    /// Names the message for receivers that drop what they have had: a reminder is one of its
+    /// own, and keeps its name however often it is tried.
+    pub(crate) fn id(&self) -> String {
+        format!("{}.{}", self.alert.id, self.version())
+    }
+
+    /// The part of the id that tells messages of one episode apart.
+    pub(crate) fn version(&self) -> String {
+        let transition = self.alert.transition;
+        let seconds = |at: Timestamp| at.as_millis().div_euclid(1_000);
+        self.repeated_at
+            .map_or(transition.to_string(), |at| format!("{transition}.{}", seconds(at)))
+    }
 }
 
 #[derive(Debug)]
@@ -38,6 +63,20 @@ struct Standing {
     /// When it is to be told again, and until when at all; on the monotonic clock.
     due: Duration,
     until: Option<Duration>,
+}
+
+impl Standing {
+    fn new(item: Item, now: Now, wait: Duration, until: Option<Duration>) -> Self {
+        let mut standing = Self { item, due: now.elapsed, until };
+        standing.put_off(now, wait);
+        standing
+    }
+
+    /// It is told again after `wait`.
+    fn put_off(&mut self, now: Now, wait: Duration) {
+        self.due = now.elapsed + wait;
+        self.item.repeated_at = Some(now.wall.saturating_add(span(wait)));
+    }
 }
 
 /// Whether the book had room.
@@ -91,11 +130,10 @@ impl Book {
             return Noted::Yes;
         }
         let over = alert.state == AlertState::Resolved;
-        self.put(Standing {
-            item: Item { alert, resolved_at: over.then_some(now.wall) },
-            due: now.elapsed + self.every(),
-            until: over.then_some(now.elapsed + RESOLVED_KEPT),
-        })
+        let resolved_at = over.then_some(now.wall);
+        let until = over.then_some(now.elapsed + RESOLVED_KEPT);
+        let item = Item { resolved_at, ..Item::new(alert) };
+        self.put(Standing::new(item, now, self.every(), until))
     }
 
     /// An alert that stands since before the start: due at once at a receiver that may have
@@ -106,8 +144,7 @@ impl Book {
             return Noted::Yes;
         }
         let wait = if self.is_for_people() { self.every() } else { Duration::ZERO };
-        let item = Item { alert, resolved_at: None };
-        self.put(Standing { item, due: now.elapsed + wait, until: None })
+        self.put(Standing::new(Item::new(alert), now, wait, None))
     }
 
     fn put(&mut self, standing: Standing) -> Noted {
@@ -132,11 +169,11 @@ impl Book {
 
     /// The receiver has been told of `items`, or has refused them: the next time is an interval
     /// away.
-    pub(crate) fn told(&mut self, items: &[Item], elapsed: Duration) {
+    pub(crate) fn told(&mut self, items: &[Item], now: Now) {
         let every = self.every();
         for item in items {
             if let Some(standing) = self.standing.get_mut(&item.alert.fingerprint) {
-                standing.due = elapsed + every;
+                standing.put_off(now, every);
             }
         }
     }
@@ -162,7 +199,7 @@ mod tests {
         for second in 0..end {
             let items = book.due(Duration::from_secs(second));
             if !items.is_empty() {
-                book.told(&items, Duration::from_secs(second));
+                book.told(&items, at(second));
                 times.push(second);
             }
         }
@@ -200,7 +237,7 @@ mod tests {
             if items.is_empty() {
                 break;
             }
-            book.told(&items, REPEAT_EVERY);
+            book.told(&items, at(60));
             sizes.push(items.len());
         }
         // Once only those of later seconds are left they may wait for their own time.
@@ -217,6 +254,24 @@ mod tests {
         let items = book.due(Duration::from_secs(1));
         assert_eq!(items.len(), 1);
         assert_eq!(items[0].alert.change, "kb2");
+    }
+
+    #[test]
+    fn a_reminder_has_an_id_of_its_own_and_keeps_it_until_it_was_told() {
+        let every = Duration::from_mins(10);
+        let mut book = Book::new(Listener::People { every });
+        let first = Item::new(Arc::new(firing("kb1")));
+        assert_eq!(first.id(), "rw-kb1.1");
+        book.note(Arc::clone(&first.alert), at(0));
+        let id = |book: &mut Book, second| book.due(Duration::from_secs(second))[0].id();
+        let reminder = id(&mut book, 600);
+        assert_eq!(reminder, "rw-kb1.1.1784434200");
+        assert_eq!(id(&mut book, 700), reminder, "it was not accepted at once");
+        book.told(&[first], at(700));
+        assert_eq!(id(&mut book, 1_300), "rw-kb1.1.1784434900");
+        let mut restarted = Book::new(Listener::People { every });
+        restarted.seed(Arc::new(firing("kb1")), at(701));
+        assert_eq!(id(&mut restarted, 1_301), "rw-kb1.1.1784434901");
     }
 
     #[test]

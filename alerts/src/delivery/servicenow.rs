@@ -2,8 +2,10 @@
 //!
 //! Source: "Event Management", `em_event` and `/api/global/em/jsonv2`: `message_key` names the
 //! alert that events belong to; severity 1 to 5, and 0 clears it; columns of 100 characters, 1,024
-//! of the key and 4,000 of the description; `additional_info` is JSON as a string.
+//! of the key and 4,000 of the description; `additional_info` is JSON as a string, for which no
+//! width is published.
 
+use schemas::alert::{Action, Cohort};
 use schemas::{Alert, AlertState, Severity, Timestamp};
 use serde_json::json;
 
@@ -16,6 +18,9 @@ const PATH: &str = "/api/global/em/jsonv2";
 const COLUMN_BYTES_MAX: usize = 100;
 const KEY_BYTES_MAX: usize = 1_024;
 const DESCRIPTION_BYTES_MAX: usize = 4_000;
+/// 500 bytes of each longer text in `additional_info`: all of it stays below 4,000, as wide as a
+/// description, and no JSON is cut.
+const INFO_TEXT_BYTES_MAX: usize = 500;
 
 #[derive(Debug)]
 pub(crate) struct ServiceNow {
@@ -45,12 +50,6 @@ fn event(alert: &Alert) -> serde_json::Value {
         (_, Severity::Info) => "5",
     };
     let column = |text: &str| limited(text, COLUMN_BYTES_MAX);
-    let info = json!({
-        "decision": alert.decision, "escalation": alert.escalation, "state": alert.state,
-        "change": alert.change, "change_type": alert.change_type, "ring": alert.ring,
-        "action": alert.action, "cohort": alert.cohort, "evidence": alert.evidence,
-        "id": alert.id, "transition": alert.transition,
-    });
     json!({
         "source": "ringwatch",
         "event_class": "ringwatch",
@@ -62,7 +61,23 @@ fn event(alert: &Alert) -> serde_json::Value {
         "severity": severity,
         "time_of_event": time_of_event(alert.updated_at),
         "description": limited(&alert.summary, DESCRIPTION_BYTES_MAX),
-        "additional_info": info.to_string(),
+        "additional_info": additional_info(alert).to_string(),
+    })
+}
+
+fn additional_info(alert: &Alert) -> serde_json::Value {
+    let column = |text: &str| limited(text, COLUMN_BYTES_MAX);
+    let what = limited(&alert.action.what, INFO_TEXT_BYTES_MAX);
+    let cohort = alert.cohort.as_ref().map(|cohort| {
+        let (key, value) = (column(&cohort.key), column(&cohort.value));
+        Cohort { key, value, ..cohort.clone() }
+    });
+    json!({
+        "decision": alert.decision, "escalation": alert.escalation, "state": alert.state,
+        "change": column(&alert.change), "change_type": alert.change_type,
+        "ring": column(&alert.ring), "action": Action { what, ..alert.action.clone() },
+        "cohort": cohort, "evidence": alert.evidence, "id": column(&alert.id),
+        "transition": alert.transition,
     })
 }
 
@@ -109,8 +124,15 @@ mod tests {
     }
 
     #[test]
-    fn columns_are_as_wide_as_published() {
-        let record = record(&hostile());
+    fn columns_are_as_wide_as_published_and_the_rest_is_json_of_that_width() {
+        let mut alert = hostile();
+        let (key, value) = ("\"".repeat(4_000), alert.summary.clone());
+        alert.cohort = Some(Cohort { key, value, share: 0.93 });
+        let record = record(&alert);
+        let info = record["additional_info"].as_str().expect("text");
+        assert!(info.len() <= 4_000, "{} bytes", info.len());
+        let info: Value = serde_json::from_str(info).expect("JSON that was not cut");
+        assert!(info["action"]["what"].as_str().expect("text").starts_with("<!channel> *x*"));
         let columns = ["source", "event_class", "node", "resource", "type", "metric_name"];
         let longer = [("message_key", 1_024), ("description", 4_000)];
         for (key, max) in columns.map(|key| (key, 100)).into_iter().chain(longer) {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::http::Request;
 use super::limited;
-use super::message::{ALERTS_MAX, facts, title};
+use super::message::{ALERTS_MAX, facts, loudest_first, more, title};
 use super::repeat::Item;
 
 const HEADER_BYTES_MAX: usize = 150;
@@ -35,6 +35,7 @@ impl Slack {
     }
 
     pub(crate) fn request(&self, items: &[Item]) -> Request {
+        let items = &loudest_first(items);
         let mut blocks =
             vec![json!({"type": "header", "text": plain(&title(items, HEADER_BYTES_MAX))})];
         for item in items.iter().take(ALERTS_MAX) {
@@ -46,6 +47,8 @@ impl Slack {
             blocks.extend(fields.map(|fields| json!({"type": "section", "fields": fields})));
             blocks.push(json!({"type": "divider"}));
         }
+        let more = more(items.len().saturating_sub(ALERTS_MAX));
+        blocks.extend(more.map(|text| json!({"type": "section", "text": plain(&text)})));
         let fallback = format!("{}: {}", title(items, HEADER_BYTES_MAX), items[0].alert.summary);
         let text = escaped(&limited(&fallback, TEXT_BYTES_MAX));
         let message = json!({"text": text, "blocks": blocks});
@@ -68,7 +71,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::delivery::examples::firing;
+    use crate::delivery::examples::{firing, resolved};
     use crate::delivery::hostile::hostile;
 
     fn message(items: &[Item]) -> Value {
@@ -79,7 +82,7 @@ mod tests {
 
     #[test]
     fn an_alert_is_a_header_a_sentence_and_its_facts() {
-        let items = [Item { alert: Arc::new(firing("kb1")), resolved_at: None }];
+        let items = [Item::new(Arc::new(firing("kb1")))];
         let summary = "kb1 makes os_crash 6.1x as likely in ring first";
         let plain = |text: &str| json!({"type": "plain_text", "text": text, "emoji": false});
         let evidence =
@@ -102,13 +105,28 @@ mod tests {
     }
 
     #[test]
+    fn what_fires_makes_the_title_and_every_alert_of_a_group_is_named() {
+        let items: Vec<Item> = (1..ALERTS_MAX)
+            .map(|number| Item::new(Arc::new(resolved(&format!("kb{number}")))))
+            .chain([Item::new(Arc::new(firing("loud")))])
+            .collect();
+        let message = message(&items);
+        let title = "[CRITICAL] rollback: loud in ring first (and 9 more)";
+        assert_eq!(message["blocks"][0]["text"]["text"], title);
+        let said = message["blocks"].to_string();
+        assert!(items.iter().all(|item| said.contains(&format!("{} (", item.alert.id))), "{said}");
+    }
+
+    #[test]
     fn many_hostile_alerts_stay_within_the_limits_of_blocks_and_mention_nobody() {
         let alert = Arc::new(hostile());
-        let items = vec![Item { alert, resolved_at: None }; 20];
+        let items = vec![Item::new(alert); 20];
         let message = message(&items);
         let blocks = message["blocks"].as_array().expect("a list");
         assert!(blocks.len() <= 50, "{}", blocks.len());
         assert!(!message["text"].as_str().expect("text").contains("<!channel>"));
+        let last = &blocks[blocks.len() - 1]["text"]["text"];
+        assert_eq!(last, "and 10 more: see `ringwatch alerts list`");
         for block in blocks {
             let length = |text: &Value| text["text"].as_str().expect("text").chars().count();
             let header_max = if block["type"] == "header" { 150 } else { 3_000 };

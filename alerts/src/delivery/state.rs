@@ -18,6 +18,7 @@ use schemas::{Alert, Timestamp};
 use super::circuit::{Circuit, GivenUp, Turn};
 use super::destination::Together;
 use super::heartbeat::Heartbeat;
+use super::message::ALERTS_MAX;
 use super::repeat::{Book, Item, Noted};
 use super::retry::{Backoff, Outcome};
 use super::route::Route;
@@ -29,9 +30,6 @@ pub use notice::{Notice, Refused, Standing};
 
 /// 10 min: commits without alerts for this destination need not each cost a durable write.
 const CURSOR_IDLE: Duration = Duration::from_mins(10);
-
-/// 20 alerts in one message for people: more is a list that nobody reads to its end.
-const TOGETHER_MAX: usize = 20;
 
 /// 200 refused transitions are kept to be told again; more means a destination to be configured
 /// anew, and the oldest are forgotten first.
@@ -285,7 +283,7 @@ impl State {
             let shares = together.first().is_none_or(|first| {
                 self.terms.together == Together::ChangeAndRing
                     && (&first.alert.change, &first.alert.ring) == (&alert.change, &alert.ring)
-                    && together.len() < TOGETHER_MAX
+                    && together.len() < ALERTS_MAX
                     && together.iter().all(|other| other.alert.id != alert.id)
             });
             if !shares {
@@ -315,7 +313,7 @@ impl State {
             }
             Sending::Repeat(items) => {
                 if let Some(book) = &mut self.terms.book {
-                    book.told(&items, now.elapsed);
+                    book.told(&items, now);
                 }
             }
             Sending::Again => {
@@ -442,7 +440,7 @@ impl State {
 }
 
 fn item(alert: &Arc<Alert>) -> Item {
-    Item { alert: Arc::clone(alert), resolved_at: None }
+    Item::new(Arc::clone(alert))
 }
 
 fn earlier(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
@@ -453,7 +451,8 @@ fn between(from: Timestamp, to: Timestamp) -> Duration {
     Duration::from_micros(u64::try_from((to - from).0).unwrap_or_default())
 }
 
-fn span(duration: Duration) -> schemas::Span {
+/// The same in the units of [`Timestamp`].
+pub(super) fn span(duration: Duration) -> schemas::Span {
     schemas::Span(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX))
 }
 

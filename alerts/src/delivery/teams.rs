@@ -8,13 +8,16 @@ use serde_json::{Value, json};
 
 use super::http::Request;
 use super::limited;
-use super::message::{facts, title};
+use super::message::{facts, loudest_first, more, state, title};
 use super::repeat::Item;
 
 /// Below 28 KB with the frame around it.
 const BODY_BYTES_MAX: usize = 24_000;
+/// Of which alerts are told with all their facts, loudest first; the rest is for one line each.
+const WHOLE_BYTES_MAX: usize = 19_000;
 const TITLE_BYTES_MAX: usize = 200;
 const SUMMARY_BYTES_MAX: usize = 1_000;
+const LINE_BYTES_MAX: usize = 200;
 
 pub(crate) struct Teams(String);
 
@@ -31,17 +34,22 @@ impl Teams {
     }
 
     pub(crate) fn request(&self, items: &[Item]) -> Request {
+        let items = &loudest_first(items);
         let large = json!({"size": "Large", "weight": "Bolder"});
         let mut body = vec![rich(&[run(&title(items, TITLE_BYTES_MAX), &large)])];
-        let mut bytes = 0;
+        let (mut bytes, mut left) = (0, items.len());
         for item in items {
-            let blocks = spelled_out(item);
-            bytes += blocks.iter().map(|block| block.to_string().len()).sum::<usize>();
-            // The first always fits; the title says how many there are.
-            if bytes <= BODY_BYTES_MAX {
-                body.extend(blocks);
+            let whole = spelled_out(item);
+            let fits = bytes + size(&whole) <= WHOLE_BYTES_MAX;
+            let blocks = if fits { whole } else { vec![in_short(item)] };
+            bytes += size(&blocks);
+            if bytes > BODY_BYTES_MAX {
+                break;
             }
+            body.extend(blocks);
+            left -= 1;
         }
+        body.extend(more(left).map(|text| rich(&[run(&text, &json!({}))])));
         let card = json!({
             "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
             "type": "AdaptiveCard", "version": "1.4", "body": body,
@@ -63,6 +71,16 @@ fn spelled_out(item: &Item) -> Vec<Value> {
     std::iter::once(rich(&[run(&summary, &plain)])).chain(facts).collect()
 }
 
+/// An alert for whose facts there is no room.
+fn in_short(item: &Item) -> Value {
+    let line = format!("{}: {}", state(&item.alert), item.alert.summary);
+    rich(&[run(&limited(&line, LINE_BYTES_MAX), &json!({}))])
+}
+
+fn size(blocks: &[Value]) -> usize {
+    blocks.iter().map(|block| block.to_string().len()).sum()
+}
+
 fn rich(runs: &[Value]) -> Value {
     json!({"type": "RichTextBlock", "inlines": runs})
 }
@@ -80,8 +98,9 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::delivery::examples::firing;
+    use crate::delivery::examples::{firing, resolved};
     use crate::delivery::hostile::hostile;
+    use crate::delivery::message::ALERTS_MAX;
 
     fn message(items: &[Item]) -> Value {
         let request = Teams::new("https://prod.logic.azure.com/x".to_owned()).request(items);
@@ -91,25 +110,73 @@ mod tests {
 
     #[test]
     fn an_alert_is_a_card_of_a_title_a_sentence_and_its_facts() {
-        let message = message(&[Item { alert: Arc::new(firing("kb1")), resolved_at: None }]);
-        assert_eq!(message["type"], "message");
-        let attachment = &message["attachments"][0];
-        assert_eq!(attachment["contentType"], "application/vnd.microsoft.card.adaptive");
-        let card = &attachment["content"];
-        assert_eq!((&card["type"], &card["version"]), (&"AdaptiveCard".into(), &"1.4".into()));
+        let message = message(&[Item::new(Arc::new(firing("kb1")))]);
+        let rich = |runs: Value| json!({"type": "RichTextBlock", "inlines": runs});
+        let fact = |name: &str, value: &str| {
+            let name = format!("{name}: ");
+            rich(json!([
+                {"type": "TextRun", "text": name, "weight": "Bolder"},
+                {"type": "TextRun", "text": value},
+            ]))
+        };
         let title = "[CRITICAL] rollback: kb1 in ring first";
-        let expected = json!({"type": "RichTextBlock", "inlines": [
-            {"type": "TextRun", "text": title, "size": "Large", "weight": "Bolder"}]});
-        assert_eq!(card["body"][0], expected);
-        let expected = json!({"type": "RichTextBlock", "inlines": [
-            {"type": "TextRun", "text": "Action: ", "weight": "Bolder"},
-            {"type": "TextRun", "text": "roll back kb1"}]});
-        assert_eq!(card["body"][2], expected);
+        let evidence =
+            "8 of 500 devices with it, 25 of 9500 without; 6.1x as likely (at least 2.4)";
+        let summary = "kb1 makes os_crash 6.1x as likely in ring first";
+        let card = json!({
+            "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
+            "type": "AdaptiveCard", "version": "1.4", "body": [
+                rich(json!([
+                    {"type": "TextRun", "text": title, "size": "Large", "weight": "Bolder"},
+                ])),
+                rich(json!([{"type": "TextRun", "text": summary}])),
+                fact("Action", "roll back kb1"), fact("Owner", "service"),
+                fact("Signal", "os_crash"), fact("Change", "kb1 (quality)"), fact("Ring", "first"),
+                fact("Evidence", evidence), fact("Since", "2026-07-19T04:00:00Z"),
+                fact("Alert", "rw-kb1 (1)"),
+            ],
+        });
+        let content_type = "application/vnd.microsoft.card.adaptive";
+        let attachment = json!({"contentType": content_type, "contentUrl": null, "content": card});
+        assert_eq!(message, json!({"type": "message", "attachments": [attachment]}));
+    }
+
+    /// The texts of a card, in order.
+    fn texts(items: &[Item]) -> Vec<String> {
+        let message = message(items);
+        let body = message["attachments"][0]["content"]["body"].as_array().expect("blocks").clone();
+        let text = |block: &Value| block["inlines"][0]["text"].as_str().expect("text").to_owned();
+        body.iter().map(text).collect()
+    }
+
+    #[test]
+    fn the_loudest_comes_first_and_what_has_no_room_is_named_in_short_or_counted() {
+        let usual: Vec<Item> = (0..ALERTS_MAX)
+            .map(|number| Item::new(Arc::new(resolved(&format!("kb{number}")))))
+            .chain([Item::new(Arc::new(firing("loud")))])
+            .skip(1)
+            .collect();
+        let said = texts(&usual);
+        assert!(said[0].starts_with("[CRITICAL] rollback: loud in ring first"), "{}", said[0]);
+        let named = |text: &&String| text.contains(" makes os_crash ");
+        assert_eq!(said.iter().filter(named).count(), ALERTS_MAX, "a full group is named");
+        assert!(!said.concat().contains("more:"), "{said:?}");
+
+        let said = texts(&vec![Item::new(Arc::new(hostile())); ALERTS_MAX]);
+        let whole = said.iter().filter(|text| text.starts_with("Action")).count();
+        let in_short = said.iter().filter(|text| text.starts_with("CRITICAL: ")).count();
+        assert!(whole > 0 && in_short > 0, "{whole} and {in_short}");
+        assert_eq!(whole + in_short, ALERTS_MAX, "each is named");
+
+        let said = texts(&vec![Item::new(Arc::new(hostile())); 100]);
+        let in_short = said.iter().filter(|text| text.starts_with("CRITICAL: ")).count();
+        let last = format!("and {} more: see `ringwatch alerts list`", 100 - whole - in_short);
+        assert_eq!(said[said.len() - 1], last);
     }
 
     #[test]
     fn many_hostile_alerts_fit_and_are_never_read_as_markdown() {
-        let items = vec![Item { alert: Arc::new(hostile()), resolved_at: None }; 40];
+        let items = vec![Item::new(Arc::new(hostile())); 40];
         let message = message(&items);
         let body = message["attachments"][0]["content"]["body"].as_array().expect("blocks").clone();
         assert!(body.len() > 10 && body.iter().all(|block| block["type"] == "RichTextBlock"));

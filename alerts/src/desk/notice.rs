@@ -1,4 +1,6 @@
 //! Alerts about ringwatch itself: a destination that takes nothing, an action that was not taken.
+//!
+//! They begin with the command that tells of them: two commands may come between two windows.
 
 use schemas::alert::{Action, ArmEvidence, Evidence, EvidenceKind, Links, Owner};
 use schemas::{
@@ -14,12 +16,13 @@ const OURSELVES: &str = "ringwatch";
 const DELIVERY_FAILING: &str = "process.delivery_failing";
 const NOT_ACTED: &str = "process.not_acted";
 
-/// Names the alert that a destination takes nothing: for that destination to leave it out.
+/// Names the alert that a destination takes nothing: for that destination to leave it out. The
+/// destination stands where others have their ring.
 pub fn delivery_fingerprint(destination: &str) -> String {
     fingerprint(&[OURSELVES, destination, DELIVERY_FAILING, Decision::Escalate.name()])
 }
 
-pub(super) fn delivery_failing(destination: &str, command: &Command, at: Timestamp) -> Alert {
+pub(super) fn delivery_failing(destination: &str, command: &Command) -> Alert {
     let fingerprint = delivery_fingerprint(destination);
     let why = command.reason.as_deref().unwrap_or("no answer");
     Alert {
@@ -36,8 +39,8 @@ pub(super) fn delivery_failing(destination: &str, command: &Command, at: Timesta
         ring: String::new(),
         signal: DELIVERY_FAILING.to_owned(),
         transition: 1,
-        starts_at: at,
-        updated_at: at,
+        starts_at: command.at,
+        updated_at: command.at,
         ends_at: None,
         summary: format!("destination {destination} does not take alerts ({why})"),
         evidence: no_evidence(),
@@ -53,13 +56,10 @@ pub(super) fn delivery_failing(destination: &str, command: &Command, at: Timesta
     }
 }
 
-pub(super) fn not_acted(
-    original: &Alert,
-    destination: &str,
-    command: &Command,
-    at: Timestamp,
-) -> Alert {
-    let parts = [&original.change, &original.ring, NOT_ACTED, &original.id];
+/// Two alerts of one change and ring are left undone each for itself, so that the fingerprint names
+/// the one that it is about; its episodes share it, as they share that one's.
+pub(super) fn not_acted(original: &Alert, destination: &str, command: &Command) -> Alert {
+    let parts = [&original.change, &original.ring, NOT_ACTED, &original.fingerprint];
     let fingerprint = fingerprint(&parts);
     let why = command.reason.as_deref().unwrap_or("no answer");
     Alert {
@@ -71,10 +71,13 @@ pub(super) fn not_acted(
         severity: Severity::Critical,
         signal: NOT_ACTED.to_owned(),
         transition: 1,
-        starts_at: at,
-        updated_at: at,
+        starts_at: command.at,
+        updated_at: command.at,
         ends_at: None,
-        summary: format!("{destination} did not {} ({why})", original.action.what),
+        summary: format!(
+            "{destination} did not {} ({why}); {} asks for it",
+            original.action.what, original.id
+        ),
         ..original.clone()
     }
 }

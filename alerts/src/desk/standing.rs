@@ -138,7 +138,7 @@ mod tests {
     }
 
     /// The same from the whole history: where each episode began and ended, and what people knew.
-    fn remembered(events: &[Event], calm: usize) -> Vec<(usize, Transition)> {
+    fn remembered(events: &[Event], harm: usize, calm: usize) -> Vec<(usize, Transition)> {
         let mut said: Vec<(usize, Transition)> = Vec::new();
         let mut flaps = 0_u32;
         for at in 0..events.len() {
@@ -159,9 +159,15 @@ mod tests {
             let low = events[from..=at].iter().enumerate().rev().filter(|(_, e)| evidence(e));
             let low = low.take_while(|(_, event)| **event == Event::Evidence(Level::Below));
             let since = low.last().map(|(since, _)| from + since);
+            let ended = begun.map_or(0, |end| said[end].0 + 1);
+            let high = events[ended..=at].iter().enumerate().rev().filter(|(_, e)| evidence(e));
+            let high = high.take_while(|(_, event)| **event == Event::Evidence(Level::Above));
+            let harmed_since = high.last().map(|(since, _)| ended + since);
             let patience = calm << flaps.saturating_sub(1).min(2);
             match (events[at], state) {
-                (Event::Evidence(Level::Above), None) => {
+                (Event::Evidence(Level::Above), None)
+                    if harmed_since.is_some_and(|since| at - since >= harm) =>
+                {
                     flaps += 1;
                     said.push((at, (AlertState::Firing, volume(!muted))));
                 }
@@ -188,9 +194,9 @@ mod tests {
 
     #[test]
     fn every_life_of_seven_events_is_told_as_remembered() {
-        for calm in [0, 2] {
-            let patience =
-                Patience { pending_for: Span::ZERO, resolve_after: Span::minutes(calm as i64) };
+        for (harm, calm) in [(0, 0), (0, 2), (1, 1), (2, 0)] {
+            let minutes = |count: usize| Span::minutes(count as i64);
+            let patience = Patience { pending_for: minutes(harm), resolve_after: minutes(calm) };
             for number in 0..7_usize.pow(7) {
                 let mut rest = number;
                 let events = [(); 7].map(|()| {
@@ -198,7 +204,8 @@ mod tests {
                     rest /= 7;
                     event
                 });
-                assert_eq!(lived(&events, patience), remembered(&events, calm), "{events:?}");
+                let remembered = remembered(&events, harm, calm);
+                assert_eq!(lived(&events, patience), remembered, "{events:?}");
             }
         }
     }

@@ -157,6 +157,54 @@ fn what_was_not_done_is_escalated_and_ends_with_its_alert() {
 }
 
 #[test]
+fn what_was_not_done_is_no_news_to_who_takes_care_of_it() {
+    let mut told = Told::default();
+    let late = |alert: &str| Order::NotActed { alert: alert.to_owned(), destination: "a".into() };
+    told.take(0, &[firing("kb1"), firing("kb2")]);
+    told.obey(1, Order::Pause);
+    assert_eq!(told.obey(2, acknowledge("rw-kb1")), ["rw-kb1 acknowledged 2"]);
+    assert_eq!(told.obey(11, late("rw-kb1")), NOTHING);
+    assert_eq!(told.obey(11, late("rw-kb2")).len(), 1, "nobody has seen it");
+}
+
+/// Contract 4: the fingerprint stays from episode to episode, the id follows from it and the start.
+#[test]
+fn alerts_about_ringwatch_itself_keep_their_fingerprint_and_are_named_by_their_start() {
+    let mut told = Told::default();
+    let mut fired = |at: i64, order: Order| {
+        let mut said = Said::default();
+        told.desk.obey(&command(told.commands, order), Some(minute(at)), &mut said);
+        told.commands += 1;
+        said.alerts.pop().filter(|alert| alert.state == AlertState::Firing)
+    };
+    let failing = || Order::DeliveryFailing { destination: "chat".to_owned() };
+    let works = || Order::DeliveryWorks { destination: "chat".to_owned() };
+    // All of it between two windows.
+    let first = fired(9, failing()).expect("it fires");
+    assert_eq!(fired(9, works()), None);
+    let again = fired(9, failing()).expect("it fires again");
+    let mut told = Told::default();
+    let mut undone = |at: i64| {
+        let of = |id: &str| Order::NotActed { alert: id.to_owned(), destination: "mdm".to_owned() };
+        let episode = Alert { id: format!("rw-{at}"), ..firing("kb1") };
+        told.take(at, std::slice::from_ref(&episode));
+        let mut said = Said::default();
+        told.desk.obey(&command(at as u64, of(&episode.id)), Some(minute(at)), &mut said);
+        told.take(at + 1, &[over(episode, minute(at + 1))]);
+        said.alerts.remove(0)
+    };
+    let [undone, undone_again] = [undone(1), undone(5)];
+    assert!(undone.summary.ends_with("(because); rw-1 asks for it"), "{}", undone.summary);
+    for [one, other] in [[first, again], [undone, undone_again]] {
+        assert_eq!(one.fingerprint, other.fingerprint, "{}", one.signal);
+        assert_ne!(one.id, other.id);
+        for alert in [one, other] {
+            assert_eq!(alert.id, crate::book::episode_id(&alert.fingerprint, alert.starts_at));
+        }
+    }
+}
+
+#[test]
 fn pause_lasts_until_resume() {
     let mut told = Told::default();
     told.obey(0, Order::Pause);

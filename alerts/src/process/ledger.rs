@@ -3,6 +3,7 @@
 //! In: support records, facts of each window. Out: findings by rule and ring. Every list has a
 //! bound; all of it is part of the engine's stored state.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -16,6 +17,8 @@ use crate::metrics;
 
 /// 10,000 open tickets of severity A are a catastrophe that nobody reads one by one.
 const TICKETS_MAX: usize = 10_000;
+/// The newest five: whoever sees a message of more looks into the ticket system.
+const NAMED_MAX: usize = 5;
 /// 14 d: a ticket that nobody touched for so long was closed without a word.
 const TICKET_KEPT: Span = Span::days(14);
 /// 24 h: what happened once is news for a day; what goes on keeps its alert open.
@@ -130,8 +133,10 @@ impl Ledger {
                 findings.insert((rule, Arc::from(""), Arc::clone(ring)), finding);
             }
         }
-        for ticket in self.tickets.values() {
+        let mut names: BTreeMap<Key, Vec<(Timestamp, &str)>> = BTreeMap::new();
+        for (name, ticket) in &self.tickets {
             let key = (Rule::SeverityATicket, Arc::clone(&ticket.change), Arc::clone(&ticket.ring));
+            names.entry(key.clone()).or_default().push((ticket.came, name));
             let new = || Finding::new(String::new(), String::new());
             let finding = findings.entry(key).or_insert_with(new);
             finding.affected += 1;
@@ -140,7 +145,9 @@ impl Ledger {
             finding.newest = finding.newest.max(Some(ticket.came));
         }
         let urgent = findings.iter_mut().filter(|(key, _)| key.0 == Rule::SeverityATicket);
-        urgent.for_each(|(key, finding)| say_tickets(key, finding));
+        urgent.for_each(|(key, finding)| {
+            say_tickets(key, names.remove(key).unwrap_or_default(), finding);
+        });
         for (ring, expiring) in &self.expiring {
             let (rule, finding) = certificates(ring, expiring, known(ring), at);
             findings.insert((rule, Arc::from(""), Arc::clone(ring)), finding);
@@ -181,7 +188,8 @@ fn told(fact: Fact, ring: &str, noted: &Noted) -> Option<(Rule, Finding)> {
     Some((rule, Finding { newest: Some(noted.last), ..finding }))
 }
 
-fn say_tickets((_, change, ring): &Key, finding: &mut Finding) {
+/// Those that devices report are counted only: facts carry no names.
+fn say_tickets((_, change, ring): &Key, mut names: Vec<(Timestamp, &str)>, finding: &mut Finding) {
     let count = finding.affected;
     let tickets = if count == 1 { "1 ticket".to_owned() } else { format!("{count} tickets") };
     let whereabouts = match (&**change, &**ring) {
@@ -190,7 +198,16 @@ fn say_tickets((_, change, ring): &Key, finding: &mut Finding) {
         (change, "") => format!(" on {change}"),
         (change, ring) => format!(" on {change} in ring {ring}"),
     };
-    finding.summary = format!("{tickets} of severity A{whereabouts}");
+    names.sort_by_key(|&(came, name)| (Reverse(came), name));
+    names.truncate(NAMED_MAX);
+    let (some, unnamed) = (names.len(), count - names.len() as i64);
+    let names = names.into_iter().map(|(_, name)| name).collect::<Vec<_>>().join(", ");
+    let names = match (some, unnamed) {
+        (0, _) => String::new(),
+        (_, 0) => format!(": {names}"),
+        _ => format!(": {names} and {unnamed} more"),
+    };
+    finding.summary = format!("{tickets} of severity A{whereabouts}{names}");
     finding.what = format!("take up the tickets of severity A{whereabouts}");
     finding.of = count;
 }

@@ -86,6 +86,7 @@ impl Rollout<'_> {
         whole.chain(by_ring.flatten()).collect()
     }
 
+    /// Emergencies are exempt: nobody can give five days of notice of one.
     fn short_notice(&self) -> Option<Finding> {
         let (record, change) = (self.record, &self.record.change);
         let emergency = record.change_type == ChangeType::Emergency;
@@ -93,13 +94,25 @@ impl Rollout<'_> {
         let (announced, start) = (record.announced.unwrap_or(self.at), first_start(record)?);
         let short = record.requires_action && !emergency && start - announced < NOTICE_MIN;
         short.then(|| {
-            let notice = span(start - announced);
-            let (from, earliest) = (announced, announced + NOTICE_MIN);
-            let summary = format!(
-                "{change} asks administrators to act and starts {notice} after it was announced \
-                 ({from}); 5 days are due"
-            );
-            Finding::new(summary, format!("postpone the start of {change} to {earliest} or later"))
+            let said = match record.announced {
+                None => "was never announced".to_owned(),
+                Some(_) if announced > start => format!(
+                    "is announced {} after the start of its first ring ({announced})",
+                    span(announced - start)
+                ),
+                Some(_) => format!(
+                    "starts {} after it was announced ({announced})",
+                    span(start - announced)
+                ),
+            };
+            let what = if start > self.at {
+                let earliest = announced + NOTICE_MIN;
+                format!("postpone the start of {change} to {earliest} or later")
+            } else {
+                format!("pause {change} until its administrators have acted")
+            };
+            let summary = format!("{change} asks administrators to act and {said}; 5 days are due");
+            Finding::new(summary, what)
         })
     }
 

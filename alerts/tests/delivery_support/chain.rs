@@ -51,6 +51,7 @@ impl CatchUp for Chain {
 
 /// A destination over a chain, as a test wants it.
 pub(crate) struct Setup {
+    pub(crate) name: &'static str,
     pub(crate) chain: Chain,
     /// Its cursors, in the order in which they were saved; it starts at the last.
     pub(crate) cursors: Arc<Mutex<Vec<u64>>>,
@@ -67,6 +68,7 @@ pub(crate) struct Setup {
 impl Default for Setup {
     fn default() -> Self {
         Self {
+            name: "test",
             chain: Chain::default(),
             cursors: Arc::default(),
             standing: Arc::default(),
@@ -81,8 +83,8 @@ impl Default for Setup {
 impl Setup {
     /// `keys`: those of a `[[destination]]` besides its name, as JSON.
     pub(crate) fn start(&self, keys: &str) -> Running {
-        let config: DestinationConfig =
-            serde_json::from_str(&format!("{{\"name\":\"test\",{keys}}}")).expect("keys");
+        let text = format!("{{\"name\":{:?},{keys}}}", self.name);
+        let config: DestinationConfig = serde_json::from_str(&text).expect("keys");
         let destination = config.open().expect("valid");
         let (saved, speed, behind) = (Arc::clone(&self.cursors), self.speed, self.behind);
         let (standings, notices) = (Arc::clone(&self.standing), Arc::clone(&self.notices));

@@ -1,13 +1,15 @@
 //! The dashboard: its files, what it may load, who may give commands, how much it bears.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::time::Instant;
 
 use alerts::ChangeRow;
 use schemas::alert::{AlertState, Decision};
-use schemas::{Alert, ChangeType};
+use schemas::{Alert, ChangeType, Span, Stream};
 
 use super::*;
+use crate::history::{Funnel, History, POINTS_MAX, Place, Point, Refused};
 
 /// As many as a large fleet has at once.
 const CHANGES: usize = 100;
@@ -78,6 +80,51 @@ fn a_large_fleet_is_answered_within_half_a_second_and_only_once_for_each_state()
     let change = fixture.json("/api/v1/changes/kb042").1;
     assert_eq!(change["rings"][14]["verdicts"].as_array().map(Vec::len), Some(15));
     assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
+    fixture.serving.finish();
+}
+
+/// Curves of one change in every ring: every signal was hit, at as many moments as are kept.
+fn fill_curves(view: &SharedView, change: &str) {
+    let hits = alerts::Hits { affected: 3, exposure: 40_000.0 };
+    let mark = |signal| alerts::Mark {
+        signal,
+        log_e: 1.5,
+        treated: hits,
+        control: hits,
+        ratio: Some(1.2),
+        ratio_low: Some(0.4),
+        ratio_high: None,
+    };
+    let marks: Vec<alerts::Mark> = Signal::ALL.map(mark).to_vec();
+    let at = |hour: i64| Point { at: Timestamp(0) + Span::hours(hour), marks: marks.clone() };
+    let points: Vec<Point> = (0..).take(POINTS_MAX - 1).map(at).collect();
+    // As a checkpoint holds it: a track is its funnel, since when, its stride, its points.
+    let track = (Funnel::default(), Some(Timestamp(0)), 1_i64, points);
+    let tracks: BTreeMap<_, _> =
+        (0..RINGS).map(|ring| ((change, format!("ring-{ring}")), track.clone())).collect();
+    let places: BTreeMap<Stream, Place> = BTreeMap::new();
+    let stored = postcard::to_allocvec(&(tracks, places, Vec::<Refused>::new()));
+    view.lock().history = Arc::new(History::load(&stored.expect("numbers and text")));
+}
+
+#[test]
+fn the_curves_of_a_ring_where_everything_was_hit_are_answered_within_half_a_second() {
+    let fixture = Fixture::start();
+    fill(&fixture.view);
+    fill_curves(&fixture.view, "kb042");
+    let begun = Instant::now();
+    let (status, curves) = fixture.json("/api/v1/changes/kb042/rings/ring-14/curves");
+    let took = begun.elapsed();
+    assert_eq!(status, 200);
+    let signals = curves["signals"].as_array().expect("signals");
+    assert_eq!(signals.len(), Signal::ALL.len());
+    for part in ["log_e", "ratio", "treated", "control_rate"] {
+        let values = signals[16]["curve"][part].as_array().map(Vec::len);
+        assert_eq!(values, Some(POINTS_MAX - 1), "{part}");
+    }
+    assert_eq!(curves["at"][46], 46 * 3_600);
+    assert!(took < Duration::from_millis(500), "{took:?}");
+    assert_eq!(fixture.json("/api/v1/changes/kb043/rings/ring-14/curves").0, 404);
     fixture.serving.finish();
 }
 

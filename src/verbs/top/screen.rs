@@ -104,6 +104,11 @@ fn head(fleet: &Fleet, place: Option<&Place>) -> Vec<String> {
             fleet.counts.rejected
         ),
     ];
+    lines.extend(match fleet.publisher.as_str() {
+        "standby" => Some("ANOTHER PROCESS PUBLISHES: it knows changes and alerts".to_owned()),
+        "recovering" => Some("RECOVERING: changes and alerts follow".to_owned()),
+        _ => None,
+    });
     if let Some(reason) = &fleet.down {
         lines.push(format!("BROKER OUT OF REACH: {}", printable(reason)));
     }
@@ -199,6 +204,7 @@ mod tests {
         let names: Vec<String> = (0..rings).map(|ring| format!("ring-{ring}")).collect();
         let told = serde_json::json!({
             "evaluated_until": "2026-07-19T10:00:00Z", "rings": names, "down": null,
+            "publisher": "leading",
             "changes": (0..changes).map(row).collect::<Vec<_>>(),
             "alerts": [{ "decision": "rollback", "state": "firing", "starts_at": "t",
                          "summary": "bad\u{1b}[2J news" }],
@@ -224,6 +230,15 @@ mod tests {
                 assert!(lines.len() <= rows, "{} of {rows} lines", lines.len());
                 assert!(lines.iter().all(|line| columns(line) <= wide), "{lines:#?}");
             }
+        }
+    }
+
+    #[test]
+    fn who_does_not_publish_gives_no_all_clear() {
+        for (publisher, said) in [("standby", "ANOTHER PROCESS"), ("recovering", "RECOVERING")] {
+            let told = Fleet { publisher: publisher.to_owned(), ..fleet(0, 0) };
+            let lines = lines(&told, None, 80, Palette::Plain);
+            assert!(lines.iter().any(|line| line.starts_with(said)), "{lines:#?}");
         }
     }
 

@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn the_plain_body_reads_as_it_stands() {
-        let items = [Item { alert: Arc::new(firing("kb1")), resolved_at: None }];
+        let items = [Item::new(Arc::new(firing("kb1")))];
         let expected = "\
 CRITICAL: kb1 makes os_crash 6.1x as likely in ring first
 
@@ -118,7 +118,7 @@ Alert:        rw-kb1 (1)
 
     #[test]
     fn what_devices_say_is_text_in_html() {
-        let items = [Item { alert: Arc::new(hostile()), resolved_at: None }];
+        let items = [Item::new(Arc::new(hostile()))];
         let html = html(&items);
         assert!(!html.contains("<script"), "{html}");
         assert!(html.contains("&lt;script&gt;") && html.contains("&quot;"));

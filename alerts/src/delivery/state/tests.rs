@@ -311,6 +311,20 @@ fn signals_of_one_change_and_ring_are_one_message_for_people() {
 }
 
 #[test]
+fn a_message_holds_no_more_than_it_spells_out() {
+    let mut state = plain(0);
+    state.terms.together = Together::ChangeAndRing;
+    let signal = |number: u32| Alert { id: format!("rw-{number}"), ..firing("kb1") };
+    state.accept(commit(0, &(0..25).map(signal).collect::<Vec<_>>()), at(0));
+    let mut sizes = Vec::new();
+    while let Step::Send(items) = state.step(at(0)) {
+        sizes.push(items.len());
+        state.decide(&Outcome::Accepted, at(0), 0);
+    }
+    assert_eq!(sizes, [ALERTS_MAX, ALERTS_MAX, 5]);
+}
+
+#[test]
 fn what_was_refused_is_told_again_in_its_last_state_when_an_operator_asks() {
     let mut state = plain(0);
     state.accept(commit(0, &[firing("kb1"), firing("kb2")]), at(0));
