@@ -17,6 +17,7 @@ PROBLEMS_MAX = 20
 SUMS = {
     "ring_health": ("records", "duplicates", "heartbeats", "boots", "device_seconds", "installs_started"),
     "ring_signals": ("affected_devices", "events"),
+    "ring_devices": ("devices_active",),
     "device_updates": (),
     "rejected": ("size",),
     "alerts": (),

@@ -191,7 +191,8 @@ fn owned<'a>(log: impl Iterator<Item = &'a str>) -> BTreeSet<i32> {
     owned
 }
 
-pub(crate) fn sum_of(name: &str, page: &str) -> Option<f64> {
+/// The sum of a metric over its labels on a page of them; `None` where it does not stand there.
+pub fn sum_of(name: &str, page: &str) -> Option<f64> {
     let values: Vec<f64> = page
         .lines()
         .filter_map(|line| line.strip_prefix(name).filter(|rest| rest.starts_with([' ', '{'])))

@@ -34,10 +34,10 @@ impl Webhook {
         Self { url, bodies }
     }
 
-    /// A `[[destination]]` that leads here.
-    pub fn destination(&self) -> String {
+    /// A `[[destination]]` of this name that leads here, with `more` settings.
+    pub fn destination(&self, name: &str, more: &str) -> String {
         let url = &self.url;
-        format!("[[destination]]\nname = \"hook\"\ntype = \"webhook\"\nurl = \"{url}\"\n")
+        format!("[[destination]]\nname = \"{name}\"\ntype = \"webhook\"\nurl = \"{url}\"\n{more}\n")
     }
 
     /// What has come so far.
