@@ -118,11 +118,14 @@ impl Service {
             said.replace(self.ask("/api/v1/pipeline"));
             let flow: Ref<'_, Value> = said.borrow();
             let [echo, nobody] = [0, 1].map(|at| &flow["destinations"][at]);
-            let samples = flow["throughput"]["received"].as_array().map_or(0, Vec::len);
+            let samples = flow["throughput"]["received"].as_array();
+            let is_even = samples.is_some_and(|samples| {
+                samples.len() > 1 && samples.last() == Some(&flow["counts"]["received"])
+            });
             flow["lag_records"] == 0
                 && echo["commits_behind"].as_u64() < nobody["commits_behind"].as_u64()
                 && nobody["standing"] == "failing"
-                && samples > 1
+                && is_even
         });
         (process, said.into_inner())
     }

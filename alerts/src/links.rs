@@ -1,7 +1,7 @@
 //! Where an alert says to look further: the addresses of this installation.
 //!
 //! They are no part of what the chain holds: an address that moves changes no alert. They are
-//! filled in where an alert leaves, for a destination or for whoever asks by HTTP.
+//! filled in where an alert leaves: for a destination, for whoever asks by HTTP, into its table.
 
 use schemas::Alert;
 use schemas::alert::Links;
@@ -31,6 +31,11 @@ impl LinkRule {
         }
         let dashboard = dashboard.map(|base| base.trim_end_matches('/').to_owned());
         Ok(Self { dashboard, runbook })
+    }
+
+    /// The alert with its addresses.
+    pub fn linked(&self, alert: &Alert) -> Alert {
+        Alert { links: self.of(alert), ..alert.clone() }
     }
 
     /// The addresses for one alert.

@@ -11,10 +11,12 @@ use std::time::{Duration, Instant};
 
 use ingest::rebootstrap;
 use rdkafka::ClientConfig;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::producer::{BaseProducer, Producer};
 
 const TIMEOUT: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(20);
+const ATTEMPTS_MAX: usize = 10;
 const METADATA: i16 = 3;
 /// librdkafka makes room for four times the bytes of an answer: too little for a short one.
 const TOPIC: &str = "telemetry.of.the.devices.of.a.fleet.that.has.a.long.name.as.fleets.have.it";
@@ -77,9 +79,17 @@ fn text(answer: &mut Vec<u8>, text: &[u8]) {
     answer.extend(text);
 }
 
+/// Brokers that the client hears of; `None` where it has nobody to ask. One that does not answer
+/// in time, on a busy machine, is asked again.
 fn brokers_known(client: &BaseProducer) -> Option<usize> {
-    let metadata = client.client().fetch_metadata(Some(TOPIC), TIMEOUT).ok()?;
-    Some(metadata.brokers().len())
+    for _ in 0..ATTEMPTS_MAX {
+        match client.client().fetch_metadata(Some(TOPIC), TIMEOUT) {
+            Ok(metadata) => return Some(metadata.brokers().len()),
+            Err(KafkaError::MetadataFetch(Code::BrokerTransportFailure)) => return None,
+            Err(_) => {}
+        }
+    }
+    panic!("no answer, and nobody gone");
 }
 
 fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {

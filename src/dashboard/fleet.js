@@ -66,10 +66,24 @@ function row(change, rings) {
     change.cells.map((cell, at) => h("td", {}, cellLink(change.change, rings[at], cell))));
 }
 
+// A cell of each standing, to be copied: there may be thousands.
+const molds = new Map();
+function mold(standing) {
+  if (!molds.has(standing)) {
+    molds.set(standing, h("a", { class: `cell ${standing}` }, badge(standing), h("span", { class: "why" }), h("span", { class: "sr" })));
+  }
+  return molds.get(standing);
+}
+
 function cellLink(change, ring, cell) {
   const numbers = cell.line === null ? "" : `log E ${number(cell.log_e, 1)} of ${number(cell.line, 1)}`;
-  return h("a", { class: `cell ${cell.standing}`, href: to("change", change, ring), title: `${cell.why}\n${numbers}` },
-    badge(cell.standing), h("span", { class: "why" }, cell.why), h("span", { class: "sr" }, ` ${change} in ${ring}. ${numbers}`));
+  const link = mold(cell.standing).cloneNode(true);
+  const [, why, said] = link.children;
+  link.setAttribute("href", to("change", change, ring));
+  link.setAttribute("title", `${cell.why}\n${numbers}`);
+  why.textContent = cell.why;
+  said.textContent = ` ${change} in ${ring}. ${numbers}`;
+  return link;
 }
 
 function card(alert) {

@@ -21,9 +21,10 @@ export async function order(path, token, body) {
 
 // Calls `changed` when there is news, at most once a second and never twice at a time; `state`
 // with "live" or "away". After a break everything is asked anew: nothing depends on a missed event.
+// What the page shows when this begins was asked just before.
 export function listen(changed, state) {
   const EVERY = 1000;
-  let last = -EVERY;
+  let last = performance.now();
   let busy = false;
   let wanted = false;
   let timer = null;

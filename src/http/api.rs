@@ -49,28 +49,30 @@ fn reasons(view: &View, stop: &Stop) -> Vec<String> {
 /// One object per episode, in its last state.
 fn alerts(shown: &Shown) -> Json<Value> {
     let view = shown.view.lock();
-    let (until, alerts) = (view.evaluated_until, view.alerts.clone());
+    let (publisher, until) = (view.publisher.name(), view.evaluated_until);
+    let alerts = view.alerts.clone();
     drop(view);
-    Json(json!({ "evaluated_until": until, "alerts": alerts }))
+    Json(json!({ "publisher": publisher, "evaluated_until": until, "alerts": alerts }))
 }
 
 /// The verdicts of each ring.
 fn rings(shown: &Shown) -> Json<Value> {
     let view = shown.view.lock();
-    let (until, verdicts) = (view.evaluated_until, view.verdicts.clone());
+    let (publisher, until) = (view.publisher.name(), view.evaluated_until);
+    let verdicts = view.verdicts.clone();
     drop(view);
     let rings: Vec<Value> = grouped(&verdicts, |row| &row.ring)
         .into_iter()
         .map(|(ring, verdicts)| json!({ "ring": ring, "verdicts": verdicts }))
         .collect();
-    Json(json!({ "evaluated_until": until, "rings": rings }))
+    Json(json!({ "publisher": publisher, "evaluated_until": until, "rings": rings }))
 }
 
 /// The verdicts and alerts of each change, and where it is safe to promote.
 fn changes(shown: &Shown) -> Json<Value> {
     let view = shown.view.lock();
-    let (until, verdicts, alerts) =
-        (view.evaluated_until, view.verdicts.clone(), view.alerts.clone());
+    let (publisher, until) = (view.publisher.name(), view.evaluated_until);
+    let (verdicts, alerts) = (view.verdicts.clone(), view.alerts.clone());
     let (clearances, durations) = (view.clearances.clone(), view.durations.clone());
     drop(view);
     let mut by_change = grouped(&verdicts, |row| &row.change);
@@ -97,7 +99,7 @@ fn changes(shown: &Shown) -> Json<Value> {
             })
         })
         .collect();
-    Json(json!({ "evaluated_until": until, "changes": changes }))
+    Json(json!({ "publisher": publisher, "evaluated_until": until, "changes": changes }))
 }
 
 /// The rows by a key, keys in the order in which they first appear: that of the rollout.

@@ -16,7 +16,7 @@ use store::{Chain, cursor, served};
 use super::behind::{Behind, answered};
 use super::refusal;
 use crate::verbs::explain::explained;
-use crate::view::SharedView;
+use crate::view::{PublisherRole, SharedView, View};
 
 #[derive(Clone)]
 struct Shown {
@@ -34,13 +34,22 @@ pub(super) fn routes(view: SharedView, behind: Behind) -> Router {
 async fn alert(State(shown): State<Shown>, Path(id): Path<String>) -> Response {
     let view = shown.view.snapshot();
     let Some(alert) = view.alerts.iter().find(|alert| alert.id == id).cloned() else {
-        return refusal(StatusCode::NOT_FOUND, "no such alert is known here");
+        return refusal(StatusCode::NOT_FOUND, unknown(&view));
     };
     let silences: Vec<_> = view.desk.silences().iter().collect();
     let (muted_by, paused) = (view.desk.muted().get(&id).cloned(), view.desk.paused().cloned());
     let standing = json!({ "muted_by": muted_by, "paused": paused, "silences": silences });
     let read = move |behind: &Behind| told(behind, &alert, &standing);
     answered(shown.behind.read(read).await.map(Json))
+}
+
+/// Why an alert is not found.
+const fn unknown(view: &View) -> &'static str {
+    match view.publisher {
+        PublisherRole::Leading => "no such alert is known",
+        PublisherRole::Recovering => "recovering: alerts follow",
+        PublisherRole::Standby => "another process publishes: it knows the alerts",
+    }
 }
 
 /// The alert with its timeline and deliveries.
@@ -112,8 +121,9 @@ fn is_about(command: &Command, id: &str) -> bool {
 
 /// What `ringwatch explain` prints, from the tables as they stand.
 async fn explanation(State(shown): State<Shown>, Path(id): Path<String>) -> Response {
-    if !shown.view.lock().alerts.iter().any(|alert| alert.id == id) {
-        return refusal(StatusCode::NOT_FOUND, "no such alert is known here");
+    let view = shown.view.snapshot();
+    if !view.alerts.iter().any(|alert| alert.id == id) {
+        return refusal(StatusCode::NOT_FOUND, unknown(&view));
     }
     let read = move |behind: &Behind| {
         let explained = explained(&behind.store, &id).map_err(|error| error.line())?;

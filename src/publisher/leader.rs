@@ -249,10 +249,16 @@ impl Leader {
     /// Commits everything and says that a successor need not wait.
     pub(super) fn resign(&mut self) -> Result<(), PipelineError> {
         let is_leased = self.setting.rule.lease.is_some() && self.chain.next_sequence() > 0;
-        if !self.uncommitted.is_empty() || self.has_rows() || is_leased {
-            self.commit(Publishing::Tables, Leave::Yes)?;
+        if self.uncommitted.is_empty() && !self.has_rows() && !is_leased {
+            return Ok(());
         }
-        Ok(())
+        if self.setting.rule.checkpoint_interval.is_none() {
+            return self.commit(Publishing::Tables, Leave::Yes);
+        }
+        self.commit(Publishing::Tables, Leave::No)?;
+        // A successor, maybe of another version, has no step of ours to repeat.
+        self.write_checkpoint(self.chain.next_sequence() - 1);
+        self.commit(Publishing::Nothing, Leave::Yes)
     }
 
     fn commit_if_raised(&mut self) -> Result<(), PipelineError> {
@@ -413,7 +419,7 @@ impl Leader {
         self.last.commit = now;
         if publishing == Publishing::Tables {
             self.last.publish = now;
-            self.write_checkpoint(sequence, now);
+            self.write_checkpoint_if_due(sequence, now);
         }
         self.show();
         self.undelivered.push(Committed::of(commit, &self.setting.links));
@@ -450,7 +456,9 @@ impl Leader {
     fn stage(&mut self, sequence: u64) -> Result<Vec<FileRecord>, PipelineError> {
         let _span = debug_span!(target: "spans", "stage tables").entered();
         let mut rows = self.merge.cut();
-        rows.extend(aggregate::batches::alert_rows(&self.alerts_unpublished));
+        let links = &self.setting.links;
+        let alerts = self.alerts_unpublished.iter().map(|alert| links.linked(alert));
+        rows.extend(aggregate::batches::alert_rows(&alerts.collect::<Vec<_>>()));
         let sources = SourceRange::of(self.unpublished.iter(), &self.setting.topics);
         let mut files = Vec::with_capacity(rows.len());
         for (number, rows) in (0..).zip(&rows) {

@@ -20,11 +20,8 @@ impl Leader {
         });
         self.shown_windows = self.windows;
         let history = Arc::new(self.history.clone());
-        let mut alerts = self.episodes.clone();
-        for alert in &mut alerts {
-            alert.links = self.setting.links.of(alert);
-        }
-        let alerts = Arc::new(alerts);
+        let links = &self.setting.links;
+        let alerts = Arc::new(self.episodes.iter().map(|alert| links.linked(alert)).collect());
         let mut view = self.setting.view.lock();
         view.version += 1;
         view.counts = self.counts;

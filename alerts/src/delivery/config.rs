@@ -97,7 +97,7 @@ pub enum DestinationError {
     #[error("`secret_file` and `secret_env` are both given; leave one out")]
     SecretTwice,
     #[error(
-        "a secret would go over a connection without TLS; use https, STARTTLS or SASL_SSL, \
+        "a secret would go over a connection without TLS; use https, STARTTLS, SASL_SSL or SCRAM, \
              and leave `allow_http` out"
     )]
     SecretInClear,

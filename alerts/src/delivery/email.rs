@@ -191,13 +191,18 @@ impl Email {
         let domain = self.from.email.domain();
         let plain = |one: &char| one.is_ascii_alphanumeric() || *one == '-';
         let id: String = first.alert.id.chars().filter(plain).collect();
+        // Tried again it may have more to say: a group begins with the same alert and only grows.
+        let grown = match items.len() {
+            1 => String::new(),
+            count => format!(".{count}"),
+        };
         let seconds = u64::try_from(wall.as_millis() / 1_000).unwrap_or_default();
         let sent = std::time::UNIX_EPOCH + Duration::from_secs(seconds);
         let mut message = Message::builder()
             .from(self.from.clone())
             .subject(title(items, SUBJECT_BYTES_MAX))
             .date(sent)
-            .message_id(Some(format!("<{id}.{}@{domain}>", first.version())))
+            .message_id(Some(format!("<{id}.{}{grown}@{domain}>", first.version())))
             .references(format!("<{id}@{domain}>"))
             .header(AutoSubmitted);
         for to in &self.to {
@@ -294,7 +299,7 @@ mod tests {
         let seconds = |seconds: i64| Some(Timestamp(seconds * 1_000_000));
         items[0] = Item { repeated_at: seconds(7), ..Item::new(Arc::new(resolved("kb1"))) };
         let mail = mail(&items);
-        assert!(mail.contains("Message-ID: <rw-kb1.2.7@example.com>\r\n"), "{mail}");
+        assert!(mail.contains("Message-ID: <rw-kb1.2.7.20@example.com>\r\n"), "{mail}");
         assert!(mail.contains("Subject: [CRITICAL] rollback: kb1 in ring first (and 19 more)"));
         assert!((1..20).all(|number| mail.contains(&format!("rw-{number}- (1)"))), "{mail}");
     }

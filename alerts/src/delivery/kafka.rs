@@ -8,7 +8,7 @@
 //! Names are resolved by the client library, also those that brokers name: what an address must
 //! not be is not checked here.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -72,7 +72,7 @@ pub(super) fn check(config: &DestinationConfig) -> Result<(), DestinationError> 
         let value = name.to_owned();
         return Err(DestinationError::Unusable { key: "properties", value, what });
     }
-    if config.has_secret() && !is_encrypted(config) && !is_local(config) {
+    if config.has_secret() && !is_encrypted(config) && !is_proof(config) && !is_local(config) {
         return Err(DestinationError::SecretInClear);
     }
     Ok(())
@@ -82,6 +82,13 @@ pub(super) fn check(config: &DestinationConfig) -> Result<(), DestinationError> 
 fn is_encrypted(config: &DestinationConfig) -> bool {
     let protocol = config.properties.get("security.protocol").map(|text| text.to_lowercase());
     protocol.is_some_and(|protocol| matches!(&*protocol, "ssl" | "sasl_ssl"))
+}
+
+/// SCRAM proves that it knows the password and does not send it (RFC 5802).
+fn is_proof(config: &DestinationConfig) -> bool {
+    let mechanism =
+        ["sasl.mechanism", "sasl.mechanisms"].iter().find_map(|name| config.properties.get(*name));
+    mechanism.is_some_and(|mechanism| mechanism.to_uppercase().starts_with("SCRAM-"))
 }
 
 fn is_local(config: &DestinationConfig) -> bool {
@@ -134,6 +141,8 @@ pub(super) struct Kafka {
     format: RecordFormat,
     client: ClientConfig,
     producer: RefCell<Option<BaseProducer<Reports>>>,
+    /// Whether the last record found no broker: a client may need longer than that to connect.
+    was_lost: Cell<bool>,
 }
 
 impl fmt::Debug for Kafka {
@@ -167,6 +176,7 @@ impl Kafka {
             format: config.format,
             client,
             producer: RefCell::default(),
+            was_lost: Cell::new(false),
         }
     }
 
@@ -179,7 +189,8 @@ impl Kafka {
         };
         let outcome = self.send_by(&producer, item, at_most);
         let is_lost = matches!(outcome, Outcome::Busy { .. }) && self.has_lost_all(&producer);
-        *kept = (!is_lost).then_some(producer);
+        let is_lost_again = self.was_lost.replace(is_lost) && is_lost;
+        *kept = (!is_lost_again).then_some(producer);
         outcome
     }
 

@@ -28,7 +28,7 @@ impl Server {
         let mut said = BufReader::new(process.stdout.take().expect("piped"));
         let mut port = String::new();
         said.read_line(&mut port).expect("a line");
-        let port = port.trim().parse().expect("aiosmtpd is installed: ./dev setup");
+        let port = port.trim().parse().expect("it says its port: ./dev setup");
         Self { process, said, port, folder }
     }
 }

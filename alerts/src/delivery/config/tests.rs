@@ -45,6 +45,19 @@ fn said_of(kind: &str, keys: &str) -> String {
 }
 
 #[test]
+fn a_password_goes_without_tls_only_where_it_is_proved_and_not_sent() {
+    let bus = |mechanism: &str| {
+        let properties = format!(
+            "{{\"security.protocol\":\"sasl_plaintext\",\"sasl.mechanism\":\"{mechanism}\"}}"
+        );
+        let keys = format!("\"brokers\":\"k:1\",\"topic\":\"t\",\"properties\":{properties}");
+        said_of("kafka", &keys)
+    };
+    assert!(bus("PLAIN").contains("without TLS"));
+    assert_eq!(bus("SCRAM-SHA-512"), "");
+}
+
+#[test]
 fn no_secret_goes_to_another_machine_in_the_clear() {
     for kind in ["servicenow", "jira", "pagerduty"] {
         let clear = said_of(kind, "\"url\":\"http://desk/\",\"allow_http\":true");
