@@ -62,7 +62,8 @@ pub enum PipelineError {
     Diverged { stream: Stream, number: u64 },
     #[error(
         "commit {sequence} of the chain holds other alerts than its entries give now; \
-         it was written by another version or with other settings: use a new data folder"
+         it was written by another version or with other settings: go on with those, or use a \
+         new data folder"
     )]
     ChainDiverged { sequence: u64 },
     #[error(

@@ -249,16 +249,10 @@ impl Leader {
     /// Commits everything and says that a successor need not wait.
     pub(super) fn resign(&mut self) -> Result<(), PipelineError> {
         let is_leased = self.setting.rule.lease.is_some() && self.chain.next_sequence() > 0;
-        if self.uncommitted.is_empty() && !self.has_rows() && !is_leased {
-            return Ok(());
+        if !self.uncommitted.is_empty() || self.has_rows() || is_leased {
+            self.commit(Publishing::Tables, Leave::Yes)?;
         }
-        if self.setting.rule.checkpoint_interval.is_none() {
-            return self.commit(Publishing::Tables, Leave::Yes);
-        }
-        self.commit(Publishing::Tables, Leave::No)?;
-        // A successor, maybe of another version, has no step of ours to repeat.
-        self.write_checkpoint(self.chain.next_sequence() - 1);
-        self.commit(Publishing::Nothing, Leave::Yes)
+        Ok(())
     }
 
     fn commit_if_raised(&mut self) -> Result<(), PipelineError> {
@@ -419,7 +413,7 @@ impl Leader {
         self.last.commit = now;
         if publishing == Publishing::Tables {
             self.last.publish = now;
-            self.write_checkpoint_if_due(sequence, now);
+            self.write_checkpoint(sequence, now);
         }
         self.show();
         self.undelivered.push(Committed::of(commit, &self.setting.links));

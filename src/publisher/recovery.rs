@@ -112,17 +112,13 @@ impl Leader {
     }
 
     /// Writes the state down, if that is due. A failure only makes a later recovery longer.
-    pub(super) fn write_checkpoint_if_due(&mut self, sequence: u64, now: Duration) {
+    pub(super) fn write_checkpoint(&mut self, sequence: u64, now: Duration) {
         let Some(interval) = self.setting.rule.checkpoint_interval else { return };
-        if now.saturating_sub(self.last.checkpoint) >= interval {
-            self.last.checkpoint = now;
-            self.write_checkpoint(sequence);
+        if now.saturating_sub(self.last.checkpoint) < interval {
+            return;
         }
-    }
-
-    /// Writes the state after the newest commit down, for later commits to name.
-    pub(super) fn write_checkpoint(&mut self, sequence: u64) {
         let _span = tracing::debug_span!(target: "spans", "checkpoint").entered();
+        self.last.checkpoint = now;
         let kept = Kept {
             unpublished: self.unpublished.to_vec(),
             alerts_unpublished: self.alerts_unpublished.clone(),
