@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use schemas::text::misleads;
+
 /// How a verb prints its result.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Format {
@@ -32,7 +34,7 @@ pub fn json<T: serde::Serialize>(value: &T) -> Result<(), crate::failure::Failur
     Ok(line(&serde_json::to_string(value)?)?)
 }
 
-/// Text from a device or the registry, safe to print: control characters become `?`.
+/// Text from a device or the registry, safe to print: what misleads becomes `?`.
 pub fn printable(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect()
+    text.chars().map(|letter| if misleads(letter) { '?' } else { letter }).collect()
 }

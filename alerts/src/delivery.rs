@@ -16,6 +16,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
+use schemas::text::misleads;
 use schemas::{Alert, Command, Commit, Order, Timestamp};
 
 use crate::links::LinkRule;
@@ -122,10 +123,10 @@ pub trait CatchUp: Send {
     fn last(&self, ids: &[String]) -> Result<Vec<Arc<Alert>>, Box<dyn Error + Send + Sync>>;
 }
 
-/// `text` without control characters, cut to `bytes_max` with an ellipsis (A10).
+/// `text` without what changes how the text around it reads, cut to `bytes_max` with an ellipsis (A10).
 fn limited(text: &str, bytes_max: usize) -> String {
     const ELLIPSIS: char = '…';
-    let clean = text.replace(char::is_control, " ");
+    let clean = text.replace(misleads, " ");
     if clean.len() <= bytes_max {
         return clean;
     }
@@ -144,7 +145,8 @@ mod tests {
     use super::limited;
 
     #[test]
-    fn text_is_cut_between_characters_and_holds_no_control_character() {
+    fn text_is_cut_between_characters_and_holds_nothing_that_misleads() {
+        assert_eq!(limited("a\u{202e}b\u{2028}c", 10), "a b c");
         assert_eq!(limited("a\nb\u{7f}c", 10), "a b c");
         assert_eq!(limited("ääää", 8), "ääää");
         assert_eq!(limited("äääää", 8), "ää…");

@@ -21,6 +21,7 @@ pub mod registry;
 pub mod reject;
 pub mod signal;
 pub mod tables;
+pub mod text;
 pub mod time;
 pub mod totals;
 

@@ -1,6 +1,6 @@
 // One alert: evidence, timeline, deliveries, what to do about it, and its arithmetic.
 
-import { badge, count, h, none, number, section, table, time } from "./dom.js";
+import { badge, count, h, none, number, plain, section, table, time } from "./dom.js";
 import { ask, order } from "./live.js";
 
 const to = (...parts) => `#/${parts.map(encodeURIComponent).join("/")}`;
@@ -35,7 +35,8 @@ export async function drawn(id) {
   } else if (explained.get(id)) fill(explained.get(id).join("\n"));
 }
 
-function fill(text) {
+function fill(lines) {
+  const text = plain(lines);
   const box = document.getElementById("arithmetic");
   if (box && box.textContent !== text) box.textContent = text;
 }

@@ -4,6 +4,9 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 
+// Text without what turns the text around it (schemas/src/text.rs); controls show nothing in a page.
+export const plain = (text) => text.replace(/[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, " ");
+
 // An element. `attrs`: attributes; `on…`: listeners. Children: elements, strings, arrays, null.
 export function h(tag, attrs = {}, ...children) {
   return filled(document.createElement(tag), attrs, children);
@@ -19,7 +22,8 @@ function filled(element, attrs, children) {
     else if (value === true) element.setAttribute(name, "");
     else if (value !== false && value !== null && value !== undefined) element.setAttribute(name, value);
   }
-  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
+  const there = children.flat(Infinity).filter((child) => child !== null && child !== undefined);
+  element.append(...there.map((child) => (typeof child === "string" ? plain(child) : child)));
   return element;
 }
 

@@ -1,6 +1,6 @@
 // The fleet at a glance: changes as rows, rings in rollout order as columns.
 
-import { badge, count, h, none, number, time } from "./dom.js";
+import { badge, count, h, none, number, plain, time } from "./dom.js";
 import { ask } from "./live.js";
 
 let filter = "";
@@ -18,7 +18,7 @@ export async function load() {
 function announce(alerts) {
   const fresh = known ? alerts.filter((alert) => !known.has(alert.id)) : [];
   known = new Set(alerts.map((alert) => alert.id));
-  if (fresh.length) document.getElementById("said").textContent = fresh.map((alert) => alert.summary).join(" ");
+  if (fresh.length) document.getElementById("said").textContent = plain(fresh.map((alert) => alert.summary).join(" "));
 }
 
 function page(fleet) {
@@ -81,8 +81,8 @@ function cellLink(change, ring, cell) {
   const [, why, said] = link.children;
   link.setAttribute("href", to("change", change, ring));
   link.setAttribute("title", `${cell.why}\n${numbers}`);
-  why.textContent = cell.why;
-  said.textContent = ` ${change} in ${ring}. ${numbers}`;
+  why.textContent = plain(cell.why);
+  said.textContent = plain(` ${change} in ${ring}. ${numbers}`);
   return link;
 }
 

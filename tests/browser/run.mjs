@@ -111,13 +111,15 @@ async function aLargeFleet() {
   const row = fleet.changes[0];
   fleet.rings = RINGS;
   fleet.changes = Array.from({ length: 100 }, (_, at) => ({
-    ...row, change: `kb${at} <img src=x onerror=alert(1)>`, title: "<script>alert(1)</script>",
+    ...row, change: `kb${at} <img src=x onerror=alert(1)>`, title: "<script>alert(1)</script>\u202eturned",
     cells: RINGS.map((_, ring) => row.cells[ring % row.cells.length]),
   }));
   const page = await open(1600, "light", "large");
   await page.route("**/api/v1/fleet", (route) => route.fulfill({ json: fleet }));
   await drawnWithin1s(page, "", "100 changes x 15 rings", () => document.querySelectorAll("#rows .cell").length === 1500);
   check(await page.locator("main img, main script").count() === 0, "what the registry said became markup");
+  const said = await page.textContent("#rows");
+  check(said.includes("turned") && !said.includes("\u202e"), "what the registry said turns the text after it");
   await page.fill("#filter", "kb42");
   check(await page.locator("#rows tr:visible").count() === 1, "the filter");
   await page.context().close();

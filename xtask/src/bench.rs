@@ -86,6 +86,12 @@ pub struct Options {
     /// Heartbeats a second while it does; if absent, 10, 50 and 90 % of what can be taken.
     #[arg(long)]
     rate: Option<u64>,
+    /// The same as a share of what can be taken, measured just before: 0.5 is half load.
+    #[arg(long, requires = "latency", conflicts_with = "rate")]
+    load: Option<f64>,
+    /// How much of its core ringwatch gets, where nobody can send half of what a core takes.
+    #[arg(long, requires = "latency", default_value_t = 1.0)]
+    core_share: f64,
     /// Alerts that it measures.
     #[arg(long, default_value_t = 240)]
     changes: u64,
@@ -94,7 +100,7 @@ pub struct Options {
 /// Runs it.
 pub fn run(options: &Options) -> Result<(), Failure> {
     let programs = programs::build()?;
-    let &Options { workers, record, changes, rate, .. } = options;
+    let &Options { workers, record, changes, rate, load, core_share, .. } = options;
     let workload = |default| Workload::of(options.messages.unwrap_or(default));
     match options {
         Options { stages: true, record: true, .. } => {
@@ -121,7 +127,8 @@ pub fn run(options: &Options) -> Result<(), Failure> {
             devices::run(&programs, Workload { messages, devices }, workers, record)
         }
         Options { latency: true, .. } => {
-            latency::run(&programs, latency::Wanted { rate, changes, workers }, record)
+            let wanted = latency::Wanted { rate, load, core_share, changes, workers };
+            latency::run(&programs, wanted, record)
         }
         _ => numbers::run(&programs, workload(1_000_000), workers, record),
     }

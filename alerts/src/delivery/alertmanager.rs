@@ -154,6 +154,7 @@ mod tests {
     use super::*;
     use crate::delivery::examples::{firing, resolved};
     use crate::delivery::heartbeat::Heartbeat;
+    use crate::delivery::hostile::{assert_nothing_misleads, hostile};
 
     const WALL: Timestamp = Timestamp(1_784_434_152_000_000); // 2026-07-19T04:09:12Z
 
@@ -161,6 +162,11 @@ mod tests {
         let items = [Item { resolved_at, ..Item::new(Arc::new(alert)) }];
         let request = Alertmanager::new("http://a:9093/", None).request(&items, WALL);
         serde_json::from_slice::<Value>(&request.body).expect("JSON")[0].clone()
+    }
+
+    #[test]
+    fn no_label_and_no_annotation_misleads() {
+        assert_nothing_misleads(&post(hostile(), None));
     }
 
     #[test]

@@ -83,7 +83,7 @@ mod tests {
 
     use super::*;
     use crate::delivery::examples::{firing, resolved};
-    use crate::delivery::hostile::hostile;
+    use crate::delivery::hostile::{assert_nothing_misleads, hostile};
 
     fn request(alert: &Alert) -> (String, Value) {
         let request = Jira::new(URL, &Token::new("k3y").expect("a key")).request(alert);
@@ -123,6 +123,7 @@ mod tests {
     #[test]
     fn lengths_are_those_published_and_no_id_leaves_its_path() {
         let (_, created) = request(&hostile());
+        assert_nothing_misleads(&created);
         let lengths = [("message", 130), ("alias", 512), ("entity", 512), ("description", 15_000)];
         for (key, max) in lengths {
             assert!(created[key].as_str().expect("text").chars().count() <= max, "{key}");

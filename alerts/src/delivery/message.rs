@@ -1,7 +1,7 @@
 //! What people are told of alerts, before it takes the form that Slack, Teams or mail want.
 //!
 //! In: alerts of one change and ring. Out: a title, and for each alert a sentence and facts. Texts
-//! are as they came, without control characters: whoever renders them escapes them.
+//! are as they came, without what misleads (`schemas::text`): whoever renders them escapes them.
 
 use std::cmp::Reverse;
 

@@ -87,7 +87,7 @@ mod tests {
 
     use super::*;
     use crate::delivery::examples::{firing, resolved};
-    use crate::delivery::hostile::hostile;
+    use crate::delivery::hostile::{assert_nothing_misleads, hostile};
 
     fn event(alert: &Alert) -> Value {
         let token = Token::new("R0UTINGKEY\n").expect("a key");
@@ -136,6 +136,7 @@ mod tests {
     #[test]
     fn texts_stay_within_the_published_limits() {
         let event = event(&hostile());
+        assert_nothing_misleads(&event);
         assert!(event["payload"]["summary"].as_str().expect("text").chars().count() <= 1_024);
         assert!(event["dedup_key"].as_str().expect("text").len() <= 255);
     }

@@ -93,7 +93,7 @@ mod tests {
 
     use super::*;
     use crate::delivery::examples::{firing, resolved};
-    use crate::delivery::hostile::hostile;
+    use crate::delivery::hostile::{assert_nothing_misleads, hostile};
 
     fn record(alert: &Alert) -> Value {
         let token = Token::new("user:word").expect("a secret");
@@ -129,9 +129,11 @@ mod tests {
         let (key, value) = ("\"".repeat(4_000), alert.summary.clone());
         alert.cohort = Some(Cohort { key, value, share: 0.93 });
         let record = record(&alert);
+        assert_nothing_misleads(&record);
         let info = record["additional_info"].as_str().expect("text");
         assert!(info.len() <= 4_000, "{} bytes", info.len());
         let info: Value = serde_json::from_str(info).expect("JSON that was not cut");
+        assert_nothing_misleads(&info);
         assert!(info["action"]["what"].as_str().expect("text").starts_with("<!channel> *x*"));
         let columns = ["source", "event_class", "node", "resource", "type", "metric_name"];
         let longer = [("message_key", 1_024), ("description", 4_000)];

@@ -72,7 +72,7 @@ mod tests {
 
     use super::*;
     use crate::delivery::examples::{firing, resolved};
-    use crate::delivery::hostile::hostile;
+    use crate::delivery::hostile::{assert_nothing_misleads, hostile};
 
     fn message(items: &[Item]) -> Value {
         let request =
@@ -122,6 +122,7 @@ mod tests {
         let alert = Arc::new(hostile());
         let items = vec![Item::new(alert); 20];
         let message = message(&items);
+        assert_nothing_misleads(&message);
         let blocks = message["blocks"].as_array().expect("a list");
         assert!(blocks.len() <= 50, "{}", blocks.len());
         assert!(!message["text"].as_str().expect("text").contains("<!channel>"));

@@ -99,7 +99,7 @@ mod tests {
 
     use super::*;
     use crate::delivery::examples::{firing, resolved};
-    use crate::delivery::hostile::hostile;
+    use crate::delivery::hostile::{assert_nothing_misleads, hostile};
     use crate::delivery::message::ALERTS_MAX;
 
     fn message(items: &[Item]) -> Value {
@@ -178,6 +178,7 @@ mod tests {
     fn many_hostile_alerts_fit_and_are_never_read_as_markdown() {
         let items = vec![Item::new(Arc::new(hostile())); 40];
         let message = message(&items);
+        assert_nothing_misleads(&message);
         let body = message["attachments"][0]["content"]["body"].as_array().expect("blocks").clone();
         assert!(body.len() > 10 && body.iter().all(|block| block["type"] == "RichTextBlock"));
     }

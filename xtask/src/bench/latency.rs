@@ -27,10 +27,12 @@ use crate::kafka::Broker;
 use crate::{Failure, record};
 
 mod hook;
+mod quota;
 mod sender;
 mod watch;
 
 use hook::Hook;
+use quota::Quota;
 use sender::{Sender, Sent};
 use watch::{Watch, Watched};
 
@@ -53,6 +55,10 @@ const QUANTILES: [f64; 4] = [0.5, 0.9, 0.99, 1.0];
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted {
     pub rate: Option<u64>,
+    /// The rate as a share of what can be taken.
+    pub load: Option<f64>,
+    /// How much of its core ringwatch gets, up to 1.
+    pub core_share: f64,
     pub changes: u64,
     pub workers: Option<u32>,
 }
@@ -64,24 +70,35 @@ pub(super) struct Load {
     pub rate: u64,
     /// Changes, of which each raises one alert.
     pub changes: u64,
+    /// How much of its core ringwatch has for it.
+    pub core_share: f64,
 }
 
 /// Runs it at each load, and prints latencies in seconds; with `record` into docs/benchmarks.md.
 pub(super) fn run(programs: &Programs, wanted: Wanted, records: bool) -> Result<(), Failure> {
-    let Wanted { rate, changes, workers } = wanted;
+    let Wanted { rate, load, core_share, changes, workers } = wanted;
     let settings = Settings::workers(workers);
+    let quota =
+        (core_share < 1.0).then(|| Quota::of(core_share, &programs.ringwatch)).transpose()?;
+    let ringwatch =
+        quota.as_ref().map_or_else(|| programs.ringwatch.clone(), |quota| quota.program());
+    let programs = &Programs { ringwatch, ..programs.clone() };
     let rates = if let Some(rate) = rate {
         vec![rate]
     } else {
         let most = numbers::capacity(programs, CAPACITY_MESSAGES, &settings)?;
-        say(&format!("ringwatch takes {most:.0} messages/s"));
-        SHARES.map(|share| (most * share) as u64).into()
+        say(&format!("ringwatch takes {most:.0} messages/s with {core_share} of a core"));
+        let shares = load.map_or_else(|| SHARES.to_vec(), |load| vec![load]);
+        shares.into_iter().map(|share| (most * share) as u64).collect()
     };
     // What sends shares the broker's core, so that ringwatch has its own.
     let own = std::process::id().to_string();
     let core = BROKER_CORE.to_string();
     succeed(Command::new("taskset").args(["--all-tasks", "--cpu-list", "--pid", &core, &own]))?;
-    rates.into_iter().try_for_each(|rate| at(programs, Load { rate, changes }, &settings, records))
+    rates
+        .into_iter()
+        .map(|rate| Load { rate, changes, core_share })
+        .try_for_each(|load| at(programs, load, &settings, records))
 }
 
 /// One load.
@@ -111,7 +128,8 @@ fn at(programs: &Programs, load: Load, with: &Settings, records: bool) -> Result
     say(&format!("{} heartbeats/s, {} changes; {:.0} s", load.rate, load.changes, length_s));
     let before = service.usage().cpu;
     let sent = sender.send()?;
-    let share = service.usage().cpu.saturating_sub(before).as_secs_f64() / length_s * 100.0;
+    let cpu_s = service.usage().cpu.saturating_sub(before).as_secs_f64();
+    let share = cpu_s / length_s / load.core_share * 100.0;
     let began = Instant::now();
     while hook.count() < load.changes as usize && began.elapsed() < PATIENCE {
         sleep(POLL_INTERVAL);
@@ -132,7 +150,8 @@ fn report(
 ) -> Result<(), Failure> {
     let behind_ms = sent.behind_max.as_millis();
     say(&format!(
-        "ringwatch took {share:.0} % of its core; the sender was {behind_ms} ms late at most"
+        "ringwatch took {share:.0} % of {} core; the sender was {behind_ms} ms late at most",
+        load.core_share,
     ));
     if sent.behind_max > BEHIND_MAX {
         return Err(Failure::Unmet("this machine cannot send that much on one core".to_owned()));
@@ -157,7 +176,7 @@ fn report(
         if records {
             let load_cells = [
                 load.rate.to_string(),
-                format!("{share:.0} %"),
+                format!("{share:.0} % of {}", load.core_share),
                 to.to_owned(),
                 histogram.len().to_string(),
             ];

@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::{Failure, repository};
 
 /// The programs of one tree.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Programs {
     pub ringwatch: PathBuf,
     pub canonical: PathBuf,

@@ -94,7 +94,7 @@ mod tests {
 
     use super::*;
     use crate::delivery::examples::firing;
-    use crate::delivery::hostile::hostile;
+    use crate::delivery::hostile::{assert_nothing_misleads, hostile};
 
     #[test]
     fn the_plain_body_reads_as_it_stands() {
@@ -122,5 +122,7 @@ Alert:        rw-kb1 (1)
         let html = html(&items);
         assert!(!html.contains("<script"), "{html}");
         assert!(html.contains("&lt;script&gt;") && html.contains("&quot;"));
+        assert_nothing_misleads(&html.into());
+        assert_nothing_misleads(&text(&items).into());
     }
 }
