@@ -6,18 +6,20 @@
 //!                                                    └─► cursor system/cursors/<destination>
 //! ```
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
-use alerts::LinkRule;
 use alerts::delivery::{
     Acting, Backoff, CatchUp, Committed, DestinationConfig, DestinationLoop, Notice, Now,
-    OpenAlert, Refused, Running, Standing, Stopped, Taken, UreqClient, Wiring,
+    OpenAlert, OpenAlerts, Refused, Running, Standing, Stopped, Taken, UreqClient, Wiring,
 };
-use schemas::{Alert, AlertState, Commit};
+use alerts::{Desk, LinkRule};
+use schemas::Alert;
 use store::served::{RefusedAlert, Served};
 use store::{Blobs, Chain, cursor, served};
 
@@ -25,13 +27,15 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::nonce;
 use crate::orders::Orders;
-use crate::summary::{last_states, muted};
 
 /// Commits handed over at once while catching up: bounds memory, costs a read each.
 const CATCH_UP_COMMITS_MAX: u64 = 256;
 
 /// How long after its last commit a publisher sends: then another may have taken over.
 pub const SEND_WITHIN: Duration = Duration::from_secs(30);
+
+/// 6 s: a loop gives itself 5 s once it is asked to stop, and may notice that late.
+const STOP_WITHIN: Duration = Duration::from_secs(6);
 
 /// Why deliveries cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +53,8 @@ pub enum DeliveryError {
 pub struct Deliveries {
     setting: Option<Setting>,
     running: Vec<Running>,
+    /// Cut off once every loop has ended.
+    ended: Option<Receiver<()>>,
     lease: Lease,
     /// Whether an operator has paused what acts.
     paused: Arc<AtomicBool>,
@@ -76,6 +82,20 @@ impl Lease {
     fn holds(&self, now: Duration) -> bool {
         let since = Duration::from_millis(self.0.load(Ordering::Acquire));
         now.saturating_sub(since) < SEND_WITHIN
+    }
+}
+
+/// What one loop holds of it, until it ends.
+struct Leased {
+    lease: Lease,
+    clock: Arc<dyn Clock>,
+    /// Dropped with the loop: so that it has ended is known.
+    _alive: SyncSender<()>,
+}
+
+impl Leased {
+    fn may_send(&self) -> bool {
+        self.lease.holds(self.clock.monotonic())
     }
 }
 
@@ -113,13 +133,25 @@ impl Deliveries {
         }
     }
 
-    /// Starts a loop for every destination, unless they run.
-    pub fn start(&mut self) -> Result<(), DeliveryError> {
+    /// Starts a loop for every destination, unless they run: `desk` is as before commit `sequence`.
+    pub fn start(&mut self, desk: &Desk, sequence: u64) -> Result<(), DeliveryError> {
         let Some(setting) = self.setting.as_ref().filter(|_| self.running.is_empty()) else {
             return Ok(());
         };
+        let open = |(alert, muted)| {
+            let alert = Arc::new(setting.links.linked(alert));
+            OpenAlert { alert, muted }
+        };
+        let open = OpenAlerts { sequence, alerts: desk.told().map(open).collect() };
+        let (alive, ended) = sync_channel(1);
+        self.ended = Some(ended);
         for destination in &setting.destinations {
-            self.running.push(setting.spawn(destination, &self.lease, &self.paused)?);
+            let leased = Leased {
+                lease: self.lease.clone(),
+                clock: Arc::clone(&setting.clock),
+                _alive: alive.clone(),
+            };
+            self.running.push(setting.spawn(destination, open.clone(), leased, &self.paused)?);
         }
         if let Err(error) = setting.forget_removed() {
             tracing::warn!(%error, "cannot look for destinations that are gone");
@@ -144,15 +176,19 @@ impl Deliveries {
         self.lease.0.store(committed.as_millis() as u64, Ordering::Release);
     }
 
-    /// Asks all loops to bring out what they hold, and waits for them.
-    pub fn stop(&mut self) {
+    /// Asks all loops to bring out what they hold, and waits for all of them together.
+    pub fn stop(&mut self) -> Stopped {
         self.running.iter().for_each(Running::ask_to_stop);
-        for running in self.running.drain(..) {
-            if running.wait() == Stopped::Abandoned {
+        let waited = self.ended.take().map(|ended| ended.recv_timeout(STOP_WITHIN));
+        self.running.clear();
+        match waited {
+            Some(Err(RecvTimeoutError::Timeout)) => {
                 tracing::warn!(
                     "a destination did not answer; what it lacks is sent at the next start"
                 );
+                Stopped::Abandoned
             }
+            _ => Stopped::Finished,
         }
     }
 }
@@ -175,17 +211,17 @@ impl Setting {
     fn spawn(
         &self,
         destination: &DestinationConfig,
-        lease: &Lease,
+        open: OpenAlerts,
+        leased: Leased,
         paused: &Arc<AtomicBool>,
     ) -> Result<Running, DeliveryError> {
-        let destination = destination.open()?;
+        let destination = destination.open_among(&self.destinations)?;
         let (name, folder) = (destination.name().to_owned(), Arc::clone(&self.store));
         let (saved, standing) = (start(&self.store, &name)?, standing(&self.store, &name)?);
         let clock = Arc::clone(&self.clock);
         let paused = Arc::clone(paused);
         let (shown, stood) = (Arc::clone(&self.store), name.clone());
         let (told, orders) = (name.clone(), Orders::new(&self.store, &self.clock));
-        let (leased, lease) = (Arc::clone(&self.clock), lease.clone());
         let wiring = Wiring {
             http: Box::new(UreqClient::new(&destination)),
             destination,
@@ -194,6 +230,7 @@ impl Setting {
                 links: self.links.clone(),
             }),
             cursor: saved,
+            open,
             save_cursor: Box::new(move |sequence| {
                 if let Err(error) = cursor::advance(&*folder, &name, sequence) {
                     // The next save says more; until then a restart delivers again.
@@ -202,15 +239,19 @@ impl Setting {
             }),
             standing,
             save_standing: Box::new(move |standing| {
-                if let Err(error) = served::write(&*shown, &stood, &as_served(standing)) {
-                    tracing::warn!(%error, "cannot save how a destination stands");
+                match served::write(&*shown, &stood, &as_served(standing)) {
+                    Ok(()) => Taken::Yes,
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot save how a destination stands; retrying");
+                        Taken::No
+                    }
                 }
             }),
             notify: Box::new(move |notice| notify(&orders, &told, notice)),
             acting: Box::new(move || {
                 if paused.load(Ordering::Acquire) { Acting::Paused } else { Acting::Allowed }
             }),
-            may_send: Box::new(move || lease.holds(leased.monotonic())),
+            may_send: Box::new(move || leased.may_send()),
             clock: Box::new(move || Now {
                 wall: clock.wall().unwrap_or_default(),
                 elapsed: clock.monotonic(),
@@ -299,28 +340,77 @@ impl CatchUp for ChainReader {
             .collect()
     }
 
-    fn open(&self) -> Result<Vec<OpenAlert>, ReadError> {
-        let commits = Chain::open(Arc::clone(&self.store))?.read_all()?;
-        let muted = muted(&commits);
-        let told = commits.into_iter().flat_map(|commit| Committed::of(commit, &self.links).alerts);
-        let told: Vec<_> = told.collect();
-        let is_open =
-            |alert: &Alert| matches!(alert.state, AlertState::Firing | AlertState::Acknowledged);
-        let last = last_states(told.iter().map(|alert| &**alert));
-        let with_muted = |alert: Alert| {
-            let muted = muted.contains_key(&alert.id);
-            OpenAlert { alert: Arc::new(alert), muted }
-        };
-        Ok(last.into_iter().filter(is_open).map(with_muted).collect())
+    fn last(&self, ids: &[String]) -> Result<Vec<Arc<Alert>>, ReadError> {
+        let chain = Chain::open(Arc::clone(&self.store))?;
+        let (mut wanted, mut last) = (BTreeSet::from_iter(ids), Vec::new());
+        for commit in chain.newest_first() {
+            if wanted.is_empty() {
+                break;
+            }
+            let told = Committed::of(commit?, &self.links).alerts;
+            last.extend(told.into_iter().rev().filter(|alert| wanted.remove(&alert.id)));
+        }
+        last.reverse();
+        Ok(last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alerts::no_evidence;
+    use schemas::alert::{Action, Links, Owner};
+    use schemas::{AlertState, ChangeType, Commit, Decision, Severity, Timestamp};
+    use store::MemoryStore;
+
+    use super::*;
+
+    fn alert(id: &str, transition: u32) -> Alert {
+        let action = Action { what: String::new(), owner: Owner::Service, notice: None };
+        Alert {
+            v: 1,
+            id: id.to_owned(),
+            fingerprint: String::new(),
+            state: AlertState::Firing,
+            decision: Decision::Hold,
+            escalation: None,
+            severity: Severity::Warning,
+            change: "kb1".to_owned(),
+            change_type: ChangeType::Quality,
+            unregistered: false,
+            ring: "first".to_owned(),
+            signal: "os_crash".to_owned(),
+            transition,
+            starts_at: Timestamp(0),
+            updated_at: Timestamp(0),
+            ends_at: None,
+            summary: String::new(),
+            evidence: no_evidence(),
+            cohort: None,
+            action,
+            links: Links::default(),
+        }
     }
 
-    fn last(&self, ids: &[String]) -> Result<Vec<Arc<Alert>>, ReadError> {
-        let commits = Chain::open(Arc::clone(&self.store))?.read_all()?;
-        let told = commits
-            .into_iter()
-            .flat_map(|commit: Commit| Committed::of(commit, &self.links).alerts);
-        let wanted: Vec<_> = told.filter(|alert| ids.contains(&alert.id)).collect();
-        let last = last_states(wanted.iter().map(|alert| &**alert));
-        Ok(last.into_iter().map(Arc::new).collect())
+    #[test]
+    fn how_an_alert_stands_is_read_from_the_end_and_no_further_back_than_needed() {
+        let store: Arc<dyn Blobs> = Arc::new(MemoryStore::new());
+        let mut chain = Chain::open(Arc::clone(&store)).unwrap();
+        for sequence in 0..300 {
+            let alerts = match sequence {
+                290 => vec![alert("one", 1), alert("one", 2), alert("two", 1)],
+                295 => vec![alert("two", 2), alert("three", 1)],
+                _ => Vec::new(),
+            };
+            // What nobody was told of says nothing of how it stands for a destination.
+            let quiet = if sequence == 295 { vec![1] } else { Vec::new() };
+            chain.append(&Commit { v: 1, sequence, alerts, quiet, ..Commit::default() }).unwrap();
+        }
+        store.delete("system/chain/00000000000000000005").unwrap();
+        let reader = ChainReader { store, links: LinkRule::default() };
+        let ids = ["one", "two"].map(str::to_owned);
+        let last = reader.last(&ids).unwrap();
+        let last: Vec<_> = last.iter().map(|alert| (&*alert.id, alert.transition)).collect();
+        assert_eq!(last, [("one", 2), ("two", 2)]);
+        assert!(reader.last(&["three".to_owned()]).is_err(), "it looks back to what is missing");
     }
 }

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use alerts::delivery::Acting;
+use alerts::delivery::{Acting, Stopped};
 use schemas::{Entry, Stream};
 use store::{Blobs, StoreError, TopicNames};
 
@@ -22,6 +22,7 @@ mod commands;
 mod delta_lake;
 mod housekeeping;
 mod leader;
+mod office;
 mod ranges;
 mod recovery;
 mod shown;
@@ -72,6 +73,8 @@ pub struct Publisher {
     deliveries: Deliveries,
     role: Role,
     losses: Losses,
+    /// Nothing is sent before, by whatever lead: a request of an earlier one may be under way.
+    deliver_from: Duration,
     /// Of the time as leader that has ended.
     summary: Summary,
 }
@@ -92,8 +95,15 @@ impl Publisher {
     pub fn new(parts: PublisherParts<'_>) -> Self {
         let setting = leader::Setting::new(&parts);
         let PublisherParts { deliveries, leads, .. } = parts;
-        let (role, losses) = (Role::Standby, Losses::default());
-        Self { setting, leads, deliveries, role, losses, summary: Summary::default() }
+        Self {
+            setting,
+            leads,
+            deliveries,
+            role: Role::Standby,
+            losses: Losses::default(),
+            deliver_from: Duration::ZERO,
+            summary: Summary::default(),
+        }
     }
 
     /// Follows the workers until they are gone; then publishes what is left.
@@ -201,7 +211,8 @@ impl Publisher {
             }
             _ => return Ok(()),
         }
-        let leader = Leader::recover(&self.setting)?;
+        let mut leader = Leader::recover(&self.setting)?;
+        leader.deliver_from = leader.deliver_from.max(self.deliver_from);
         metrics::publisher().set(1.0);
         self.deliveries.place_cursors(leader.chain.next_sequence());
         self.role = Role::Leading(Box::new(leader));
@@ -211,32 +222,53 @@ impl Publisher {
 
     /// Leaves the lead to others, with everything committed that can be.
     fn stand_by(&mut self) -> Result<(), PipelineError> {
-        let resigned = match &mut self.role {
-            Role::Leading(leader) => leader.catch_up().and_then(|()| leader.resign()),
-            Role::Standby | Role::Waiting { .. } => Ok(()),
-        };
-        match resigned {
-            // Whoever leads by now has read the same journals.
-            Err(PipelineError::Store(StoreError::Lost { .. })) | Ok(()) => {}
-            Err(error) => return Err(error),
-        }
+        self.last_step(Leader::commit_rest)?;
         if let Role::Leading(leader) = &mut self.role {
             leader.deliver(&mut self.deliveries)?;
+        }
+        // Whoever reads that we have left sends at once, so no request of ours may be under way.
+        if self.stop_deliveries() == Stopped::Finished {
+            self.last_step(Leader::resign)?;
+        }
+        #[cfg(feature = "delta")]
+        if let Role::Leading(leader) = &mut self.role {
             // Alerts first: the log may be far behind.
-            #[cfg(feature = "delta")]
             leader.finish_delta();
         }
         self.leave(Role::Standby);
         Ok(())
     }
 
+    /// Does a step before the lead ends. Whoever leads by now has read the same journals.
+    fn last_step(
+        &mut self,
+        step: impl FnOnce(&mut Leader) -> Result<(), PipelineError>,
+    ) -> Result<(), PipelineError> {
+        let Role::Leading(leader) = &mut self.role else { return Ok(()) };
+        match step(leader) {
+            Err(PipelineError::Store(StoreError::Lost { .. })) => Ok(()),
+            outcome => outcome,
+        }
+    }
+
     fn leave(&mut self, role: Role) {
-        self.deliveries.stop();
+        self.stop_deliveries();
         metrics::publisher().set(0.0);
         metrics::stragglers().set(0.0);
         if let Role::Leading(leader) = std::mem::replace(&mut self.role, role) {
+            // What it still had to wait for is not over because it left.
+            self.deliver_from = self.deliver_from.max(leader.deliver_from);
             self.summary = leader.summary();
         }
+    }
+
+    /// After a request that hangs we wait as long as after another publisher that was killed.
+    fn stop_deliveries(&mut self) -> Stopped {
+        let stopped = self.deliveries.stop();
+        if stopped == Stopped::Abandoned {
+            self.deliver_from = self.setting.clock.monotonic() + FOREIGN_COMMIT_PATIENCE;
+        }
+        stopped
     }
 }
 
@@ -256,7 +288,7 @@ impl Leader {
         let paused = self.desk.paused().is_some();
         deliveries.set_acting(if paused { Acting::Paused } else { Acting::Allowed });
         if self.setting.clock.monotonic() >= self.deliver_from {
-            match deliveries.start() {
+            match deliveries.start(&self.desk, self.chain.next_sequence()) {
                 // The next tick tries again.
                 Err(DeliveryError::Store(error)) if error.is_transient() => return Ok(()),
                 started => started?,

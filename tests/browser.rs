@@ -5,7 +5,6 @@
 
 use std::cell::{Ref, RefCell};
 use std::fs;
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
@@ -13,7 +12,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use xtask::faults::settings::Settings;
-use xtask::fixture::{Program, Running, finish, oracle, page};
+use xtask::fixture::{Program, Running, finish, free_address, oracle, page};
 use xtask::kafka::Broker;
 use xtask::{produce, repository};
 
@@ -92,8 +91,7 @@ impl Service {
 
         let token = folder.path().join("token");
         fs::write(&token, TOKEN).expect("written");
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-        let port = free.expect("a port").port();
+        let port = free_address().port();
         let more = format!(
             "token_file = \"{}\"\n\
              [[destination]]\nname = \"echo\"\ntype = \"command\"\ncommand = [\"/bin/true\"]\n\

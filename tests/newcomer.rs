@@ -8,7 +8,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::Command;
@@ -17,7 +16,7 @@ use std::time::{Duration, Instant};
 use ringwatch::config::Config;
 use serde_json::Value;
 use tempfile::TempDir;
-use xtask::fixture::{Finished, finish, page, python, spawn};
+use xtask::fixture::{Finished, finish, free_address, page, python, spawn};
 use xtask::kafka::Broker;
 use xtask::{produce, repository};
 
@@ -179,8 +178,7 @@ fn with_kafka_as_the_document_says() {
     let commands = block("docs/telemetry.md", "kafka");
     let (check, run) = commands.rsplit_once("\nringwatch run").expect("`run` comes last");
     let broker = Broker::start().expect("a broker");
-    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    let address = free.expect("a port").to_string();
+    let address = free_address().to_string();
     // In place of what every machine has at most once.
     let command = |block: &str| {
         let mut command = world.command("sh", block);

@@ -5,7 +5,6 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -15,7 +14,7 @@ use serde_json::Value;
 use xtask::faults::member::sum_of;
 use xtask::faults::settings::Settings;
 use xtask::faults::wait_until;
-use xtask::fixture::{Program, Running, finish, oracle, page, spawn};
+use xtask::fixture::{Program, Running, finish, free_address, oracle, page, spawn};
 use xtask::kafka::Broker;
 use xtask::repository;
 
@@ -48,7 +47,7 @@ fn demo(data: &Path) -> (Running, String) {
 fn metrics_of_deliveries(folder: &Path) -> String {
     let broker = Broker::start().expect("a broker");
     broker.create_topics(1).expect("the topics");
-    let port = free_port();
+    let port = free_address().port();
     let destination = "[[destination]]\nname = \"echo\"\ntype = \"command\"\n\
                        command = [\"/bin/true\"]\nheartbeat_interval = \"10s\"";
     let settings = Settings { more: destination.to_owned(), ..Settings::default() };
@@ -66,11 +65,6 @@ fn metrics_of_deliveries(folder: &Path) -> String {
     };
     service.wait_until("a delivery", PATIENCE, |_| told(&scrape()));
     scrape()
-}
-
-fn free_port() -> u16 {
-    let free = TcpListener::bind("127.0.0.1:0").expect("a port");
-    free.local_addr().expect("an address").port()
 }
 
 /// What a server says at a path.
@@ -230,7 +224,7 @@ fn prometheus_reads_the_metrics_and_what_dashboard_and_rules_name_is_among_them(
     let unknown: Vec<_> = shown.difference(&declared).collect();
     assert!(unknown.is_empty(), "not in docs/metrics.md: {unknown:?}");
 
-    let listen = format!("127.0.0.1:{}", free_port());
+    let listen = free_address().to_string();
     let mut config = String::new();
     writeln!(config, "global: {{ scrape_interval: 1s }}").expect("text");
     writeln!(

@@ -213,6 +213,19 @@ fn devices_are_exposed_when_their_ring_has_started() {
     check(&installed("1:59"), expected, &installed("2:00"));
 }
 
+/// The record came later, at one.
+#[test]
+fn devices_that_were_exposed_before_the_record_came_are_told_of_with_it() {
+    let story = |starts: &str| {
+        let rings = format!(r#""rings":[{{"ring":"test","starts":"@{starts}"}}]"#);
+        let record =
+            change(&format!(r#""type":"quality","status":"deploying","time":"@1:00",{rings}"#));
+        [record, device("test", "0:30", INSTALLED)]
+    };
+    let expected = "early_exposure kb1 test hold - service email before 1:01..2:01";
+    check(&story("2:00"), expected, &story("1:00"));
+}
+
 #[test]
 fn a_change_stays_within_our_groups() {
     // Three hours after its last word a device is there no longer.

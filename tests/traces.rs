@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
-use xtask::fixture::{Finished, Program, Running, finish, python, spawn};
+use xtask::fixture::{Finished, Program, Running, finish, free_address, python, spawn};
 use xtask::repository;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -102,9 +102,7 @@ fn a_delivery_names_where_it_went_and_which_alert() {
 #[test]
 fn a_collector_that_is_away_is_named_and_changes_nothing() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = nobody.local_addr().expect("an address").port().to_string();
-    drop(nobody);
+    let port = free_address().port().to_string();
     let replayed = replay(folder.path(), &port).with_code(3);
     assert!(replayed.stdout.contains("ROLLBACK") || replayed.stdout.contains("rollback"));
     let lost = replayed.stderr.lines().filter(|line| line.contains("traces are not taken"));

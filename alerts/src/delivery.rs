@@ -90,7 +90,15 @@ impl Committed {
     }
 }
 
-/// An alert that stands at the chain's end.
+/// The alerts that stand firing or acknowledged at one place of the chain, and were told.
+#[derive(Clone, Debug, Default)]
+pub struct OpenAlerts {
+    /// The commits before this one are counted in.
+    pub sequence: u64,
+    pub alerts: Vec<OpenAlert>,
+}
+
+/// An alert that stands there, in its last transition.
 #[derive(Clone, Debug)]
 pub struct OpenAlert {
     pub alert: Arc<Alert>,
@@ -107,7 +115,7 @@ pub struct Now {
     pub elapsed: Duration,
 }
 
-/// Reads the chain again, for what a queue could not hold and for what was before the start.
+/// Reads the chain again, for what a queue could not hold.
 pub trait CatchUp: Send {
     /// Whole commits from `sequence` on, in order, with or without alerts; empty at the end.
     ///
@@ -115,15 +123,11 @@ pub trait CatchUp: Send {
     /// keep the memory of a long catch-up bounded.
     fn since(&self, sequence: u64) -> Result<Vec<Committed>, Box<dyn Error + Send + Sync>>;
 
-    /// The last transition of every alert that stands firing or acknowledged at the chain's end
-    /// and was told.
-    fn open(&self) -> Result<Vec<OpenAlert>, Box<dyn Error + Send + Sync>>;
-
-    /// The last transition that was told of each of these alerts.
+    /// The last transition that was told of each of these alerts, however far back.
     fn last(&self, ids: &[String]) -> Result<Vec<Arc<Alert>>, Box<dyn Error + Send + Sync>>;
 }
 
-/// `text` without what changes how the text around it reads, cut to `bytes_max` with an ellipsis (A10).
+/// `text` without what misleads (`schemas::text`), cut to `bytes_max` with an ellipsis (A10).
 fn limited(text: &str, bytes_max: usize) -> String {
     const ELLIPSIS: char = '…';
     let clean = text.replace(misleads, " ");

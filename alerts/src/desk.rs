@@ -184,6 +184,13 @@ impl Desk {
         self.episodes.iter().filter_map(muted).collect()
     }
 
+    /// Alerts that stand firing or acknowledged and were told, in their last transition, and
+    /// whether each is kept quiet now.
+    pub fn told(&self) -> impl Iterator<Item = (&Alert, bool)> {
+        let told = self.episodes.values().filter(|episode| episode.standing.told);
+        told.map(|episode| (&episode.alert, episode.muted_by.is_some()))
+    }
+
     fn open_with(&self, fingerprint: &str) -> Option<&Alert> {
         let mut open = self.episodes.values().map(|episode| &episode.alert);
         open.find(|alert| alert.fingerprint == fingerprint)

@@ -1,5 +1,6 @@
 //! The real Alertmanager takes what is posted, forgets nothing while it is repeated, is silent
-//! about what is acknowledged, and notifies once when an alert fires and once when it is over.
+//! about what is acknowledged or muted, and notifies once when an alert fires and once when it
+//! is over.
 //!
 //! Needs `prometheus-alertmanager` (Debian: `apt-get install prometheus-alertmanager`). Without it
 //! this fails: a test that can be skipped is a claim without proof.
@@ -10,9 +11,10 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use alerts::delivery::Stopped;
+use alerts::delivery::{Committed, Stopped};
+use schemas::alert::{Cohort, Escalation, Links};
 use schemas::{Alert, AlertState, Decision, Span};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 #[path = "delivery_support/chain.rs"]
 mod chain;
@@ -23,7 +25,7 @@ mod receiver;
 
 use chain::Setup;
 use examples::{firing, resolved};
-use receiver::{Receiver, answer, eventually};
+use receiver::{Received, Receiver, answer, eventually};
 
 const BINARY: &str = "prometheus-alertmanager";
 
@@ -130,6 +132,35 @@ fn told(receiver: &Receiver) -> Vec<(String, String)> {
     told
 }
 
+/// An alert that has everything that an annotation can say.
+fn full(alert: Alert) -> Alert {
+    let runbook = Some("https://example.com/runbook/os_crash".to_owned());
+    let cohort = Cohort { key: "model".to_owned(), value: "x1".to_owned(), share: 0.8 };
+    Alert {
+        escalation: Some(Escalation::B),
+        cohort: Some(cohort),
+        links: Links { runbook, ..Links::default() },
+        ..alert
+    }
+}
+
+/// All annotations of such an alert.
+fn annotations(alert: &Alert) -> Value {
+    json!({
+        "summary": alert.summary,
+        "action": alert.action.what,
+        "owner": "service",
+        "evidence": serde_json::to_string(&alert.evidence).expect("JSON"),
+        "id": alert.id,
+        "transition": alert.transition.to_string(),
+        "state": alert.state.name(),
+        "change_type": "quality",
+        "escalation": "B",
+        "cohort": "model=x1 (80 %)",
+        "runbook_url": "https://example.com/runbook/os_crash",
+    })
+}
+
 fn count(receiver: &Receiver, state: &str, id: &str) -> usize {
     let told = told(receiver);
     told.iter().filter(|(one, about)| one == state && about == id).count()
@@ -142,7 +173,8 @@ fn an_alert_fires_is_repeated_and_resolves_with_one_notification_each() {
     let setup = Setup { speed: 600, ..Setup::default() };
     let running = setup.start(&alertmanager.keys());
 
-    running.feed.offer(setup.chain.commit(&[firing("kb\"1\"")]));
+    let (begun, over) = (full(firing("kb\"1\"")), full(resolved("kb\"1\"")));
+    running.feed.offer(setup.chain.commit(std::slice::from_ref(&begun)));
     let held = eventually(|| alertmanager.alerts().pop());
     assert_eq!(held["labels"]["alertname"], "RingwatchRollback");
     assert_eq!(held["labels"]["change"], "kb\"1\"");
@@ -162,18 +194,20 @@ fn an_alert_fires_is_repeated_and_resolves_with_one_notification_each() {
     assert_eq!(later["fingerprint"], held["fingerprint"]);
     assert_eq!(later["annotations"], held["annotations"]);
 
-    running.feed.offer(setup.chain.commit(&[resolved("kb\"1\"")]));
+    running.feed.offer(setup.chain.commit(std::slice::from_ref(&over)));
     eventually(|| alertmanager.alerts().is_empty().then_some(()));
     notified.wait_for(2);
     // Further posts of the resolved alert, a tenth of a second apart, are no news either.
     std::thread::sleep(QUIET);
     let notifications = notified.received();
     assert_eq!(running.wait(), Stopped::Finished);
-    let states: Vec<Value> = notifications
-        .iter()
-        .map(|one| serde_json::from_slice::<Value>(&one.body).expect("JSON")["status"].clone())
-        .collect();
-    assert_eq!(states, ["firing", "resolved"]);
+    let said = |one: &Received| serde_json::from_slice::<Value>(&one.body).expect("JSON");
+    let said: Vec<Value> = notifications.iter().map(said).collect();
+    assert_eq!([&said[0]["status"], &said[1]["status"]], ["firing", "resolved"]);
+    assert_eq!(said.len(), 2);
+    for (said, alert) in said.iter().zip([&begun, &over]) {
+        assert_eq!(said["alerts"][0]["annotations"], annotations(alert), "in full");
+    }
     assert_eq!(notifications[0].headers["content-type"], "application/json");
     assert!(notifications[0].at < notifications[1].at);
 }
@@ -213,6 +247,47 @@ fn what_is_acknowledged_is_silent_until_it_is_over_and_a_restart_makes_no_second
     assert_eq!(running.wait(), Stopped::Finished);
     assert_eq!(count(&notified, "resolved", "rw-kb1"), 1);
     assert_eq!(count(&notified, "firing", "rw-kb1"), heard);
+}
+
+#[test]
+fn what_is_muted_is_silent_until_that_ends_and_a_restart_makes_no_second_silence() {
+    let notified = Receiver::start(Box::new(|_, stream| answer(stream, 200, "")));
+    let alertmanager = Alertmanager::start(notified.address, OFTEN);
+    let setup = Setup { speed: 600, ..Setup::default() };
+    let running = setup.start(&alertmanager.keys());
+    running.feed.offer(setup.chain.commit(&[firing("kb1"), firing("kb2")]));
+    for id in ["rw-kb1", "rw-kb2"] {
+        eventually(|| (count(&notified, "firing", id) >= 2).then_some(()));
+    }
+
+    let muted = vec!["rw-kb1".to_owned()];
+    running.feed.offer(setup.chain.push(Committed { muted, ..Committed::default() }));
+    let silence = eventually(|| alertmanager.silences().pop());
+    assert_eq!(silence["createdBy"], "ringwatch");
+    assert_eq!(silence["matchers"][0]["value"], "fingerprint-kb1");
+    assert!(silence["comment"].as_str().expect("text").contains("rw-kb1 is muted"));
+    eventually(|| (alertmanager.get("alerts?silenced=false").len() == 1).then_some(()));
+    std::thread::sleep(std::time::Duration::from_millis(1_200));
+    let heard = ["rw-kb1", "rw-kb2"].map(|id| count(&notified, "firing", id));
+    let posted = alertmanager.get("alerts?filter=change=kb1").pop().expect("it stands");
+    assert_eq!(running.wait(), Stopped::Finished);
+
+    let running = setup.start(&alertmanager.keys());
+    std::thread::sleep(QUIET);
+    let later = alertmanager.get("alerts?filter=change=kb1").pop().expect("it stands");
+    assert!(later["updatedAt"].as_str() > posted["updatedAt"].as_str(), "and is repeated");
+    assert_eq!(count(&notified, "firing", "rw-kb1"), heard[0], "it was told again");
+    assert!(count(&notified, "firing", "rw-kb2") > heard[1], "nobody was told anything");
+    let silences = alertmanager.silences();
+    assert_eq!(silences.len(), 1, "{silences:?}");
+    assert_eq!(silences[0]["id"], silence["id"]);
+    assert_eq!(count(&notified, "resolved", "rw-kb1"), 0);
+
+    // What still fires when a silence ends is told anew.
+    running.feed.offer(setup.chain.commit(&[Alert { transition: 2, ..firing("kb1") }]));
+    eventually(|| alertmanager.silences().is_empty().then_some(()));
+    eventually(|| (count(&notified, "firing", "rw-kb1") > heard[0]).then_some(()));
+    assert_eq!(running.wait(), Stopped::Finished);
 }
 
 #[test]

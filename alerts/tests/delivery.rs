@@ -4,13 +4,15 @@
 
 use std::io::Write;
 use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use alerts::delivery::{Notice, Stopped};
+use alerts::delivery::{Committed, Notice, Stopped};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
-use schemas::{Alert, ChangeType, Span};
+use schemas::{Alert, AlertState, ChangeType, Span};
 
 #[path = "delivery_support/chain.rs"]
 mod chain;
@@ -380,6 +382,43 @@ fn a_redirect_to_where_secrets_are_is_refused_kept_and_told_again_when_asked() {
     running.feed.offer(commit);
     assert_eq!(changes(&receiver.wait_for(3)), ["kb0", "kb1", "kb0"]);
     assert_eq!(running.wait(), Stopped::Finished);
+    assert_eq!(setup.standing.lock().expect("not poisoned").refused.len(), 0);
+}
+
+#[test]
+fn what_was_refused_is_told_again_in_its_order_and_not_before_what_waits() {
+    let lives = Arc::new(AtomicBool::new(false));
+    let down = Arc::clone(&lives);
+    let receiver = Receiver::start(Box::new(move |number, stream| {
+        let busy = if down.load(Ordering::Acquire) { 200 } else { 503 };
+        answer(stream, if number < 3 { 400 } else { busy }, "");
+    }));
+    let setup = Setup::default();
+    let running = setup.start(&webhook(&receiver));
+    let later = |state, transition| Alert { state, transition, ..firing("goes-on") };
+    let alerts = ["goes-on", "ends", "stays", "waits"].map(firing);
+    let alerts = [&alerts[..], &[resolved("ends")]].concat();
+    running.feed.offer(setup.chain.commit(&alerts));
+    receiver.wait_for(4);
+    // It is busy, so that these are not accepted yet, though they stand in the chain.
+    for alert in [later(AlertState::Acknowledged, 2), later(AlertState::Resolved, 3)] {
+        running.feed.offer(setup.chain.commit(&[alert]));
+    }
+    let retries = vec!["test".to_owned()];
+    running.feed.offer(setup.chain.push(Committed { retries, ..Committed::default() }));
+    eventually(|| {
+        let again = |one: &Received| one.headers["webhook-id"] == "rw-stays.1";
+        receiver.received().iter().skip(3).any(again).then_some(())
+    });
+    lives.store(true, Ordering::Release);
+    eventually(|| setup.cursor().filter(|cursor| *cursor >= 3));
+    assert_eq!(running.wait(), Stopped::Finished);
+    let ids = receiver.received().into_iter().map(|one| one.headers["webhook-id"].clone());
+    let mut ids: Vec<String> = ids.collect();
+    ids.dedup();
+    let refused = ["rw-goes-on.1", "rw-ends.1", "rw-stays.1", "rw-waits.1"];
+    let rest = ["rw-stays.1", "rw-waits.1", "rw-ends.2", "rw-goes-on.2", "rw-goes-on.3"];
+    assert_eq!(ids, [&refused[..], &rest[..]].concat());
     assert_eq!(setup.standing.lock().expect("not poisoned").refused.len(), 0);
 }
 

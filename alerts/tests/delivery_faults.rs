@@ -254,3 +254,26 @@ fn a_destination_dead_for_a_day_and_its_neighbour_get_all_of_it_once_and_in_orde
     let notices = setup.notices.lock().expect("not poisoned").clone();
     assert_eq!(notices.len(), 2, "given up once, and back: {notices:?}");
 }
+
+/// Its clock runs 600 times as fast: what was not kept is offered again at once.
+#[test]
+fn what_was_refused_is_kept_before_the_place_in_the_chain_moves_past_it() {
+    let receiver = Receiver::start(always(400));
+    let setup = Setup { speed: 600, ..Setup::default() };
+    let refused = || setup.standing.lock().expect("not poisoned").refused.len();
+    setup.keeps_standing.store(false, Ordering::Release);
+    let running = setup.start(&webhook(&receiver));
+    running.feed.offer(setup.chain.commit(&[firing("kb0")]));
+    receiver.wait_for(1);
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!((setup.cursor(), refused()), (None, 0), "a kill would forget it");
+    assert_eq!(running.wait(), Stopped::Finished);
+    assert_eq!(setup.cursor(), None, "nor does a stop");
+
+    let running = setup.start(&webhook(&receiver));
+    receiver.wait_for(2);
+    setup.keeps_standing.store(true, Ordering::Release);
+    eventually(|| setup.cursor());
+    assert_eq!((setup.cursor(), refused()), (Some(1), 1));
+    assert_eq!(running.wait(), Stopped::Finished);
+}

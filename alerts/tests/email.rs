@@ -21,7 +21,7 @@ mod hostile;
 mod server;
 
 use examples::{firing, resolved};
-use hostile::hostile;
+use hostile::{assert_nothing_misleads, hostile};
 use server::Server;
 
 const WALL: Timestamp = Timestamp(1_784_434_152_000_000);
@@ -94,6 +94,7 @@ fn a_mail_goes_over_tls_after_a_login_and_reads_the_same_in_both_bodies() {
     assert_eq!(server.send("ringwatch:correct-horse", &trusted, &hostile()), Outcome::Accepted);
     let mail = server.mail();
     keep("hostile", &mail["bodies"]["text/html"]);
+    assert_nothing_misleads(&mail["headers"]["subject"]);
     assert_eq!(mail["headers"].get("bcc"), None);
     assert_eq!(mail["to"].as_array().map(Vec::len), Some(2), "nobody was added");
 }

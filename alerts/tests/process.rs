@@ -191,7 +191,8 @@ fn rolled_out(days: i64) -> (Engine, Vec<Alert>) {
     let mut told = Vec::new();
     for number in (336 - 24 * days)..=336 {
         let mut totals = window(hour(number));
-        group(&mut totals, "test", &["kb1"], 5_000);
+        // At 240 the ring starts: nobody has it before.
+        group(&mut totals, "test", if number > 240 { &["kb1"] } else { &[] }, 5_000);
         group(&mut totals, "last", &[], 5_000);
         for group in totals.groups.values_mut() {
             let hit = |(signal, affected)| (signal, Onsets { affected, first_at: None });
@@ -213,8 +214,7 @@ fn a_ring_waits_until_the_one_ahead_is_clear() {
     assert_eq!(signals(&told), [""; 0]);
     // What was let pass stays so, also after the engine was stored and loaded, and when the ring
     // ahead is no longer clear.
-    let config = DetectionConfig::new(RINGS.map(str::to_owned).to_vec());
-    engine = Engine::load(config, &engine.save()).expect("its own bytes");
+    engine = restarted(&engine);
     let mut totals = exposed(hour(337), "test", 5_000);
     for ring in ["test", "last"] {
         group(&mut totals, ring, &[], 5_000);
@@ -264,6 +264,52 @@ fn devices_are_exposed_only_in_rings_that_have_started() {
         over[0].summary,
         "kb1 reached 3 devices in ring test, which starts at 2000-01-11T00:00:00Z"
     );
+}
+
+/// A window at whose end this many devices of ring `test` have `kb1`, and nobody newly.
+fn held(end: Timestamp, devices: i64) -> WindowTotals {
+    let mut totals = window(end);
+    group(&mut totals, "test", &["kb1"], devices);
+    totals
+}
+
+/// The engine as a restart finds it.
+fn restarted(engine: &Engine) -> Engine {
+    let config = DetectionConfig::new(RINGS.map(str::to_owned).to_vec());
+    Engine::load(config, &engine.save()).expect("its own bytes")
+}
+
+#[test]
+fn devices_exposed_before_the_record_or_a_postponement_came_are_early_too() {
+    let facts = r#""type":"quality","status":"deploying""#;
+    let early = ["process.early_exposure firing"];
+    let mut late = engine();
+    assert_eq!(signals(&late.evaluate(&exposed(hour(100), "test", 3))), [""; 0]);
+    register(&mut late, facts);
+    // That there are none is not known of a window in which a partition was left out.
+    let partial = WindowTotals { partial: true, ..window(hour(101)) };
+    assert_eq!(signals(&late.evaluate(&partial)), [""; 0]);
+    let told = late.evaluate(&held(hour(102), 3));
+    assert_eq!(signals(&told), early);
+    assert!(
+        told[0].summary.starts_with("kb1 reached 3 devices in ring test"),
+        "{}",
+        told[0].summary
+    );
+    let mut postponed = engine();
+    register(&mut postponed, facts);
+    assert_eq!(signals(&postponed.evaluate(&exposed(hour(300), "test", 2))), [""; 0]);
+    register(&mut postponed, &format!(r#"{facts},"rings":[{}]"#, plan(&[("test", 400)])));
+    assert_eq!(signals(&postponed.evaluate(&held(hour(301), 2))), early);
+}
+
+#[test]
+fn a_device_that_is_moved_with_its_change_to_a_ring_that_waits_is_not_early() {
+    let mut engine = engine();
+    register(&mut engine, r#""type":"quality","status":"deploying""#);
+    assert_eq!(signals(&engine.evaluate(&window(hour(100)))), [""; 0]);
+    assert_eq!(signals(&restarted(&engine).evaluate(&held(hour(101), 1))), [""; 0]);
+    assert_eq!(signals(&engine.evaluate(&held(hour(101), 1))), [""; 0]);
 }
 
 #[test]
@@ -401,6 +447,25 @@ fn certificates_are_told_of_and_more_urgently_where_a_ring_would_stand_still() {
     assert_eq!(told[1].escalation.map(schemas::Escalation::name), Some("B"));
     let told = engine.evaluate(&noted(hour(4), FACT, -5, None));
     assert_eq!(signals(&told), ["process.certificate_expiry resolved"]);
+}
+
+#[test]
+fn urgent_certificates_stay_urgent_until_they_are_fewer_than_4_percent() {
+    let mut engine = engine();
+    let mut told = |at: i64, devices: i64, expiring: i64| {
+        let mut totals = noted(hour(at), Fact::CertificateExpiry, expiring, None);
+        group(&mut totals, "first", &[], devices);
+        engine = restarted(&engine);
+        let told = engine.evaluate(&totals);
+        told.iter().map(|alert| (alert.decision.name(), alert.state.name())).collect::<Vec<_>>()
+    };
+    assert_eq!(told(1, 21, 1), [("watch", "firing")], "1 of 21");
+    assert_eq!(told(2, 20, 0), [("watch", "resolved"), ("escalate", "firing")]);
+    for (at, devices) in [(3, 21), (4, 20), (5, 25)] {
+        assert_eq!(told(at, devices, 0), [], "1 of {devices}, after 1 of 20");
+    }
+    assert_eq!(told(6, 26, 0), [("escalate", "resolved"), ("watch", "firing")]);
+    assert_eq!(told(7, 21, 0), [], "1 of 21, after 1 of 26");
 }
 
 #[test]

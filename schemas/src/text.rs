@@ -24,8 +24,8 @@ mod tests {
     #[test]
     fn letters_of_every_script_stay_and_what_steers_text_does_not() {
         assert!("a ä – … שלום مرحبا 你好 👩‍💻".chars().all(|letter| !misleads(letter)));
-        let steering = "\n\r\u{1b}\u{7f}\u{85}\u{61c}\u{200e}\u{200f}\u{2028}\u{2029}\u{202a}\u{202b}\
-                        \u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}";
+        let steering = "\n\r\u{1b}\u{7f}\u{85}\u{61c}\u{200e}\u{200f}\u{2028}\u{2029}\u{202a}\
+                        \u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}";
         assert_eq!(steering.chars().find(|letter| !misleads(*letter)), None);
     }
 }

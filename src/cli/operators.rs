@@ -37,7 +37,7 @@ pub struct GivenBy {
     /// Who says so; $USER without it
     #[arg(long, value_name = "NAME")]
     pub author: Option<String>,
-    /// Why
+    /// Why; a silence needs it
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
 }

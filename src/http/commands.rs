@@ -13,6 +13,7 @@ use serde_json::json;
 use super::refusal;
 use crate::config::Token;
 use crate::orders::Orders;
+use crate::verbs::operate::may_silence;
 use crate::view::SharedView;
 
 /// 16 KiB: a silence with a long reason has one.
@@ -66,13 +67,11 @@ async fn acknowledge(
 
 async fn silence(State(gate): State<Gate>, headers: HeaderMap, body: Bytes) -> Response {
     let order = |said: &mut Said| match (said.matcher.take(), said.until) {
-        (Some(matcher), Some(_)) if matcher.has_blank() => {
-            Err("the `matcher` holds an empty text; leave that name out")
-        }
-        (Some(matcher), Some(until)) if !matcher.is_empty() => {
+        (Some(matcher), Some(until)) => {
+            may_silence(&matcher, said.reason.as_deref())?;
             Ok(Order::Silence { matcher, until })
         }
-        _ => Err("a silence needs `until` and a `matcher` that names something"),
+        _ => Err("a silence needs `until` and a `matcher`"),
     };
     gate.obey(&headers, &body, order).await
 }

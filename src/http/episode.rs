@@ -9,9 +9,9 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
 use axum::{Json, Router};
-use schemas::{Alert, Command, Order};
+use schemas::{Alert, Command, Commit, Order};
 use serde_json::{Value, json};
-use store::{Chain, cursor, served};
+use store::{Blobs, Chain, cursor, served};
 
 use super::behind::{Behind, answered};
 use super::refusal;
@@ -55,8 +55,7 @@ const fn unknown(view: &View) -> &'static str {
 /// The alert with its timeline and deliveries.
 fn told(behind: &Behind, alert: &Alert, standing: &Value) -> Result<Value, String> {
     let failed = |error: store::StoreError| error.to_string();
-    let commits = Chain::open(Arc::clone(&behind.store)).map_err(failed)?;
-    let commits = commits.read_all().map_err(failed)?;
+    let commits = since_it_began(&behind.store, &alert.id).map_err(failed)?;
     let mut timeline = Vec::new();
     // The commit that holds each transition that somebody may be told of.
     let mut told_in = Vec::new();
@@ -113,6 +112,21 @@ fn told(behind: &Behind, alert: &Alert, standing: &Value) -> Result<Value, Strin
     standing["timeline"] = json!(timeline);
     standing["deliveries"] = json!(deliveries);
     Ok(standing)
+}
+
+/// The commits from that on in which an alert began.
+fn since_it_began(store: &Arc<dyn Blobs>, id: &str) -> Result<Vec<Commit>, store::StoreError> {
+    let mut commits = Vec::new();
+    for commit in Chain::open(Arc::clone(store))?.newest_first() {
+        let commit = commit?;
+        let began = commit.alerts.iter().any(|alert| alert.id == id && alert.transition == 1);
+        commits.push(Commit { merged: Vec::new(), order: Vec::new(), files: Vec::new(), ..commit });
+        if began {
+            break;
+        }
+    }
+    commits.reverse();
+    Ok(commits)
 }
 
 fn is_about(command: &Command, id: &str) -> bool {

@@ -111,7 +111,7 @@ fn commands_need_the_token_and_stand_in_the_data_folder_before_the_answer() {
     assert_eq!(commands::read(&*fixture.store, 0).expect("read"), None);
     let (status, answer) = fixture.order("/api/v1/alerts/rw-1/ack", TOKEN, said);
     assert_eq!((status, &answer["number"]), (202, &json!(0)));
-    let silence = "{\"author\":\"ana\",\"matcher\":{\"change\":\"kb1\"},\
+    let silence = "{\"author\":\"ana\",\"reason\":\"mine\",\"matcher\":{\"change\":\"kb1\"},\
                    \"until\":\"2026-07-19T10:00:00Z\"}";
     assert_eq!(fixture.order("/api/v1/silences", TOKEN, silence).0, 202);
     assert_eq!(fixture.order("/api/v1/pause", TOKEN, said).0, 202);
@@ -124,10 +124,16 @@ fn commands_need_the_token_and_stand_in_the_data_folder_before_the_answer() {
     for wrong in ["", "{}", "{\"author\":\" \"}", "{\"author\":\"a\",\"x\":1}"] {
         assert_eq!(fixture.order("/api/v1/alerts/rw-1/ack", TOKEN, wrong).0, 400, "{wrong}");
     }
-    let everything = "{\"author\":\"a\",\"matcher\":{},\"until\":\"2026-07-19T10:00:00Z\"}";
-    let blank = r#"{"author":"ada","until":"2026-07-14T12:00:00Z","matcher":{"change":""}}"#;
-    assert_eq!(fixture.order("/api/v1/silences", TOKEN, blank).0, 400, "all without a change");
-    assert_eq!(fixture.order("/api/v1/silences", TOKEN, everything).0, 400);
+    for wrong in [
+        r#""reason":"mine","matcher":{}"#,
+        // It would be all without a change.
+        r#""reason":"mine","matcher":{"change":""}"#,
+        r#""matcher":{"change":"kb1"}"#,
+        r#""reason":" ","matcher":{"change":"kb1"}"#,
+    ] {
+        let said = format!(r#"{{"author":"ada","until":"2026-07-14T12:00:00Z",{wrong}}}"#);
+        assert_eq!(fixture.order("/api/v1/silences", TOKEN, &said).0, 400, "{wrong}");
+    }
     let long = format!("{{\"author\":\"{}\"}}", "a".repeat(20_000));
     assert_eq!(fixture.order("/api/v1/pause", TOKEN, &long).0, 413);
     assert_eq!(fixture.json("/api/v1/silences").1["silences"], json!({}));

@@ -12,10 +12,17 @@ use crate::pipeline::PipelineError;
 const COMMANDS_PER_TURN: usize = 100;
 
 impl Leader {
-    /// Obeys the commands that have come, and commits what follows.
+    /// Obeys every command that has come, if any are looked for.
+    pub(super) fn obey_waiting_commands(&mut self) -> Result<(), PipelineError> {
+        let looks = self.setting.rule.poll_interval.is_some();
+        while looks && self.obey_commands()? == COMMANDS_PER_TURN {}
+        Ok(())
+    }
+
+    /// Obeys the commands that have come, and commits what follows; how many there were.
     ///
     /// They stand at the end of a commit: what was merged before it was merged before them.
-    pub(super) fn obey_commands(&mut self) -> Result<(), PipelineError> {
+    pub(super) fn obey_commands(&mut self) -> Result<usize, PipelineError> {
         for _ in 0..COMMANDS_PER_TURN {
             let (store, number) = (Arc::clone(&self.setting.store), self.desk.next_command());
             let read = || commands::read(&*store, number);
@@ -34,12 +41,14 @@ impl Leader {
                 Err(error) => return Err(error),
             }
         }
-        if self.raised.commands.is_empty() {
-            return Ok(());
+        let count = self.raised.commands.len();
+        if count == 0 {
+            return Ok(0);
         }
         let store = Arc::clone(&self.setting.store);
         self.patiently("sync commands", || commands::sync(&*store))?;
-        self.commit(Publishing::Nothing, Leave::No)
+        self.commit(Publishing::Nothing, Leave::No)?;
+        Ok(count)
     }
 
     fn unreadable(&self, number: u64, error: &StoreError) -> Command {

@@ -20,10 +20,10 @@ use serde::{Deserialize, Serialize};
 use store::{Blobs, Chain, Journal, SourceRange, StoreError, Tables, TopicNames};
 use tracing::debug_span;
 
+use super::PublisherParts;
 use super::housekeeping::{Chores, Housekeeping};
 use super::ranges::Merged;
 use super::stragglers::Stragglers;
-use super::{FOREIGN_COMMIT_PATIENCE, PublisherParts};
 use crate::clock::Clock;
 use crate::config::{HousekeepingRule, PublishRule};
 use crate::history::History;
@@ -206,18 +206,6 @@ impl Leader {
         }
     }
 
-    /// The first steps after recovery: a commit of our own ends the time of every other leader.
-    pub(super) fn take_office(&mut self) -> Result<(), PipelineError> {
-        self.catch_up()?;
-        let is_first = self.chain.next_sequence() == 0;
-        if !self.uncommitted.is_empty() || (self.setting.rule.lease.is_some() && !is_first) {
-            // What was evaluated while catching up must be evaluated alike at the next start.
-            self.commit(Publishing::Nothing, Leave::No)?;
-        }
-        self.show();
-        self.start_housekeeping()
-    }
-
     /// What time brings: entries of other processes, commits, tables.
     pub(super) fn tick(&mut self) -> Result<(), PipelineError> {
         let now = self.setting.clock.monotonic();
@@ -246,15 +234,6 @@ impl Leader {
         self.keep_house()
     }
 
-    /// Commits everything and says that a successor need not wait.
-    pub(super) fn resign(&mut self) -> Result<(), PipelineError> {
-        let is_leased = self.setting.rule.lease.is_some() && self.chain.next_sequence() > 0;
-        if !self.uncommitted.is_empty() || self.has_rows() || is_leased {
-            self.commit(Publishing::Tables, Leave::Yes)?;
-        }
-        Ok(())
-    }
-
     fn commit_if_raised(&mut self) -> Result<(), PipelineError> {
         if self.raised.is_empty() {
             return Ok(());
@@ -262,7 +241,7 @@ impl Leader {
         self.commit(Publishing::Nothing, Leave::No)
     }
 
-    fn has_rows(&self) -> bool {
+    pub(super) fn has_rows(&self) -> bool {
         self.merge.rows_pending() > 0 || !self.alerts_unpublished.is_empty()
     }
 
@@ -474,13 +453,6 @@ impl Leader {
         self.episodes = last_states(self.episodes.iter().chain(&commit.alerts));
         self.published.files += commit.files.len() as u64;
         self.published.rows += commit.files.iter().map(|file| file.rows).sum::<u64>();
-    }
-
-    /// When alerts may first be sent, given the last commit that was found.
-    pub(super) fn deliver_after(&mut self, last: Option<&Commit>) {
-        let ours = last.is_none_or(|last| last.released || last.publisher == self.setting.writer);
-        let wait = if ours { Duration::ZERO } else { FOREIGN_COMMIT_PATIENCE };
-        self.deliver_from = self.setting.clock.monotonic() + wait;
     }
 
     pub(super) fn summary(self) -> Summary {

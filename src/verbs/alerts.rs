@@ -32,7 +32,7 @@ fn list(common: &Common, args: &AlertsListArgs) -> Result<Outcome, Failure> {
         None => Config::load(common.config.as_deref(), std::env::vars())?.data,
     };
     let store = datafolder::open_read_only(&data)?;
-    let commits = Chain::open(store)?.read_all()?;
+    let commits = Chain::open(store)?.read_said()?;
     let is_open = |alert: &Alert| alert.state != AlertState::Resolved;
     let mut alerts = last_states(commits.iter().flat_map(|commit| &commit.alerts));
     let firing = alerts

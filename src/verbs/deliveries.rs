@@ -1,6 +1,8 @@
 //! `ringwatch deliveries`: how destinations are served.
 
-use schemas::Order;
+use alerts::LinkRule;
+use alerts::delivery::{Committed, DestinationConfig, Route};
+use schemas::{Commit, Order};
 use serde_json::json;
 use store::{Chain, cursor, served};
 
@@ -37,7 +39,7 @@ fn list(common: &Common, args: &DeliveriesListArgs) -> Result<Outcome, Failure> 
         let cursor = cursor::read(&*store, name)?;
         let served = served::read(&*store, name)?;
         let from = cursor.unwrap_or(chain.next_sequence());
-        let waiting: usize = chain.read_from(from)?.iter().map(|commit| commit.alerts.len()).sum();
+        let waiting = waiting(destination, chain.read_from(from)?);
         if common.format() == Format::Text {
             let state = match (&served.failing, served.given_up) {
                 (Some(_), _) => "failing",
@@ -66,4 +68,64 @@ fn list(common: &Common, args: &DeliveriesListArgs) -> Result<Outcome, Failure> 
         output::line("no destination is configured")?;
     }
     Ok(Outcome::Fine)
+}
+
+/// Transitions in these commits that the destination is told of.
+fn waiting(destination: &DestinationConfig, commits: Vec<Commit>) -> usize {
+    let (route, links) = (Route::new(destination), LinkRule::default());
+    let told = commits.into_iter().flat_map(|commit| Committed::of(commit, &links).alerts);
+    told.filter(|alert| route.judge(alert).is_ok()).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use alerts::no_evidence;
+    use schemas::alert::{Action, Links, Owner};
+    use schemas::{Alert, AlertState, ChangeType, Decision, Severity, Timestamp};
+
+    use super::*;
+
+    fn alert(severity: Severity) -> Alert {
+        let action = Action { what: String::new(), owner: Owner::Service, notice: None };
+        Alert {
+            v: 1,
+            id: "rw-1".to_owned(),
+            fingerprint: String::new(),
+            state: AlertState::Firing,
+            decision: Decision::Hold,
+            escalation: None,
+            severity,
+            change: "kb1".to_owned(),
+            change_type: ChangeType::Quality,
+            unregistered: false,
+            ring: "first".to_owned(),
+            signal: "os_crash".to_owned(),
+            transition: 1,
+            starts_at: Timestamp(0),
+            updated_at: Timestamp(0),
+            ends_at: None,
+            summary: String::new(),
+            evidence: no_evidence(),
+            cohort: None,
+            action,
+            links: Links::default(),
+        }
+    }
+
+    #[test]
+    fn what_is_quiet_or_goes_elsewhere_does_not_wait() {
+        let (warning, critical) = (alert(Severity::Warning), alert(Severity::Critical));
+        let alerts = vec![critical.clone(), warning.clone(), critical.clone()];
+        let one = Commit { v: 1, sequence: 0, alerts, quiet: vec![0], ..Commit::default() };
+        let two =
+            Commit { sequence: 1, alerts: vec![warning, critical], quiet: vec![], ..one.clone() };
+        let check = |keys: &str, expected: usize| {
+            let json = format!(r#"{{"name":"a","type":"webhook","url":"https://a/"{keys}}}"#);
+            let destination = serde_json::from_str(&json).expect("keys");
+            assert_eq!(waiting(&destination, vec![one.clone(), two.clone()]), expected, "{keys}");
+        };
+        check("", 4);
+        check(r#","severities":["critical"]"#, 2);
+        check(r#","rings":["last"]"#, 0);
+    }
 }

@@ -53,10 +53,15 @@ pub(crate) fn explained(
 
 /// The transition with which the episode began.
 fn find(store: &Arc<dyn Blobs>, id: &str) -> Result<Alert, Failure> {
-    let commits = Chain::open(Arc::clone(store))?.read_all()?;
-    let alerts = commits.into_iter().flat_map(|commit| commit.alerts);
-    let mut found: Vec<Alert> =
-        alerts.filter(|alert| alert.transition == 1 && alert.id.starts_with(id)).collect();
+    let mut found: Vec<Alert> = Vec::new();
+    for commit in Chain::open(Arc::clone(store))?.newest_first() {
+        let began = commit?.alerts.into_iter().filter(|alert| alert.transition == 1);
+        found.extend(began.filter(|alert| alert.id.starts_with(id)));
+        if found.iter().any(|alert| alert.id == id) {
+            // Whole ids have one length: none begins with another.
+            break;
+        }
+    }
     match (found.pop(), found.len()) {
         (Some(alert), 0) => Ok(alert),
         (None, _) => Err(Failure::usage(format!(

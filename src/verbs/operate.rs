@@ -27,7 +27,7 @@ pub fn data(common: &Common, named: Option<&DataLocation>) -> Result<DataLocatio
 
 /// Every commit of a folder.
 pub fn commits(data: &DataLocation) -> Result<Vec<Commit>, Failure> {
-    Ok(Chain::open(datafolder::open_read_only(data)?)?.read_all()?)
+    Ok(Chain::open(datafolder::open_read_only(data)?)?.read_said()?)
 }
 
 /// Acknowledges the one alert whose id begins so.
@@ -61,26 +61,41 @@ pub fn silence(common: &Common, args: &SilenceArgs) -> Result<Outcome, Failure> 
         }
         return give(common, &args.by, Order::EndSilence { silence: silence.clone() });
     }
-    let alert = args.alert.as_ref().map(|id| {
-        let data = data(common, args.by.data.as_ref())?;
-        Ok::<_, Failure>(last_of(&commits(&data)?, id)?.id)
-    });
     let matcher = Matcher {
-        alert: alert.transpose()?,
+        alert: args.alert.clone(),
         change: args.change.clone(),
         ring: args.ring.clone(),
         signal: args.signal.clone(),
         decision: args.decision,
         severity: args.severity,
     };
-    if matcher.is_empty() {
-        let hint = "name what to silence: --change, --ring, --signal, --decision or --alert";
-        return Err(Failure::usage(hint));
-    }
+    may_silence(&matcher, args.by.reason.as_deref()).map_err(Failure::usage)?;
+    let alert = args.alert.as_ref().map(|id| {
+        let data = data(common, args.by.data.as_ref())?;
+        Ok::<_, Failure>(last_of(&commits(&data)?, id)?.id)
+    });
+    let matcher = Matcher { alert: alert.transpose()?, ..matcher };
     let lasts = args.lasts.map(|lasts| lasts.as_micros()).unwrap_or_default();
     let now = SystemClock::start().wall().unwrap_or_default();
     let until = now.saturating_add(Span(i64::try_from(lasts).unwrap_or(i64::MAX)));
     give(common, &args.by, Order::Silence { matcher, until })
+}
+
+/// Whether a silence says what is to be quiet, and why; if not, what is wrong. Those that were
+/// given before a reason was asked for are obeyed as they stand.
+pub fn may_silence(matcher: &Matcher, reason: Option<&str>) -> Result<(), &'static str> {
+    if matcher.is_empty() {
+        return Err("a silence names what is to be quiet: change, ring, signal, decision, \
+                    severity or alert");
+    }
+    if matcher.has_blank() {
+        return Err("a silence names something by an empty text, which is whatever has no such \
+                    name; leave it out");
+    }
+    match reason {
+        Some(reason) if !reason.trim().is_empty() => Ok(()),
+        _ => Err("a silence needs a reason: others ask why nobody is told"),
+    }
 }
 
 /// What was said of an alert, transition by transition, and by whom.
@@ -232,4 +247,42 @@ pub fn desk_of(commits: &[Commit]) -> Desk {
 /// Opens the configured folder for reading.
 pub fn reading(common: &Common, named: Option<&DataLocation>) -> Result<Arc<dyn Blobs>, Failure> {
     datafolder::open_read_only(&data(common, named)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use store::commands;
+
+    use super::*;
+    use crate::cli::{AlertsVerb, Cli, Verb};
+
+    #[test]
+    fn a_silence_names_what_is_to_be_quiet_and_why() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let data = folder.path().to_string_lossy().into_owned();
+        let store = datafolder::open(&data.parse().expect("a folder")).expect("opened");
+        let given = |flags: &[&str]| {
+            let always = ["--for", "2h", "--author", "ana", "--data", &data];
+            let words = ["ringwatch", "alerts", "silence"].iter().chain(&always).chain(flags);
+            let cli = Cli::parse_from(words);
+            let Verb::Alerts(alerts) = cli.verb else { panic!("{flags:?}") };
+            let AlertsVerb::Silence(args) = alerts.verb else { panic!("{flags:?}") };
+            silence(&cli.common, &args)
+        };
+        for (flags, wrong) in [
+            (&["--reason", "mine"][..], "names what is to be quiet"),
+            (&["--reason", "mine", "--change", ""], "empty text"),
+            (&["--reason", "mine", "--change", "kb1", "--ring", " "], "empty text"),
+            (&["--reason", "mine", "--alert", ""], "empty text"),
+            (&["--change", "kb1"], "needs a reason"),
+            (&["--change", "kb1", "--reason", " "], "needs a reason"),
+        ] {
+            let refused = given(flags).expect_err("a silence that is refused");
+            assert!(refused.line().contains(wrong), "{flags:?}: {}", refused.line());
+        }
+        assert_eq!(commands::read(&*store, 0).expect("read"), None);
+        let change = Matcher { change: Some("kb1".to_owned()), ..Matcher::default() };
+        assert_eq!(may_silence(&change, Some("mine")), Ok(()));
+    }
 }

@@ -85,6 +85,21 @@ impl Chain {
         self.read_from(0)
     }
 
+    /// Every commit, in order, without what it merged and the files it names: what was said in
+    /// years fits into memory.
+    pub fn read_said(&self) -> Result<Vec<Commit>, StoreError> {
+        let said = |sequence| {
+            let commit = self.read(sequence)?;
+            Ok(Commit { merged: Vec::new(), order: Vec::new(), files: Vec::new(), ..commit })
+        };
+        (0..self.next_sequence).map(said).collect()
+    }
+
+    /// From the newest commit back, as far as it is asked to: a chain has years.
+    pub fn newest_first(&self) -> impl Iterator<Item = Result<Commit, StoreError>> {
+        (0..self.next_sequence).rev().map(|sequence| self.read(sequence))
+    }
+
     /// The newest commit; `None` while there is none.
     pub fn last(&self) -> Result<Option<Commit>, StoreError> {
         self.next_sequence.checked_sub(1).map(|last| self.read(last)).transpose()
@@ -214,6 +229,12 @@ mod tests {
         let expected: Vec<_> = (0..3).map(|sequence| commit(sequence, "a")).collect();
         assert_eq!(chain.read_all().unwrap(), expected);
         assert_eq!(chain.read_from(2).unwrap(), expected[2..]);
+        let newest: Vec<_> = chain.newest_first().map(Result::unwrap).collect();
+        assert!(newest.iter().rev().eq(&expected));
+        let bare = |commit: &Commit| (commit.merged.is_empty(), commit.files.is_empty());
+        let said = chain.read_said().unwrap();
+        assert!(said.iter().all(|commit| bare(commit) == (true, true)));
+        assert!(said.iter().map(|commit| commit.sequence).eq(0..3));
     }
 
     #[test]

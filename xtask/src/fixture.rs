@@ -8,7 +8,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::sleep;
@@ -27,6 +27,11 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 const DASHBOARD_TIMEOUT: Duration = Duration::from_mins(1);
 /// Pages are answered from memory.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// An address of this machine that was free a moment ago.
+pub fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").and_then(|one| one.local_addr()).expect("a free port")
+}
 
 /// The program under test: `Program::new(env!("CARGO_BIN_EXE_ringwatch"))`.
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::{Child, Stdio};
 use std::sync::atomic::Ordering;
 use std::thread::sleep;
@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 use tempfile::TempDir;
 
+use crate::fixture::free_address;
 use crate::{Failure, stop_on_signals};
 
 mod programs;
@@ -73,7 +74,7 @@ impl Server {
     fn attempt(kind: Kind) -> Result<Self, Failure> {
         let folder =
             tempfile::tempdir().map_err(Failure::io("make a folder for the object store"))?;
-        let port = free_port()?;
+        let port = free_address().port();
         let mut command = match kind {
             Kind::S3 => programs::moto(port)?,
             Kind::Azure => programs::azurite(port, folder.path())?,
@@ -199,9 +200,4 @@ fn announce(line: &str) {
 
 fn is_success(status_line: &str) -> bool {
     status_line.split(' ').nth(1).is_some_and(|status| status.starts_with('2'))
-}
-
-fn free_port() -> Result<u16, Failure> {
-    let listener = TcpListener::bind("127.0.0.1:0").map_err(Failure::io("find a free port"))?;
-    listener.local_addr().map(|at| at.port()).map_err(Failure::io("find a free port"))
 }

@@ -60,7 +60,7 @@ impl Alertmanager {
         at_most: Duration,
     ) -> Outcome {
         self.silences.borrow_mut().follow(http, items, wall, at_most / 2);
-        Outcome::of(http.post(&self.request(items, wall), at_most / 2))
+        Outcome::of(http.post(&self.request(items, wall), at_most / 2), wall)
     }
 
     fn request(&self, items: &[Item], wall: Timestamp) -> Request {

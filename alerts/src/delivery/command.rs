@@ -3,7 +3,8 @@
 //! No shell: program and arguments are the configured ones, and nothing that a device or the
 //! registry says becomes an argument. The environment names the alert: `RINGWATCH_ID`,
 //! `RINGWATCH_TRANSITION`, `RINGWATCH_STATE`, `RINGWATCH_DECISION`; where it acts, also
-//! `RINGWATCH_IDEMPOTENCY_KEY` and `RINGWATCH_ACT_BEFORE`. Exit 0 has it; 75 (`EX_TEMPFAIL`
+//! `RINGWATCH_IDEMPOTENCY_KEY` and `RINGWATCH_ACT_BEFORE`. The rest of it is the service's, without
+//! the secrets of other destinations and of the service. Exit 0 has it; 75 (`EX_TEMPFAIL`
 //! of sysexits.h) and a program that is killed or hangs are tried again; all else is refused.
 
 use std::io::{Read, Write};
@@ -28,15 +29,17 @@ const REASON_BYTES_MAX: usize = 300;
 pub(crate) struct Command {
     program: String,
     arguments: Vec<String>,
+    /// The variables that hold the secrets of destinations.
+    secrets: Vec<String>,
 }
 
 impl Command {
     /// The configured words, of which there is one at least.
-    pub(crate) fn new(words: &[String]) -> Self {
+    pub(crate) fn new(words: &[String], secrets: Vec<String>) -> Self {
         let (program, arguments) = words
             .split_first()
             .map_or_else(Default::default, |(one, all)| (one.clone(), all.to_vec()));
-        Self { program, arguments }
+        Self { program, arguments, secrets }
     }
 
     /// Runs the program and waits for its end, `at_most` so long; then it is killed.
@@ -53,7 +56,13 @@ impl Command {
         let terms = terms.into_iter().flat_map(|(key, before)| {
             [("RINGWATCH_IDEMPOTENCY_KEY", key), ("RINGWATCH_ACT_BEFORE", before)]
         });
-        process::Command::new(&self.program)
+        let mut program = process::Command::new(&self.program);
+        for (name, _) in std::env::vars_os() {
+            if self.is_secret(&name.to_string_lossy()) {
+                program.env_remove(&name);
+            }
+        }
+        program
             .envs(terms)
             .args(&self.arguments)
             .env("RINGWATCH_ID", &alert.id)
@@ -65,6 +74,17 @@ impl Command {
             .stderr(Stdio::piped())
             .process_group(0)
             .spawn()
+    }
+
+    /// Whether a variable opens another destination or what is the service's own: any key of the
+    /// configuration, the data folder (docs/configuration.md), the receiver of traces.
+    fn is_secret(&self, name: &str) -> bool {
+        let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
+        let holds = |words: &[&str]| words.iter().any(|word| name.contains(word));
+        self.secrets.iter().any(|secret| secret == name)
+            || begins(&["RINGWATCH__"])
+            || begins(&["AWS_", "AZURE_"]) && holds(&["KEY", "SECRET", "TOKEN"])
+            || begins(&["OTEL_"]) && name.ends_with("_HEADERS")
     }
 }
 
@@ -128,13 +148,16 @@ fn busy(reason: String) -> Outcome {
 
 #[cfg(test)]
 mod tests {
+    use schemas::Timestamp;
+
     use super::*;
     use crate::delivery::examples::firing;
     use crate::delivery::hostile::hostile;
+    use crate::delivery::{Destination, DestinationConfig, DestinationError, UreqClient};
 
     fn run(script: &str, at_most: Duration) -> Outcome {
         let words = ["/bin/sh", "-c", script].map(str::to_owned);
-        Command::new(&words).run(&firing("kb1"), None, at_most)
+        Command::new(&words, Vec::new()).run(&firing("kb1"), None, at_most)
     }
 
     #[test]
@@ -146,7 +169,7 @@ mod tests {
         assert_eq!(refused, Outcome::Refused { reason: "exit status: 3 no such team".to_owned() });
         assert_eq!(run("exit 75", long).label(), "retried");
         assert_eq!(run("kill -9 $$", long).label(), "retried");
-        let absent = Command::new(&["/nowhere/program".to_owned()]);
+        let absent = Command::new(&["/nowhere/program".to_owned()], Vec::new());
         assert_eq!(absent.run(&firing("kb1"), None, long).label(), "retried");
     }
 
@@ -176,12 +199,50 @@ mod tests {
             file.display()
         );
         let words = ["/bin/sh", "-c", &script].map(str::to_owned);
-        let outcome = Command::new(&words).run(&hostile(), None, Duration::from_secs(20));
+        let command = Command::new(&words, Vec::new());
+        let outcome = command.run(&hostile(), None, Duration::from_secs(20));
         assert_eq!(outcome, Outcome::Accepted);
         let got = std::fs::read_to_string(&file).expect("written");
         std::fs::remove_dir_all(&folder).expect("removed");
         let (json, rest) = got.rsplit_once('}').expect("JSON and a line");
         let alert: Alert = serde_json::from_str(&format!("{json}}}")).expect("an alert");
         assert_eq!((alert, rest), (hostile(), "firing rollback 0\n"));
+    }
+
+    /// Cargo names the crate to its tests: two variables that are there.
+    #[test]
+    fn a_program_gets_the_environment_without_the_secrets_of_other_destinations() {
+        let script = "test -z \"${CARGO_PKG_NAME+x}\" || exit 3; \
+                      test \"$PATH\" && test \"$CARGO_PKG_VERSION\" && test \"$RINGWATCH_ID\"";
+        let config = |keys: &str| -> DestinationConfig {
+            serde_json::from_str(&format!("{{\"name\":\"a\",{keys}}}")).expect("keys")
+        };
+        let program = format!(r#""type":"command","command":["/bin/sh","-c",{script:?}]"#);
+        let program = config(&program);
+        let other = r#""type":"jira","secret_env":"CARGO_PKG_NAME""#;
+        let sent = |opened: Result<Destination, DestinationError>| {
+            let destination = opened.expect("usable");
+            destination.send_once(&UreqClient::new(&destination), &firing("kb1"), Timestamp(0))
+        };
+        assert_eq!(sent(program.open()).label(), "gave_up", "the variable is there");
+        assert_eq!(sent(program.open_among(&[program.clone(), config(other)])), Outcome::Accepted);
+    }
+
+    #[test]
+    fn what_opens_the_service_is_withheld_and_what_a_program_needs_is_not() {
+        let command = Command::new(&[], vec!["PAGERDUTY_KEY".to_owned()]);
+        for name in [
+            "PAGERDUTY_KEY",
+            "RINGWATCH__KAFKA__PROPERTIES",
+            "AWS_SECRET_ACCESS_KEY",
+            "AWS_SESSION_TOKEN",
+            "AZURE_STORAGE_ACCOUNT_KEY",
+            "OTEL_EXPORTER_OTLP_HEADERS",
+        ] {
+            assert!(command.is_secret(name), "{name}");
+        }
+        for name in ["PATH", "HOME", "TZ", "LANG", "AWS_REGION", "DEPLOY_TOKEN", "HTTPS_PROXY"] {
+            assert!(!command.is_secret(name), "{name}");
+        }
     }
 }

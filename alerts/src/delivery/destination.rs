@@ -72,8 +72,13 @@ pub(super) struct Terms {
 }
 
 impl DestinationConfig {
-    /// Reads the secret: the destination that can be delivered to.
+    /// Reads the secret: the destination that can be delivered to, as the only one.
     pub fn open(&self) -> Result<Destination, DestinationError> {
+        self.open_among(std::slice::from_ref(self))
+    }
+
+    /// The same as one of several: a program must see the secrets of none of them.
+    pub fn open_among(&self, all: &[Self]) -> Result<Destination, DestinationError> {
         self.validate()?;
         let token = self.secret()?;
         let url = self.address().to_owned();
@@ -101,7 +106,10 @@ impl DestinationConfig {
             DestinationKind::ServiceNow => Kind::ServiceNow(ServiceNow::new(&url, &needed())),
             DestinationKind::Jira => Kind::Jira(Jira::new(&url, &needed())),
             DestinationKind::Email => Kind::Email(Box::new(Email::open(self, token.as_ref())?)),
-            DestinationKind::Command => Kind::Command(Command::new(&self.command)),
+            DestinationKind::Command => {
+                let secrets = all.iter().filter_map(|one| one.secret_env.clone());
+                Kind::Command(Command::new(&self.command, secrets.collect()))
+            }
             DestinationKind::Kafka => Kind::Kafka(Box::new(Kafka::new(self, token.as_ref()))),
         };
         let host = match &kind {
@@ -208,7 +216,7 @@ impl Destination {
             let before = before.to_string();
             request.headers.extend([("idempotency-key", key), ("ringwatch-act-before", before)]);
         }
-        Outcome::of(http.post(&request, at_most))
+        Outcome::of(http.post(&request, at_most), wall)
     }
 
     /// Only who publishes sends, for 30 s after a commit of its own (docs/decisions/0010): so no

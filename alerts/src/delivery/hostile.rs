@@ -8,10 +8,13 @@ use super::examples::firing;
 
 /// What a device or the registry could make of every text that it controls.
 pub(crate) fn hostile() -> Alert {
-    let bad = "<!channel> *x* [a](http://b) </p><script>alert(1)</script> \"\\\r\nBcc: x@y \u{202e}ä\u{2028}";
+    let bad = "<!channel> *x* [a](http://b) </p><script>alert(1)</script> \"\\\r\nBcc: x@y \
+               \u{202e}ä\u{2028}";
     let long = bad.repeat(400);
     let change = limited_to(&long, 128);
     let mut alert = firing(&change);
+    // Follows from a digest, whatever they say: only its length is theirs to imagine.
+    alert.id = "rw-".repeat(100);
     alert.summary.clone_from(&long);
     alert.action.what.clone_from(&long);
     alert.ring = limited_to(&long, 128);

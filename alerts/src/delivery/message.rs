@@ -34,11 +34,6 @@ pub(super) fn loudest_first(items: &[Item]) -> Vec<Item> {
     items
 }
 
-/// What stands for alerts that have no room in a message.
-pub(super) fn more(count: usize) -> Option<String> {
-    (count > 0).then(|| format!("and {count} more: see `ringwatch alerts list`"))
-}
-
 /// The title of a message: what the first, the loudest, is about.
 pub(super) fn title(items: &[Item], bytes_max: usize) -> String {
     let alert = &items[0].alert;

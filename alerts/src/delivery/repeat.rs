@@ -34,12 +34,24 @@ pub(crate) struct Item {
     pub(crate) resolved_at: Option<Timestamp>,
     /// When it was to be told again; `None` the first time.
     pub(crate) repeated_at: Option<Timestamp>,
+    /// Whether it is kept quiet: told only where it would end otherwise.
+    pub(crate) muted: bool,
 }
 
 impl Item {
     /// An alert that is told for the first time.
     pub(crate) const fn new(alert: Arc<Alert>) -> Self {
-        Self { alert, resolved_at: None, repeated_at: None }
+        Self { alert, resolved_at: None, repeated_at: None, muted: false }
+    }
+
+    /// Whether a receiver that tells people by itself is to keep it from them. Of an end they hear,
+    /// muted or not, if they heard of its beginning.
+    pub(crate) fn is_silent(&self) -> bool {
+        match self.alert.state {
+            AlertState::Acknowledged => true,
+            AlertState::Firing | AlertState::Pending => self.muted,
+            AlertState::Resolved => false,
+        }
     }
 
     /// Names the message for receivers that drop what they have had: a reminder is one of its
@@ -116,11 +128,24 @@ impl Book {
         }
     }
 
-    /// An alert that has been muted: people hear no more of it.
+    /// An alert that has been muted: people hear no more of it. A receiver that forgets goes on
+    /// hearing of it, and at once that it is to be silent about it.
     pub(crate) fn mute(&mut self, id: &str) {
         if self.is_for_people() {
             self.standing.retain(|_, standing| standing.item.alert.id != id);
+            return;
         }
+        let mut all = self.standing.values_mut();
+        if let Some(standing) = all.find(|one| one.item.alert.id == id && !one.item.muted) {
+            standing.item.muted = true;
+            standing.due = Duration::ZERO;
+        }
+    }
+
+    /// Whether an alert of the book is muted.
+    pub(crate) fn is_muted(&self, alert: &Alert) -> bool {
+        let standing = self.standing.get(&alert.fingerprint);
+        standing.is_some_and(|standing| standing.item.muted && standing.item.alert.id == alert.id)
     }
 
     /// An alert that the receiver has just been told of.
@@ -282,6 +307,25 @@ mod tests {
         }
         assert_eq!(book.note(Arc::new(firing("one more")), at(0)), Noted::Full);
         assert_eq!(book.note(Arc::new(resolved("7")), at(0)), Noted::Yes);
+    }
+
+    #[test]
+    fn a_receiver_that_forgets_hears_at_once_of_what_is_muted_and_goes_on_hearing_of_it() {
+        let mut book = Book::new(Listener::Forgetful);
+        book.note(Arc::new(firing("kb1")), at(0));
+        book.mute("rw-kb1");
+        let items = book.due(Duration::from_secs(1));
+        assert_eq!((items.len(), items[0].is_silent()), (1, true));
+        book.told(&items, at(1));
+        book.mute("rw-kb1");
+        assert_eq!(told_at(&mut book, 130), [61, 121], "muted twice is no news");
+        assert!(book.is_muted(&firing("kb1")));
+        book.note(Arc::new(Alert { transition: 2, ..firing("kb1") }), at(130));
+        assert!(!book.due(Duration::from_secs(190))[0].is_silent(), "told anew: muted no longer");
+        book.mute("rw-kb1");
+        book.note(Arc::new(resolved("kb1")), at(190));
+        book.mute("rw-kb1");
+        assert!(!book.due(Duration::from_secs(250))[0].is_silent(), "of the end they hear");
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! What an answer means, and how long to wait before the next attempt. Pure.
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
+
+use schemas::Timestamp;
 
 use super::http::{HttpError, Response};
 use super::limited;
@@ -24,8 +26,8 @@ pub enum Outcome {
 
 impl Outcome {
     /// 2xx is accepted; no answer, 408, 429 and 5xx are tried again; all else is refused, also
-    /// redirects: a receiver that moved is a receiver to be configured.
-    pub fn of(answer: Result<Response, HttpError>) -> Self {
+    /// redirects: a receiver that moved is a receiver to be configured. `wall`: our own clock.
+    pub fn of(answer: Result<Response, HttpError>, wall: Timestamp) -> Self {
         let response = match answer {
             Ok(response) => response,
             Err(error) => return Self::Busy { reason: error.to_string(), retry_after: None },
@@ -33,7 +35,7 @@ impl Outcome {
         match response.status {
             200..=299 => Self::Accepted,
             408 | 429 | 500..=599 => {
-                Self::Busy { reason: said(&response), retry_after: retry_after(&response) }
+                Self::Busy { reason: said(&response), retry_after: retry_after(&response, wall) }
             }
             _ => Self::Refused { reason: said(&response) },
         }
@@ -54,15 +56,15 @@ fn said(response: &Response) -> String {
     limited(format!("status {} {body}", response.status).trim(), REASON_BYTES_MAX)
 }
 
-/// Seconds, or a date: held against the receiver's own `date`, so that no two clocks must agree.
-///
-/// A date without the other falls back to our own waiting.
-fn retry_after(response: &Response) -> Option<Duration> {
+/// Seconds, or a date: held against the receiver's own `date`, so that no two clocks must agree;
+/// where it names none, against ours, whose error costs [`RETRY_AFTER_MAX`] at most.
+fn retry_after(response: &Response, wall: Timestamp) -> Option<Duration> {
     let text = response.retry_after.as_ref()?.trim();
+    let date = |text: &str| httpdate::parse_http_date(text.trim()).ok();
     let wait = text.parse().map(Duration::from_secs).ok().or_else(|| {
-        let until = httpdate::parse_http_date(text).ok()?;
-        let now = httpdate::parse_http_date(response.date.as_ref()?.trim()).ok()?;
-        Some(until.duration_since(now).unwrap_or_default())
+        let ours = UNIX_EPOCH + Duration::from_micros(wall.0.try_into().unwrap_or_default());
+        let now = response.date.as_deref().and_then(date).unwrap_or(ours);
+        Some(date(text)?.duration_since(now).unwrap_or_default())
     })?;
     Some(wait.min(RETRY_AFTER_MAX))
 }
@@ -107,9 +109,11 @@ mod tests {
 
     use super::*;
 
+    const WALL: Timestamp = Timestamp(1_792_567_660_000_000); // 2026-10-21T07:27:40Z
+
     fn check(status: u16, expected: &str) {
         let response = Response { status, ..Response::default() };
-        assert_eq!(Outcome::of(Ok(response)).label(), expected, "{status}");
+        assert_eq!(Outcome::of(Ok(response), WALL).label(), expected, "{status}");
     }
 
     #[test]
@@ -123,7 +127,7 @@ mod tests {
         for status in [301, 302, 307, 308, 400, 401, 403, 404, 410, 413, 422] {
             check(status, "gave_up");
         }
-        let silent = Outcome::of(Err(HttpError { reason: "timeout".to_owned() }));
+        let silent = Outcome::of(Err(HttpError { reason: "timeout".to_owned() }), WALL);
         assert_eq!(silent.label(), "retried");
     }
 
@@ -135,7 +139,10 @@ mod tests {
             (" 0 ", now, Some(0)),
             ("86400", None, Some(3_600)),
             ("-1", None, None),
-            ("Wed, 21 Oct 2026 07:28:00 GMT", None, None),
+            ("Wed, 21 Oct 2026 07:28:00 GMT", None, Some(20)),
+            ("Wed, 21 Oct 2026 07:28:00 GMT", Some("today"), Some(20)),
+            ("Wed, 21 Oct 2026 07:27:00 GMT", None, Some(0)),
+            ("Thu, 22 Oct 2026 07:28:00 GMT", None, Some(3_600)),
             ("Wed, 21 Oct 2026 07:28:00 GMT", now, Some(30)),
             ("Wed, 21 Oct 2026 07:27:00 GMT", now, Some(0)),
             ("Thu, 22 Oct 2026 07:28:00 GMT", now, Some(3_600)),
@@ -147,7 +154,7 @@ mod tests {
                 date: date.map(str::to_owned),
                 body: Vec::new(),
             };
-            let Outcome::Busy { retry_after, .. } = Outcome::of(Ok(response)) else {
+            let Outcome::Busy { retry_after, .. } = Outcome::of(Ok(response), WALL) else {
                 panic!("{text}")
             };
             assert_eq!(retry_after, expected.map(Duration::from_secs), "{text}");
@@ -158,7 +165,9 @@ mod tests {
     fn the_reason_is_short_and_on_one_line() {
         let body = "a\nb".repeat(1_000).into_bytes();
         let response = Response { status: 400, body, ..Response::default() };
-        let Outcome::Refused { reason } = Outcome::of(Ok(response)) else { panic!("refused") };
+        let Outcome::Refused { reason } = Outcome::of(Ok(response), WALL) else {
+            panic!("refused")
+        };
         assert!(reason.starts_with("status 400 a ba b") && reason.len() <= REASON_BYTES_MAX);
     }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::http::Request;
 use super::limited;
-use super::message::{ALERTS_MAX, facts, loudest_first, more, title};
+use super::message::{facts, loudest_first, title};
 use super::repeat::Item;
 
 const HEADER_BYTES_MAX: usize = 150;
@@ -38,7 +38,7 @@ impl Slack {
         let items = &loudest_first(items);
         let mut blocks =
             vec![json!({"type": "header", "text": plain(&title(items, HEADER_BYTES_MAX))})];
-        for item in items.iter().take(ALERTS_MAX) {
+        for item in items {
             let summary = limited(&item.alert.summary, SECTION_BYTES_MAX);
             let field = |(name, value): (&str, String)| plain(&format!("{name}\n{value}"));
             let fields: Vec<Value> = facts(&item.alert).into_iter().map(field).collect();
@@ -47,8 +47,6 @@ impl Slack {
             blocks.extend(fields.map(|fields| json!({"type": "section", "fields": fields})));
             blocks.push(json!({"type": "divider"}));
         }
-        let more = more(items.len().saturating_sub(ALERTS_MAX));
-        blocks.extend(more.map(|text| json!({"type": "section", "text": plain(&text)})));
         let fallback = format!("{}: {}", title(items, HEADER_BYTES_MAX), items[0].alert.summary);
         let text = escaped(&limited(&fallback, TEXT_BYTES_MAX));
         let message = json!({"text": text, "blocks": blocks});
@@ -70,9 +68,12 @@ fn escaped(text: &str) -> String {
 mod tests {
     use std::sync::Arc;
 
+    use schemas::Alert;
+
     use super::*;
     use crate::delivery::examples::{firing, resolved};
     use crate::delivery::hostile::{assert_nothing_misleads, hostile};
+    use crate::delivery::message::ALERTS_MAX;
 
     fn message(items: &[Item]) -> Value {
         let request =
@@ -119,15 +120,16 @@ mod tests {
 
     #[test]
     fn many_hostile_alerts_stay_within_the_limits_of_blocks_and_mention_nobody() {
-        let alert = Arc::new(hostile());
-        let items = vec![Item::new(alert); 20];
+        let named = |number: usize| Alert { id: format!("rw-{number}"), ..hostile() };
+        let items: Vec<Item> =
+            (0..ALERTS_MAX).map(|number| Item::new(Arc::new(named(number)))).collect();
         let message = message(&items);
         assert_nothing_misleads(&message);
         let blocks = message["blocks"].as_array().expect("a list");
         assert!(blocks.len() <= 50, "{}", blocks.len());
         assert!(!message["text"].as_str().expect("text").contains("<!channel>"));
-        let last = &blocks[blocks.len() - 1]["text"]["text"];
-        assert_eq!(last, "and 10 more: see `ringwatch alerts list`");
+        let said = message["blocks"].to_string();
+        assert!(items.iter().all(|item| said.contains(&format!("{} (", item.alert.id))), "{said}");
         for block in blocks {
             let length = |text: &Value| text["text"].as_str().expect("text").chars().count();
             let header_max = if block["type"] == "header" { 150 } else { 3_000 };

@@ -74,6 +74,15 @@ pub(crate) struct Terms {
     pub(crate) act_timeout: Duration,
 }
 
+/// What a commit has for one destination.
+#[derive(Debug)]
+struct Waiting {
+    sequence: u64,
+    alerts: VecDeque<Arc<Alert>>,
+    /// Ids of alerts that are kept quiet from here on.
+    muted: Vec<String>,
+}
+
 /// The commits that wait, the book of repeats, and the back-off of one destination.
 #[derive(Debug)]
 pub(crate) struct State {
@@ -81,7 +90,7 @@ pub(crate) struct State {
     terms: Terms,
     circuit: Circuit,
     acting: Acting,
-    pending: VecDeque<(u64, VecDeque<Arc<Alert>>)>,
+    pending: VecDeque<Waiting>,
     /// Refused before, and to be sent once more.
     again: VecDeque<Arc<Alert>>,
     /// Whether the last message was a repeat.
@@ -133,14 +142,19 @@ impl State {
         if commit.retries.contains(&self.name) {
             self.hurry(now);
         }
-        commit.muted.iter().for_each(|id| self.mute(id));
-        let route = &self.terms.route;
-        let wanted = commit.alerts.into_iter().filter(|alert| route.takes(alert));
-        self.pending.push_back((commit.sequence, wanted.collect()));
+        let Committed { sequence, muted, .. } = commit;
+        // At once for what was told before; in its turn for what is told until then.
+        for id in &muted {
+            self.mute(id);
+        }
+        let takes = |alert: &Arc<Alert>| self.terms.route.takes(alert);
+        let alerts = commit.alerts.into_iter().filter(takes).collect();
+        self.pending.push_back(Waiting { sequence, alerts, muted });
         self.advance();
     }
 
-    /// An alert is kept quiet: people are not told again; a receiver that forgets must be.
+    /// An alert is kept quiet: people are not told again; a receiver that forgets must be, and
+    /// that it is to keep quiet, too.
     pub(crate) fn mute(&mut self, id: &str) {
         if let Some(book) = &mut self.terms.book {
             book.mute(id);
@@ -159,9 +173,18 @@ impl State {
         std::mem::take(&mut self.retry).then(ids)
     }
 
-    /// They stay among the refused until they have been answered anew.
-    pub(crate) fn resend(&mut self, alerts: Vec<Arc<Alert>>) {
-        self.again.extend(alerts);
+    /// Sends these once more, which stay among the refused until they have been answered anew. Of
+    /// the others something waits: it tells how they stand, in its turn, or is refused then.
+    pub(crate) fn resend(&mut self, mut alerts: Vec<Arc<Alert>>) {
+        let waiting = || self.pending.iter().flat_map(|waiting| &waiting.alerts);
+        alerts.retain(|alert| waiting().all(|other| other.id != alert.id));
+        self.refused.retain(|refused| alerts.iter().any(|alert| alert.id == refused.alert));
+        self.again = alerts.into();
+    }
+
+    /// Whether an alert is for this destination.
+    pub(crate) fn takes(&self, alert: &Alert) -> bool {
+        self.terms.route.takes(alert)
     }
 
     pub(crate) fn set_acting(&mut self, acting: Acting) {
@@ -214,11 +237,12 @@ impl State {
             return Step::Wait(if self.is_done() { wake } else { earlier(wake, closed) });
         }
         if let Some(alert) = self.again.front() {
+            let muted = self.terms.book.as_ref().is_some_and(|book| book.is_muted(alert));
             self.sending = Sending::Again;
-            return Step::Send(vec![item(alert)]);
+            return Step::Send(vec![Item { muted, ..item(alert) }]);
         }
         let paused = self.terms.route.acts() && self.acting == Acting::Paused;
-        let waiting = self.pending.iter().flat_map(|(_, alerts)| alerts);
+        let waiting = self.pending.iter().flat_map(|waiting| &waiting.alerts);
         let items = self.gathered(waiting.map(item));
         if items.is_empty() || paused {
             return Step::Wait(earlier(wake, deadline));
@@ -368,19 +392,22 @@ impl State {
     }
 
     fn first(&self) -> Option<&Arc<Alert>> {
-        self.pending.iter().find_map(|(_, alerts)| alerts.front())
+        self.pending.iter().find_map(|waiting| waiting.alerts.front())
     }
 
     fn pop(&mut self) -> Option<Arc<Alert>> {
-        let (_, alerts) = self.pending.iter_mut().find(|(_, alerts)| !alerts.is_empty())?;
+        let alert = self.pending.iter_mut().find_map(|waiting| waiting.alerts.pop_front())?;
         self.delivered_since_saved += 1;
-        alerts.pop_front()
+        Some(alert)
     }
 
     fn advance(&mut self) {
-        while self.pending.front().is_some_and(|(_, alerts)| alerts.is_empty()) {
-            if let Some((sequence, _)) = self.pending.pop_front() {
+        while self.pending.front().is_some_and(|waiting| waiting.alerts.is_empty()) {
+            if let Some(Waiting { sequence, muted, .. }) = self.pending.pop_front() {
                 self.next = sequence + 1;
+                for id in &muted {
+                    self.mute(id);
+                }
             }
         }
     }
@@ -416,6 +443,11 @@ impl State {
             given_up: self.circuit.given_up(),
             refused: self.refused.iter().cloned().collect(),
         }
+    }
+
+    /// The first commit of which something may still have to be told.
+    pub(crate) const fn next(&self) -> u64 {
+        self.next
     }
 
     /// The cursor if it is worth keeping: after each commit with alerts, else now and then.

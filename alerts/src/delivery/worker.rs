@@ -9,7 +9,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 use std::{fmt, io, thread};
 
-use schemas::AlertState;
+use schemas::{Alert, AlertState};
 
 use super::destination::Memory;
 use super::heartbeat::Heartbeat;
@@ -17,12 +17,14 @@ use super::repeat::{Book, Item, Listener};
 use super::retry::{Backoff, Outcome};
 use super::route::Route;
 use super::state::{Acting, Notice, Standing, State, Step, Terms};
-use super::{CatchUp, Committed, Destination, HttpClient, Now, OpenAlert, metrics};
+use super::{CatchUp, Committed, Destination, HttpClient, Now, OpenAlert, OpenAlerts, metrics};
+
+type ReadError = Box<dyn std::error::Error + Send + Sync>;
 
 /// 100 ms: how late a stop is noticed; ten wake-ups a second cost nothing that could be measured.
 const WAKE_EVERY: Duration = Duration::from_millis(100);
 
-/// 5 s: a notice that the data folder did not take is offered again.
+/// 5 s: what the data folder did not take is offered again.
 const NOTIFY_EVERY: Duration = Duration::from_secs(5);
 
 /// 5 s: time to bring out what is queued, before a service manager becomes impatient.
@@ -35,13 +37,15 @@ pub struct Wiring {
     pub catch_up: Box<dyn CatchUp>,
     /// The first sequence of the chain that was not handled to its end, as last saved.
     pub cursor: u64,
+    /// What stood open when the loop was made; the chain is read from the cursor only.
+    pub open: OpenAlerts,
     /// Called with each later cursor worth keeping; it only grows.
     pub save_cursor: Box<dyn FnMut(u64) + Send>,
     /// How the destination stood when that was last saved, and where it is saved: before the
     /// cursor, as often as it changes.
     pub standing: Standing,
-    pub save_standing: Box<dyn FnMut(&Standing) + Send>,
-    /// Hands in what others must know; it is offered again until it is taken.
+    pub save_standing: Box<dyn FnMut(&Standing) -> Taken + Send>,
+    /// Hands in what others must know; both are offered again until they are taken.
     pub notify: Box<dyn FnMut(&Notice) -> Taken + Send>,
     /// Whether a destination that acts may do so now.
     pub acting: Box<dyn Fn() -> Acting + Send>,
@@ -61,7 +65,7 @@ impl fmt::Debug for Wiring {
     }
 }
 
-/// Whether a notice is durable.
+/// Whether what was handed in is durable.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Taken {
     Yes,
@@ -154,8 +158,6 @@ pub struct DestinationLoop {
     shared: Arc<Shared>,
     /// Whether the chain holds commits that did not come by the queue.
     catching_up: bool,
-    /// Whether the alerts that stood at the start are known.
-    seeded: bool,
     /// How it stood when that was last saved.
     standing: Standing,
     notify_from: Duration,
@@ -190,7 +192,6 @@ impl DestinationLoop {
             queue,
             shared,
             catching_up: true,
-            seeded: false,
             standing,
             notify_from: Duration::ZERO,
             stop_at: None,
@@ -216,21 +217,24 @@ impl DestinationLoop {
         while let Some(next) = self.advance(step) {
             step = next;
             let elapsed = self.now().elapsed;
-            self.tell(elapsed);
-            if let Some(cursor) = self.state.cursor_to_save(elapsed) {
+            if self.tell(elapsed) == Taken::Yes
+                && let Some(cursor) = self.state.cursor_to_save(elapsed)
+            {
                 (self.wiring.save_cursor)(cursor);
             }
         }
         let elapsed = self.now().elapsed;
         self.notify_from = elapsed;
-        self.tell(elapsed);
-        if let Some(cursor) = self.state.last_cursor(elapsed) {
+        if self.tell(elapsed) == Taken::Yes
+            && let Some(cursor) = self.state.last_cursor(elapsed)
+        {
             (self.wiring.save_cursor)(cursor);
         }
     }
 
-    /// Hands in notices, and saves how the destination stands; the cursor comes after both.
-    fn tell(&mut self, elapsed: Duration) {
+    /// Hands in notices, and saves how the destination stands; the cursor comes after both: what
+    /// was refused stands nowhere else once the cursor is past it.
+    fn tell(&mut self, elapsed: Duration) -> Taken {
         while elapsed >= self.notify_from
             && let Some(notice) = self.state.notice()
         {
@@ -241,10 +245,18 @@ impl DestinationLoop {
         }
         let standing = self.state.standing();
         metrics::failing(&self.shared.destination).set(f64::from(standing.failing.is_some()));
-        if standing != self.standing {
-            (self.wiring.save_standing)(&standing);
-            self.standing = standing;
+        if standing == self.standing {
+            return Taken::Yes;
         }
+        if elapsed < self.notify_from {
+            return Taken::No;
+        }
+        let taken = (self.wiring.save_standing)(&standing);
+        match taken {
+            Taken::Yes => self.standing = standing,
+            Taken::No => self.notify_from = elapsed + NOTIFY_EVERY,
+        }
+        taken
     }
 
     fn advance(&mut self, step: Step) -> Option<Step> {
@@ -278,15 +290,27 @@ impl DestinationLoop {
     /// Whether the next message asks for an action on what has since ended or been taken care of.
     fn is_over(&self) -> bool {
         let Some(alert) = self.state.action() else { return false };
-        match self.wiring.catch_up.last(std::slice::from_ref(&alert.id)) {
-            Ok(last) => last
-                .iter()
-                .any(|last| last.transition > alert.transition && last.state != AlertState::Firing),
+        match self.last_since_the_cursor(&alert.id) {
+            Ok(last) => last.is_some_and(|last| {
+                last.transition > alert.transition && last.state != AlertState::Firing
+            }),
             Err(error) => {
                 let destination = &self.shared.destination;
                 tracing::warn!(destination, error = &*error, "cannot read how an alert stands");
                 false
             }
+        }
+    }
+
+    /// The last transition of an alert from the cursor on, which stands before whatever waits.
+    fn last_since_the_cursor(&self, id: &str) -> Result<Option<Arc<Alert>>, ReadError> {
+        let (mut next, mut last) = (self.state.next(), None);
+        loop {
+            let commits = self.wiring.catch_up.since(next)?;
+            let Some(end) = commits.last() else { return Ok(last) };
+            next = end.sequence + 1;
+            let told = commits.iter().flat_map(|commit| &commit.alerts);
+            last = told.rev().find(|alert| alert.id == id).map(Arc::clone).or(last);
         }
     }
 
@@ -333,13 +357,30 @@ impl DestinationLoop {
             self.state.hurry(now);
         }
         let Some(ids) = self.state.take_retry() else { return };
-        match self.wiring.catch_up.last(&ids) {
+        match self.to_resend(&ids) {
             Ok(alerts) => self.state.resend(alerts),
             Err(error) => {
                 let destination = &self.shared.destination;
                 tracing::warn!(destination, error = &*error, "cannot read what is to be retried");
             }
         }
+    }
+
+    /// How these alerts stand, but for those of which the chain holds more that was not accepted.
+    fn to_resend(&self, ids: &[String]) -> Result<Vec<Arc<Alert>>, ReadError> {
+        // This first: what enters the chain in between is told after it.
+        let mut last = self.wiring.catch_up.last(ids)?;
+        let mut next = self.state.expected();
+        while !last.is_empty() {
+            let commits = self.wiring.catch_up.since(next)?;
+            let Some(end) = commits.last() else { break };
+            next = end.sequence + 1;
+            let told = commits.iter().flat_map(|commit| &commit.alerts);
+            for later in told.filter(|alert| self.state.takes(alert)) {
+                last.retain(|alert| alert.id != later.id);
+            }
+        }
+        Ok(last)
     }
 
     /// Reads the chain to its end, as far as nothing waits to be sent.
@@ -356,24 +397,31 @@ impl DestinationLoop {
         }
     }
 
-    fn read_chain(&mut self, now: Now) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    fn read_chain(&mut self, now: Now) -> Result<(), ReadError> {
         let expected = self.state.expected();
         for commit in self.wiring.catch_up.since(expected)? {
+            if commit.sequence >= self.wiring.open.sequence {
+                self.seed(now);
+            }
             self.state.accept(commit, now);
         }
         let at_end = self.state.expected() == expected;
-        if at_end && !self.seeded {
-            for OpenAlert { alert, muted } in self.wiring.catch_up.open()? {
-                let id = alert.id.clone();
-                self.state.seed(alert, now);
-                if muted {
-                    self.state.mute(&id);
-                }
-            }
-            self.seeded = true;
+        if at_end {
+            self.seed(now);
         }
         self.catching_up = !at_end;
         Ok(())
+    }
+
+    /// Takes up what stood open at the start, once: what came after it is told after it.
+    fn seed(&mut self, now: Now) {
+        for OpenAlert { alert, muted } in std::mem::take(&mut self.wiring.open.alerts) {
+            let id = alert.id.clone();
+            self.state.seed(alert, now);
+            if muted {
+                self.state.mute(&id);
+            }
+        }
     }
 
     /// Takes a commit from the queue, or, where one before it is missing, leaves it to the chain.

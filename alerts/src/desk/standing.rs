@@ -27,7 +27,7 @@ pub(crate) struct Standing {
     /// Something keeps it quiet.
     pub(crate) muted: bool,
     /// People were told of this episode.
-    told: bool,
+    pub(crate) told: bool,
 }
 
 /// What happens to an episode.

@@ -22,14 +22,14 @@ use crate::process::ledger::Ledger;
 use crate::process::rules::{self, RingStand, Rollout};
 use crate::process::{Finding, Key, notice};
 
-/// A rule is broken or it is not: there is no evidence to wait for, up or down, and no flapping to
-/// damp: what holds again is withdrawn at once.
+/// A rule is broken or it is not: there is no evidence to wait for, up or down, and what holds
+/// again is withdrawn at once. A rule with a share that may swing has a bound for each way.
 const AT_ONCE: Patience = Patience { pending_for: Span::ZERO, resolve_after: Span::ZERO };
 
 #[derive(Clone, Debug)]
 pub(super) struct Process {
     ledger: Ledger,
-    /// Devices exposed in a ring before its start; forgotten when it starts.
+    /// Devices exposed in a ring before its start, also none: forgotten when it starts.
     early: BTreeMap<(ChangeNumber, usize), i64>,
     /// Rings, by bit, that started when the ring ahead was clear.
     passed: BTreeMap<ChangeNumber, u64>,
@@ -125,7 +125,8 @@ impl Engine {
             let groups = totals.groups.iter().filter(|((name, _), _)| **name == *ring);
             groups.map(|(_, group)| group.devices_active + group.devices_silent).sum()
         };
-        let mut findings = self.process.ledger.findings(totals.end, known);
+        let is_open = |key: &Key| self.process.book.is_raised(key);
+        let mut findings = self.process.ledger.findings(totals.end, known, is_open);
         for (change, &count) in &totals.foreign {
             let ring = Arc::from(schemas::UNMANAGED);
             let finding = rules::foreign_group(change, count);
@@ -171,19 +172,32 @@ impl Engine {
         Some(rollout)
     }
 
-    /// Counts devices that were exposed in a ring before its start.
+    /// Counts devices that are exposed in a ring before its start: those that have the change when
+    /// the start is first known to lie ahead, and each that gets it from then on. One that is moved
+    /// there later brings the change along, and is none.
     fn add_early(&mut self, totals: &WindowTotals) {
-        let exposed = totals.changes.iter().filter(|(_, counts)| counts.devices_exposed > 0);
-        for ((ring, change), counts) in exposed {
-            let ring = self.rings.get(&**ring);
-            let (Some(&ring), Some(&number)) = (ring, self.numbers.get(change)) else { continue };
-            *self.process.early.entry((number, ring)).or_default() += counts.devices_exposed;
+        let mut early = BTreeMap::new();
+        for (name, &number) in &self.numbers {
+            let record = self.changes[number].record().filter(|record| !rules::is_over(record));
+            let Some(record) = record else { continue };
+            let rings = self.config.rings.iter().enumerate();
+            for (ring, ring_name) in rings {
+                if !rules::is_ahead(record, ring_name, totals.end) {
+                    continue;
+                }
+                let exposed = newly_exposed(totals, ring_name, name);
+                let count = match self.process.early.get(&(number, ring)) {
+                    Some(before) => before + exposed,
+                    // Who is exposed just as the window begins is in both.
+                    None => have(totals, ring_name, name).max(exposed),
+                };
+                // That there are none is known only of a window with all partitions.
+                if count > 0 || !totals.partial {
+                    early.insert((number, ring), count);
+                }
+            }
         }
-        let (changes, rings) = (&self.changes, &self.config.rings);
-        self.process.early.retain(|&(number, ring), _| {
-            let record = changes[number].record().filter(|record| !rules::is_over(record));
-            record.is_some_and(|record| rules::is_ahead(record, &rings[ring], totals.end))
-        });
+        self.process.early = early;
     }
 
     fn process_draft(&self, (rule, change, ring): &Key, finding: &Finding, at: Timestamp) -> Draft {
@@ -202,6 +216,19 @@ impl Engine {
             cohort: None,
         }
     }
+}
+
+/// Devices of a ring that got a change in a window.
+fn newly_exposed(totals: &WindowTotals, ring: &str, change: &Arc<str>) -> i64 {
+    let counts = totals.changes.get(&(Arc::from(ring), Arc::clone(change)));
+    counts.map_or(0, |counts| counts.devices_exposed.max(0))
+}
+
+/// Devices of a ring that have a change when a window begins, heard of lately or not.
+fn have(totals: &WindowTotals, ring: &str, change: &Arc<str>) -> i64 {
+    let groups = totals.groups.iter();
+    let groups = groups.filter(|((name, set), _)| **name == *ring && set.contains(change));
+    groups.map(|(_, group)| group.devices_active + group.devices_silent).sum()
 }
 
 /// Rings that started when the ring ahead was clear, now or before, and those with none ahead.

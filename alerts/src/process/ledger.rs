@@ -25,6 +25,9 @@ const TICKET_KEPT: Span = Span::days(14);
 const NOTED_KEPT: Span = Span::hours(24);
 /// Detection 5: 5 % of a ring, here as one of so many.
 const AT_ONCE: i64 = 20;
+/// 4 %: what is urgent stays so until it is clearly less, or each device that comes to a ring and
+/// leaves it would end the alert and begin another.
+const STILL_AT_ONCE: i64 = 25;
 /// How the status of a ticket begins that is over; any other says that it is open.
 const CLOSED: [&str; 9] = [
     "closed",
@@ -121,11 +124,13 @@ impl Ledger {
         self.tickets.retain(|_, ticket| totals.end - ticket.touched < TICKET_KEPT);
     }
 
-    /// What stands at the end of a window; `known` says how many devices a ring has.
+    /// What stands at the end of a window; `known` says how many devices a ring has, `is_open`
+    /// what people have been told of.
     pub(crate) fn findings(
         &self,
         at: Timestamp,
         known: impl Fn(&str) -> i64,
+        is_open: impl Fn(&Key) -> bool,
     ) -> BTreeMap<Key, Finding> {
         let mut findings = BTreeMap::new();
         for ((fact, ring), noted) in &self.noted {
@@ -149,8 +154,12 @@ impl Ledger {
             say_tickets(key, names.remove(key).unwrap_or_default(), finding);
         });
         for (ring, expiring) in &self.expiring {
-            let (rule, finding) = certificates(ring, expiring, known(ring), at);
-            findings.insert((rule, Arc::from(""), Arc::clone(ring)), finding);
+            let urgent = (Rule::CertificatesAtOnce, Arc::from(""), Arc::clone(ring));
+            let one_of = if is_open(&urgent) { STILL_AT_ONCE } else { AT_ONCE };
+            let known = known(ring);
+            let at_once = known > 0 && expiring.devices * one_of >= known;
+            let rule = if at_once { urgent.0 } else { Rule::CertificateExpiry };
+            findings.insert((rule, urgent.1, urgent.2), certificates(ring, expiring, known, at));
         }
         findings
     }
@@ -212,10 +221,8 @@ fn say_tickets((_, change, ring): &Key, mut names: Vec<(Timestamp, &str)>, findi
     finding.of = count;
 }
 
-fn certificates(ring: &str, expiring: &Expiring, known: i64, at: Timestamp) -> (Rule, Finding) {
+fn certificates(ring: &str, expiring: &Expiring, known: i64, at: Timestamp) -> Finding {
     let count = expiring.devices;
-    let at_once = known > 0 && count * AT_ONCE >= known;
-    let rule = if at_once { Rule::CertificatesAtOnce } else { Rule::CertificateExpiry };
     let first = expiring.earliest.map_or(String::new(), |earliest| {
         let left = earliest - at;
         let when = if left > Span::ZERO { format!("in {}", span(left)) } else { "already".into() };
@@ -225,5 +232,5 @@ fn certificates(ring: &str, expiring: &Expiring, known: i64, at: Timestamp) -> (
         format!("certificates of {} in ring {ring} expire within 60 days{first}", devices(count));
     let what = format!("renew the certificates of ring {ring}");
     let finding = Finding::new(summary, what).about(count, expiring.earliest);
-    (rule, Finding { of: known.max(count), ..finding })
+    Finding { of: known.max(count), ..finding }
 }

@@ -1,12 +1,13 @@
 //! A chain in memory, and loops that deliver from it.
 
 use std::error::Error;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use alerts::delivery::{
     Acting, Backoff, CatchUp, Committed, DestinationConfig, DestinationLoop, Notice, Now,
-    OpenAlert, Running, Standing, Taken, UreqClient, Wiring,
+    OpenAlert, OpenAlerts, Running, Standing, Taken, UreqClient, Wiring,
 };
 use schemas::{Alert, AlertState, Span, Timestamp};
 
@@ -16,10 +17,15 @@ pub(crate) struct Chain(Arc<Mutex<Vec<Committed>>>);
 
 impl Chain {
     pub(crate) fn commit(&self, alerts: &[Alert]) -> Committed {
-        let mut commits = self.0.lock().expect("not poisoned");
         let alerts = alerts.iter().cloned().map(Arc::new).collect();
+        self.push(Committed { alerts, ..Committed::default() })
+    }
+
+    /// `commit` at its end.
+    pub(crate) fn push(&self, commit: Committed) -> Committed {
+        let mut commits = self.0.lock().expect("not poisoned");
         let sequence = commits.len() as u64;
-        commits.push(Committed { sequence, alerts, ..Committed::default() });
+        commits.push(Committed { sequence, ..commit });
         commits[commits.len() - 1].clone()
     }
 }
@@ -30,22 +36,32 @@ impl CatchUp for Chain {
         Ok(commits.iter().skip(sequence as usize).take(3).cloned().collect())
     }
 
-    fn open(&self) -> Result<Vec<OpenAlert>, Box<dyn Error + Send + Sync>> {
-        let mut open: Vec<Arc<Alert>> = Vec::new();
-        for alert in self.0.lock().expect("not poisoned").iter().flat_map(|one| &one.alerts) {
-            open.retain(|before| before.fingerprint != alert.fingerprint);
-            if matches!(alert.state, AlertState::Firing | AlertState::Acknowledged) {
-                open.push(Arc::clone(alert));
-            }
-        }
-        Ok(open.into_iter().map(|alert| OpenAlert { alert, muted: false }).collect())
-    }
-
     fn last(&self, ids: &[String]) -> Result<Vec<Arc<Alert>>, Box<dyn Error + Send + Sync>> {
         let commits = self.0.lock().expect("not poisoned");
         let told: Vec<&Arc<Alert>> = commits.iter().flat_map(|one| &one.alerts).collect();
         let last = |id: &String| told.iter().rfind(|alert| alert.id == *id);
         Ok(ids.iter().filter_map(last).map(|alert| Arc::clone(alert)).collect())
+    }
+}
+
+impl Chain {
+    /// What stands open at its end.
+    fn open(&self) -> OpenAlerts {
+        let commits = self.0.lock().expect("not poisoned");
+        let mut open: Vec<Arc<Alert>> = Vec::new();
+        for alert in commits.iter().flat_map(|one| &one.alerts) {
+            open.retain(|before| before.fingerprint != alert.fingerprint);
+            if matches!(alert.state, AlertState::Firing | AlertState::Acknowledged) {
+                open.push(Arc::clone(alert));
+            }
+        }
+        let muted = |alert: &Alert| {
+            let news = |one: &Committed| one.alerts.iter().any(|other| other.id == alert.id);
+            let since = commits.iter().rposition(news).unwrap_or(0);
+            commits[since..].iter().any(|one| one.muted.contains(&alert.id))
+        };
+        let open = open.into_iter().map(|alert| OpenAlert { muted: muted(&alert), alert });
+        OpenAlerts { sequence: commits.len() as u64, alerts: open.collect() }
     }
 }
 
@@ -58,6 +74,8 @@ pub(crate) struct Setup {
     /// How the destination stood when that was last saved, and what it gave notice of.
     pub(crate) standing: Arc<Mutex<Standing>>,
     pub(crate) notices: Arc<Mutex<Vec<Notice>>>,
+    /// Whether how it stands is kept.
+    pub(crate) keeps_standing: Arc<AtomicBool>,
     pub(crate) queued_max: usize,
     /// How much faster than ours its clock runs.
     pub(crate) speed: u32,
@@ -73,6 +91,7 @@ impl Default for Setup {
             cursors: Arc::default(),
             standing: Arc::default(),
             notices: Arc::default(),
+            keeps_standing: Arc::new(AtomicBool::new(true)),
             queued_max: 100,
             speed: 1,
             behind: Span::ZERO,
@@ -88,6 +107,7 @@ impl Setup {
         let destination = config.open().expect("valid");
         let (saved, speed, behind) = (Arc::clone(&self.cursors), self.speed, self.behind);
         let (standings, notices) = (Arc::clone(&self.standing), Arc::clone(&self.notices));
+        let keeps = Arc::clone(&self.keeps_standing);
         let (begun, mut state) = (Instant::now(), 1_u64);
         let random = move || {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -98,10 +118,15 @@ impl Setup {
             destination,
             catch_up: Box::new(self.chain.clone()),
             cursor: self.cursor().unwrap_or(0),
+            open: self.chain.open(),
             save_cursor: Box::new(move |next| saved.lock().expect("not poisoned").push(next)),
             standing: self.standing.lock().expect("not poisoned").clone(),
             save_standing: Box::new(move |standing| {
+                if !keeps.load(Ordering::Acquire) {
+                    return Taken::No;
+                }
                 standings.lock().expect("not poisoned").clone_from(standing);
+                Taken::Yes
             }),
             notify: Box::new(move |notice| {
                 notices.lock().expect("not poisoned").push(notice.clone());

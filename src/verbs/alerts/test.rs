@@ -22,14 +22,14 @@ pub(super) fn run(common: &Common, args: &TestArgs) -> Result<Outcome, Failure> 
     let chosen = |name: &str| args.destination.as_ref().is_none_or(|wanted| wanted == name);
     let mut outcome = Outcome::Fine;
     let mut rows = Vec::new();
-    for destination in config.destinations.iter().filter(|config| chosen(&config.name)) {
+    for destination in config.destinations.iter().filter(|one| chosen(&one.name)) {
         let stays = Route::new(destination).explain(&alert, at).err();
         let said = match stays {
             Some(stay) => format!("stays: {stay}"),
-            None if args.explain => "goes there".to_owned(),
+            None if args.explain => goes_there(destination, &alert),
             // What is made up must not be rolled back.
             None if destination.acts => "goes there; not sent, since it acts".to_owned(),
-            None => match send(destination, &alert, now)? {
+            None => match send(&config, destination, &alert, now)? {
                 Sent::Accepted => "sent, and accepted".to_owned(),
                 Sent::Busy { reason, .. } | Sent::Refused { reason } => {
                     outcome = Outcome::Failed;
@@ -56,9 +56,41 @@ pub(super) fn run(common: &Common, args: &TestArgs) -> Result<Outcome, Failure> 
     Ok(outcome)
 }
 
-fn send(destination: &DestinationConfig, alert: &Alert, now: Timestamp) -> Result<Sent, Failure> {
-    let destination = destination.open()?;
+fn send(
+    config: &Config,
+    destination: &DestinationConfig,
+    alert: &Alert,
+    now: Timestamp,
+) -> Result<Sent, Failure> {
+    let destination = destination.open_among(&config.destinations)?;
     Ok(destination.send_once(&UreqClient::new(&destination), alert, now))
+}
+
+/// That it goes there, and which filters let it: each that is given has to name it.
+fn goes_there(destination: &DestinationConfig, alert: &Alert) -> String {
+    let names = |key: &str, value: &str| format!("`{key}` names {value:?}");
+    let channels = destination.channels.as_ref().map(|wanted| {
+        let notice = alert.action.notice.iter().flat_map(|notice| &notice.channels);
+        let both: Vec<_> = notice.filter(|channel| wanted.contains(channel)).collect();
+        names("channels", &both.into_iter().map(|both| both.name()).collect::<Vec<_>>().join(", "))
+    });
+    let change_type = alert.change_type.name();
+    let filters = [
+        destination.acts.then(|| names("act_change_types", change_type)),
+        destination.decisions.as_ref().map(|_| names("decisions", alert.decision.name())),
+        destination.severities.as_ref().map(|_| names("severities", alert.severity.name())),
+        destination.change_types.as_ref().map(|_| names("change_types", change_type)),
+        destination.rings.as_ref().map(|_| names("rings", &alert.ring)),
+        destination.owners.as_ref().map(|_| names("owners", alert.action.owner.name())),
+        channels,
+        destination.hours.map(|_| "`hours` have begun".to_owned()),
+    ];
+    let filters: Vec<String> = filters.into_iter().flatten().collect();
+    // Without a filter every alert does.
+    if filters.is_empty() {
+        return "goes there".to_owned();
+    }
+    format!("goes there: {}", filters.join(", "))
 }
 
 /// An alert that says what it is.
@@ -92,5 +124,43 @@ fn made_up(args: &TestArgs, at: Timestamp) -> Alert {
         cohort: None,
         action: Action { what: "nothing".to_owned(), owner: args.owner, notice },
         links: Links::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{AlertsVerb, Cli, Verb};
+
+    #[track_caller]
+    fn check(flags: &str, keys: &str, expected: &str) {
+        let words = "ringwatch alerts test".split(' ').chain(flags.split_whitespace());
+        let Verb::Alerts(alerts) = Cli::parse_from(words).verb else { panic!("{flags}") };
+        let AlertsVerb::Test(args) = alerts.verb else { panic!("{flags}") };
+        let alert = made_up(&args, Timestamp(0));
+        let json = format!(r#"{{"name":"a","type":"webhook","url":"https://a/"{keys}}}"#);
+        let destination: DestinationConfig = serde_json::from_str(&json).expect("keys");
+        // It says so of what goes there only.
+        assert_eq!(Route::new(&destination).explain(&alert, Timestamp(0)), Ok(()), "{keys}");
+        assert_eq!(goes_there(&destination, &alert), expected);
+    }
+
+    #[test]
+    fn where_an_alert_goes_is_said_with_the_filters_that_let_it() {
+        check("", "", "goes there");
+        let keys = r#","decisions":["hold","rollback"],"rings":["test"]"#;
+        check("", keys, r#"goes there: `decisions` names "rollback", `rings` names "test""#);
+        let keys = r#","severities":["info"],"change_types":["security"],"owners":["customer"]"#;
+        let expected =
+            r#"goes there: `severities` names "info", `change_types` names "security", "#;
+        let flags = "--severity info --change-type security --owner customer";
+        check(flags, keys, &format!(r#"{expected}`owners` names "customer""#));
+        let keys = r#","channels":["email","bulletin"],"hours":"mon-sun 00:00-23:00""#;
+        let expected = r#"goes there: `channels` names "bulletin", `hours` have begun"#;
+        check("--channel bulletin", keys, expected);
+        let expected = r#"goes there: `act_change_types` names "quality""#;
+        check("", r#","acts":true"#, expected);
     }
 }

@@ -21,8 +21,9 @@ use super::measure::succeed;
 use super::numbers;
 use super::programs::Programs;
 use super::service::Service;
-use super::stand::{Configured, Settings, free_address, verify};
+use super::stand::{Configured, Settings, verify};
 use super::{BROKER_CORE, PARTITIONS, say};
+use crate::fixture::free_address;
 use crate::kafka::Broker;
 use crate::{Failure, record};
 
@@ -80,8 +81,7 @@ pub(super) fn run(programs: &Programs, wanted: Wanted, records: bool) -> Result<
     let settings = Settings::workers(workers);
     let quota =
         (core_share < 1.0).then(|| Quota::of(core_share, &programs.ringwatch)).transpose()?;
-    let ringwatch =
-        quota.as_ref().map_or_else(|| programs.ringwatch.clone(), |quota| quota.program());
+    let ringwatch = quota.as_ref().map_or_else(|| programs.ringwatch.clone(), Quota::program);
     let programs = &Programs { ringwatch, ..programs.clone() };
     let rates = if let Some(rate) = rate {
         vec![rate]
@@ -108,7 +108,7 @@ fn at(programs: &Programs, load: Load, with: &Settings, records: bool) -> Result
     broker.create_topics(PARTITIONS)?;
     let hook = Hook::start().map_err(Failure::io("listen for alerts"))?;
     let (config, data) = (folder.path().join("ringwatch.toml"), folder.path().join("data"));
-    let configured = Configured { config, data, address: free_address()? };
+    let configured = Configured { config, data, address: free_address().to_string() };
     let text = format!(
         "[kafka]\nbrokers = \"{}\"\n[store]\ndata = \"{}\"\npublish_interval = \
          \"{PUBLISH_INTERVAL_S}s\"\n[http]\nlisten = \"{}\"\n{}[[destination]]\nname = \"hook\"\n\

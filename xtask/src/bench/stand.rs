@@ -6,7 +6,6 @@
 //! ```
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -15,6 +14,7 @@ use tempfile::TempDir;
 use super::measure::{Usage, measure, succeed};
 use super::programs::Programs;
 use super::{BROKER_CORE, MEASURED_CORE, PARTITIONS, say};
+use crate::fixture::free_address;
 use crate::kafka::Broker;
 use crate::{Failure, produce, repository};
 
@@ -167,7 +167,7 @@ impl Stand {
     pub(super) fn configure(&self, name: &str, with: &Settings) -> Result<Configured, Failure> {
         let config = self.files.path(&format!("{name}.toml"));
         let data = self.files.path(&format!("{name}-data"));
-        let address = free_address()?;
+        let address = free_address().to_string();
         let text = format!(
             "[kafka]\nbrokers = \"{}\"\ngroup = \"{name}\"\n[store]\ndata = \"{}\"\n{}\n\
              [http]\nlisten = \"{address}\"\n{}",
@@ -215,13 +215,6 @@ pub(super) fn has_room(bytes: u64) -> Result<(), Failure> {
     }
     let (needed_gib, free_gib, folder) = (bytes >> 29, free >> 30, folder.display());
     Err(Failure::Unmet(format!("{folder} has {free_gib} GiB free, and this needs {needed_gib}")))
-}
-
-/// An address that was free a moment ago.
-pub(super) fn free_address() -> Result<String, Failure> {
-    let listener = TcpListener::bind("127.0.0.1:0").map_err(Failure::io("find a free port"))?;
-    let address = listener.local_addr().map_err(Failure::io("find a free port"))?;
-    Ok(address.to_string())
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use tempfile::TempDir;
 use super::member::Member;
 use super::settings::Settings;
 use super::wait_until;
-use crate::fixture::{Finished, Program, oracle};
+use crate::fixture::{Finished, Program, free_address, oracle};
 use crate::kafka::Broker;
 
 /// A run to the end joins a group whose members may have died a moment ago.
@@ -70,8 +69,7 @@ impl Cluster {
     /// One more place in the group, under a name of its own.
     #[track_caller]
     pub fn member(&self, name: &str) -> Member {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let port = listener.local_addr().expect("its address").port();
+        let port = free_address().port();
         let config = self.folder.path().join(format!("{name}-{port}.toml"));
         let text = self.settings.toml(self.broker.bootstrap(), &self.data, name, Some(port));
         fs::write(&config, text).expect("a configuration file");

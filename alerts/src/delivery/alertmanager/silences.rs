@@ -1,9 +1,11 @@
 //! An acknowledged alert is silenced in Alertmanager, too, until it is over.
 //!
 //! ```text
-//! acknowledged ─► one of ours there? ─► none: POST /silences ─► renewed in time
-//! anything else ─► one of ours there? ─► DELETE /silence/ID     (before the alert is posted)
+//! acknowledged, muted ─► one of ours there? ─► none: POST /silences ─► renewed in time
+//! anything else       ─► one of ours there? ─► DELETE /silence/ID  (before the alert is posted)
 //! ```
+//! So is what fires and is muted, for as long as it is: Alertmanager tells again by itself.
+//!
 //! Source: the description of its API v2. A silence belongs to an alert by a matcher on the label
 //! `fingerprint` and our name as its creator; Alertmanager chooses the id, so after a start it is
 //! asked what there is. What fails is tried again with the next repeat and holds up no alert.
@@ -42,7 +44,7 @@ enum Known {
     Silenced { id: String, until: Timestamp },
 }
 
-/// Brings silences in line with acknowledgements.
+/// Brings silences in line with acknowledgements and with what is muted.
 #[derive(Debug)]
 pub(super) struct Silences {
     base: String,
@@ -82,7 +84,7 @@ impl Silences {
         let began = Instant::now();
         for item in items {
             let left = at_most.saturating_sub(began.elapsed());
-            if let Err(reason) = self.follow_one(http, &item.alert, wall, left) {
+            if let Err(reason) = self.follow_one(http, item, wall, left) {
                 let id = &item.alert.id;
                 tracing::warn!(id, reason, "Alertmanager took no silence; it is tried again");
                 return;
@@ -93,11 +95,11 @@ impl Silences {
     fn follow_one(
         &mut self,
         http: &dyn HttpClient,
-        alert: &Alert,
+        item: &Item,
         wall: Timestamp,
         at_most: Duration,
     ) -> Result<(), String> {
-        let silent = alert.state == AlertState::Acknowledged;
+        let (alert, silent) = (&*item.alert, item.is_silent());
         let known = match self.known.get(&alert.fingerprint) {
             Some(known) => known.clone(),
             None => self.look(http, alert, at_most)?,
@@ -151,7 +153,8 @@ impl Silences {
             silence_id: String,
         }
         let until = wall.saturating_add(SILENT_FOR);
-        let comment = format!("{} is acknowledged in ringwatch: {}", alert.id, alert.summary);
+        let why = if alert.state == AlertState::Acknowledged { "acknowledged" } else { "muted" };
+        let comment = format!("{} is {why} in ringwatch: {}", alert.id, alert.summary);
         let matcher = json!({
             "name": "fingerprint", "value": label_of_fingerprint(alert),
             "isRegex": false, "isEqual": true,

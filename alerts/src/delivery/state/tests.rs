@@ -463,13 +463,14 @@ fn an_action_that_is_refused_or_too_late_is_never_taken_but_told() {
 #[test]
 fn people_are_reminded_of_what_nobody_cares_for() {
     let mut state = with(",\"repeat_interval\":\"10m\"", 0, Standing::default());
-    state.accept(commit(0, &[firing("kb1"), firing("kb2"), firing("kb3")]), at(0));
+    state.accept(commit(0, &[firing("kb1"), firing("kb2"), firing("kb3"), firing("kb4")]), at(0));
+    state.accept(Committed { muted: vec!["rw-kb4".to_owned()], ..commit(1, &[]) }, at(0));
     let mut told = Vec::new();
     for second in 0..2_000 {
         if second == 700 {
             let cared = Alert { state: AlertState::Acknowledged, ..firing("kb1") };
             let muted = vec!["rw-kb2".to_owned()];
-            state.accept(Committed { muted, ..commit(1, &[cared]) }, at(second));
+            state.accept(Committed { muted, ..commit(2, &[cared]) }, at(second));
         }
         if let Step::Send(items) = state.step(at(second)) {
             told.extend(items.iter().map(|item| (second, item.alert.change.clone())));
@@ -482,4 +483,18 @@ fn people_are_reminded_of_what_nobody_cares_for() {
     assert_eq!(of("kb1"), [0, 6, 7]);
     assert_eq!(of("kb2"), [0, 6]);
     assert_eq!(of("kb3"), [0, 6, 12, 18]);
+    assert_eq!(of("kb4"), [0], "muted while it waited");
+}
+
+#[test]
+fn what_is_muted_stays_so_when_it_is_told_once_more() {
+    let mut state = forgetful("", 0);
+    state.accept(commit(0, &[firing("kb1")]), at(0));
+    state.step(at(0));
+    state.decide(&refused(), at(0), 0);
+    state.mute("rw-kb1");
+    let repeat = state.step(at(0));
+    state.resend(vec![Arc::new(firing("kb1"))]);
+    let silent = |step: &Step| matches!(step, Step::Send(items) if items[0].is_silent());
+    assert!(silent(&repeat) && silent(&state.decide(&Outcome::Accepted, at(0), 0)));
 }

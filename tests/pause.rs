@@ -1,0 +1,259 @@
+//! Who may act, and when: a pause given while nothing runs, and what outlasts a stop.
+//!
+//! ```text
+//! simulate ─► replay ─► chain with a rollback ─► publisher of this process ─► two receivers
+//!                       ringwatch pause, resume ──────────┘                   acting, people
+//! ```
+//! The rollback stands at the end of the chain, so that no broker is needed. The clock is that of
+//! the test: the rollback is a minute old at the start, and a minute of waiting is a word.
+
+#![allow(clippy::expect_used, reason = "a test that cannot set up its world must fail")]
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use ingest::NdjsonSource;
+use ringwatch::clock::{Clock, SystemClock};
+use ringwatch::config::Config;
+use ringwatch::deliveries::Deliveries;
+use ringwatch::orders::Orders;
+use ringwatch::publisher::{Publisher, PublisherParts};
+use ringwatch::shutdown::Stop;
+use ringwatch::view::SharedView;
+use schemas::{Commit, Decision, Order, Span, Stream, Timestamp};
+use store::{Blobs, Chain, LocalStore, TopicNames, cursor};
+use xtask::fixture::Program;
+
+#[path = "../alerts/tests/delivery_support/receiver.rs"]
+#[expect(dead_code, reason = "other tests use more of it")]
+mod receiver;
+
+use receiver::{Receiver, answer};
+
+/// How long a successor waits, and a little more.
+const A_MINUTE: Duration = Duration::from_secs(61);
+
+/// A status that is never sent: the receiver holds the request open instead.
+const HANGS: u16 = 0;
+
+struct TestClock {
+    system: SystemClock,
+    ahead_ms: AtomicU64,
+    start: Timestamp,
+}
+
+impl TestClock {
+    fn advance(&self, time: Duration) {
+        self.ahead_ms.fetch_add(time.as_millis() as u64, Ordering::AcqRel);
+    }
+}
+
+impl Clock for TestClock {
+    fn wall(&self) -> Option<Timestamp> {
+        Some(self.start + Span(self.monotonic().as_micros() as i64))
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.system.monotonic() + Duration::from_millis(self.ahead_ms.load(Ordering::Acquire))
+    }
+}
+
+/// A folder whose chain ends with a rollback that fires, and who is to hear of it.
+struct World {
+    folder: tempfile::TempDir,
+    store: Arc<dyn Blobs>,
+    config: Config,
+    clock: Arc<TestClock>,
+    streams: Vec<Stream>,
+    leads: Arc<AtomicBool>,
+    /// What both receivers answer.
+    status: Arc<AtomicU16>,
+    acting: Receiver,
+    people: Receiver,
+}
+
+fn ringwatch(arguments: &[&str], code: i32) {
+    Program::new(env!("CARGO_BIN_EXE_ringwatch")).run(arguments).with_code(code);
+}
+
+fn receiver(status: &Arc<AtomicU16>) -> Receiver {
+    let status = Arc::clone(status);
+    Receiver::start(Box::new(move |_, stream| match status.load(Ordering::Acquire) {
+        HANGS => sleep(Duration::from_secs(20)),
+        status => answer(stream, status, ""),
+    }))
+}
+
+impl World {
+    fn begin(status: u16) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let [input, data] = ["input", "data"].map(|name| folder.path().join(name));
+        let [from, to] = [&input, &data].map(|path| path.to_str().expect("UTF-8"));
+        ringwatch(&["simulate", "--scenario", "os-crash-10x", "--seed", "1", "--out", from], 0);
+        ringwatch(&["replay", "--input", from, "--data", to], 3);
+        let store: Arc<dyn Blobs> = Arc::new(LocalStore::open(data).expect("a data folder"));
+        let status = Arc::new(AtomicU16::new(status));
+        let [acting, people] = [receiver(&status), receiver(&status)];
+        let destination = |name: &str, receiver: &Receiver| {
+            // What stood in the chain before a destination was new is not told.
+            cursor::write(&*store, name, 0).expect("written");
+            let url = format!("http://{}/", receiver.address);
+            let times = "request_timeout = \"20s\"";
+            format!(
+                "[[destination]]\nname = \"{name}\"\ntype = \"webhook\"\nurl = \"{url}\"\n{times}\n"
+            )
+        };
+        let text = format!(
+            "{}{}acts = true\n",
+            destination("people", &people),
+            destination("acting", &acting)
+        );
+        let mut config = Config::parse(&text, std::iter::empty()).expect("a valid one");
+        config.housekeeping = None;
+        let commits = commits(&store);
+        let mut told = commits.iter().flat_map(|commit| &commit.alerts);
+        let rollback = told.find(|alert| alert.decision == Decision::Rollback);
+        let start = rollback.expect("a rollback").updated_at + Span::minutes(1);
+        let (system, ahead_ms) = (SystemClock::start(), AtomicU64::new(0));
+        Self {
+            folder,
+            store,
+            config,
+            clock: Arc::new(TestClock { system, ahead_ms, start }),
+            streams: NdjsonSource::open(&input).expect("the records").streams(),
+            leads: Arc::new(AtomicBool::new(true)),
+            status,
+            acting,
+            people,
+        }
+    }
+
+    fn start(&self) -> Publisher {
+        let clock: Arc<dyn Clock> = self.clock.clone();
+        Publisher::new(PublisherParts {
+            deliveries: Deliveries::new(&self.config, &self.store, &clock).expect("destinations"),
+            store: Arc::clone(&self.store),
+            leads: Arc::clone(&self.leads),
+            clock,
+            stop: Stop::default(),
+            streams: self.streams.clone(),
+            streams_begun: self.streams.clone(),
+            topics: TopicNames::default(),
+            config: &self.config,
+            writer: ringwatch::nonce::fresh(),
+            view: SharedView::default(),
+        })
+    }
+
+    /// Starts one that has waited for whoever was before it.
+    fn start_and_wait(&self) -> Publisher {
+        let mut publisher = self.start();
+        publisher.take(None).expect("published");
+        self.clock.advance(A_MINUTE);
+        publisher
+    }
+
+    /// What people do at the command line.
+    fn command(&self, verb: &str) {
+        let data: PathBuf = self.folder.path().join("data");
+        let data = data.to_str().expect("UTF-8");
+        ringwatch(&[verb, "--data", data, "--author", "ana", "--reason", "mine"], 0);
+    }
+
+    fn answer(&self, status: u16) {
+        self.status.store(status, Ordering::Release);
+    }
+
+    fn last(&self) -> Commit {
+        commits(&self.store).pop().expect("a commit")
+    }
+}
+
+fn commits(store: &Arc<dyn Blobs>) -> Vec<Commit> {
+    Chain::open(Arc::clone(store)).expect("a chain").read_all().expect("commits")
+}
+
+/// Lets it publish until something holds, or for a second.
+fn publish(publisher: &mut Publisher, holds: &dyn Fn() -> bool) -> bool {
+    let begun = Instant::now();
+    while !holds() && begun.elapsed() < Duration::from_secs(1) {
+        publisher.take(None).expect("published");
+        sleep(Duration::from_millis(10));
+    }
+    holds()
+}
+
+#[test]
+fn what_acts_is_asked_nothing_after_a_pause_that_was_given_while_nothing_ran() {
+    let world = World::begin(503);
+    let mut publisher = world.start_and_wait();
+    assert!(publish(&mut publisher, &|| !world.acting.received().is_empty()), "it is asked");
+    publisher.finish().expect("finished");
+    assert!(world.last().released, "a destination that refuses holds up no successor");
+
+    // More than are obeyed at once come before it.
+    let clock: Arc<dyn Clock> = world.clock.clone();
+    let orders = Orders::new(&world.store, &clock);
+    for _ in 0..100 {
+        let order = Order::Retry { destination: "nobody".to_owned() };
+        orders.give(order, "ana".to_owned(), None).expect("given");
+    }
+    world.command("pause");
+    world.answer(200);
+    let (asked, told) = (world.acting.received().len(), world.people.received().len());
+    let mut publisher = world.start();
+    assert!(publish(&mut publisher, &|| world.people.received().len() > told), "people are told");
+    assert!(!publish(&mut publisher, &|| world.acting.received().len() > asked), "it is paused");
+
+    world.command("resume");
+    // Until the next look for commands.
+    world.clock.advance(Duration::from_secs(5));
+    assert!(publish(&mut publisher, &|| world.acting.received().len() > asked), "it may act");
+    let received = world.acting.received();
+    let keys = received.iter().map(|request| &request.headers["idempotency-key"]);
+    assert!(keys.clone().all(|key| key == &received[0].headers["idempotency-key"]));
+    publisher.finish().expect("finished");
+    assert_eq!(world.acting.received().len(), asked + 1, "once");
+}
+
+#[test]
+fn after_a_stop_that_requests_outlast_nobody_sends_for_a_minute() {
+    let world = World::begin(HANGS);
+    let mut publisher = world.start_and_wait();
+    let both = || !world.acting.received().is_empty() && !world.people.received().is_empty();
+    assert!(publish(&mut publisher, &both), "two requests hang");
+    world.answer(200);
+    let begun = Instant::now();
+    world.leads.store(false, Ordering::Release);
+    publisher.take(None).expect("stood by");
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(9), "{took:?}: they are waited for together");
+    assert!(!world.last().released, "a successor waits");
+
+    let received = || world.acting.received().len() + world.people.received().len();
+    let (before, mut successor) = (received(), world.start());
+    world.leads.store(true, Ordering::Release);
+    assert!(!publish(&mut publisher, &|| received() > before), "nor does it send itself");
+    drop(publisher);
+    assert!(!publish(&mut successor, &|| received() > before), "nobody sends beside them");
+    world.clock.advance(A_MINUTE);
+    assert!(publish(&mut successor, &|| world.acting.received().len() == 2), "then it is asked");
+    successor.finish().expect("finished");
+    assert!(world.last().released);
+}
+
+#[test]
+fn whoever_leaves_while_it_waits_for_another_lets_its_successor_wait_too() {
+    let world = World::begin(200);
+    let mut killed = world.start_and_wait();
+    assert!(publish(&mut killed, &|| !world.acting.received().is_empty()));
+    std::mem::forget(killed);
+    let mut waiting = world.start();
+    waiting.take(None).expect("published");
+    world.leads.store(false, Ordering::Release);
+    waiting.take(None).expect("stood by");
+    assert!(!world.last().released, "the first may be sending");
+}
