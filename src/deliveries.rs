@@ -11,7 +11,6 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
 use alerts::delivery::{
@@ -34,9 +33,6 @@ const CATCH_UP_COMMITS_MAX: u64 = 256;
 /// How long after its last commit a publisher sends: then another may have taken over.
 pub const SEND_WITHIN: Duration = Duration::from_secs(30);
 
-/// 6 s: a loop gives itself 5 s once it is asked to stop, and may notice that late.
-const STOP_WITHIN: Duration = Duration::from_secs(6);
-
 /// Why deliveries cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum DeliveryError {
@@ -53,8 +49,6 @@ pub enum DeliveryError {
 pub struct Deliveries {
     setting: Option<Setting>,
     running: Vec<Running>,
-    /// Cut off once every loop has ended.
-    ended: Option<Receiver<()>>,
     lease: Lease,
     /// Whether an operator has paused what acts.
     paused: Arc<AtomicBool>,
@@ -82,20 +76,6 @@ impl Lease {
     fn holds(&self, now: Duration) -> bool {
         let since = Duration::from_millis(self.0.load(Ordering::Acquire));
         now.saturating_sub(since) < SEND_WITHIN
-    }
-}
-
-/// What one loop holds of it, until it ends.
-struct Leased {
-    lease: Lease,
-    clock: Arc<dyn Clock>,
-    /// Dropped with the loop: so that it has ended is known.
-    _alive: SyncSender<()>,
-}
-
-impl Leased {
-    fn may_send(&self) -> bool {
-        self.lease.holds(self.clock.monotonic())
     }
 }
 
@@ -133,9 +113,10 @@ impl Deliveries {
         }
     }
 
-    /// Starts a loop for every destination, unless they run: `desk` is as before commit `sequence`.
+    /// Starts a loop for every destination that has none: `desk` is as before commit `sequence`.
     pub fn start(&mut self, desk: &Desk, sequence: u64) -> Result<(), DeliveryError> {
-        let Some(setting) = self.setting.as_ref().filter(|_| self.running.is_empty()) else {
+        let all_run = |setting: &&Setting| setting.destinations.len() == self.running.len();
+        let Some(setting) = self.setting.as_ref().filter(|setting| !all_run(setting)) else {
             return Ok(());
         };
         let open = |(alert, muted)| {
@@ -143,15 +124,9 @@ impl Deliveries {
             OpenAlert { alert, muted }
         };
         let open = OpenAlerts { sequence, alerts: desk.told().map(open).collect() };
-        let (alive, ended) = sync_channel(1);
-        self.ended = Some(ended);
-        for destination in &setting.destinations {
-            let leased = Leased {
-                lease: self.lease.clone(),
-                clock: Arc::clone(&setting.clock),
-                _alive: alive.clone(),
-            };
-            self.running.push(setting.spawn(destination, open.clone(), leased, &self.paused)?);
+        for destination in &setting.destinations[self.running.len()..] {
+            let running = setting.spawn(destination, open.clone(), &self.lease, &self.paused)?;
+            self.running.push(running);
         }
         if let Err(error) = setting.forget_removed() {
             tracing::warn!(%error, "cannot look for destinations that are gone");
@@ -176,20 +151,9 @@ impl Deliveries {
         self.lease.0.store(committed.as_millis() as u64, Ordering::Release);
     }
 
-    /// Asks all loops to bring out what they hold, and waits for all of them together.
+    /// Asks all loops to bring out what they hold, and waits for them.
     pub fn stop(&mut self) -> Stopped {
-        self.running.iter().for_each(Running::ask_to_stop);
-        let waited = self.ended.take().map(|ended| ended.recv_timeout(STOP_WITHIN));
-        self.running.clear();
-        match waited {
-            Some(Err(RecvTimeoutError::Timeout)) => {
-                tracing::warn!(
-                    "a destination did not answer; what it lacks is sent at the next start"
-                );
-                Stopped::Abandoned
-            }
-            _ => Stopped::Finished,
-        }
+        Running::stop(std::mem::take(&mut self.running))
     }
 }
 
@@ -212,7 +176,7 @@ impl Setting {
         &self,
         destination: &DestinationConfig,
         open: OpenAlerts,
-        leased: Leased,
+        lease: &Lease,
         paused: &Arc<AtomicBool>,
     ) -> Result<Running, DeliveryError> {
         let destination = destination.open_among(&self.destinations)?;
@@ -222,6 +186,7 @@ impl Setting {
         let paused = Arc::clone(paused);
         let (shown, stood) = (Arc::clone(&self.store), name.clone());
         let (told, orders) = (name.clone(), Orders::new(&self.store, &self.clock));
+        let (leased, lease) = (Arc::clone(&self.clock), lease.clone());
         let wiring = Wiring {
             http: Box::new(UreqClient::new(&destination)),
             destination,
@@ -251,7 +216,7 @@ impl Setting {
             acting: Box::new(move || {
                 if paused.load(Ordering::Acquire) { Acting::Paused } else { Acting::Allowed }
             }),
-            may_send: Box::new(move || leased.may_send()),
+            may_send: Box::new(move || lease.holds(leased.monotonic())),
             clock: Box::new(move || Now {
                 wall: clock.wall().unwrap_or_default(),
                 elapsed: clock.monotonic(),
@@ -357,38 +322,14 @@ impl CatchUp for ChainReader {
 
 #[cfg(test)]
 mod tests {
-    use alerts::no_evidence;
-    use schemas::alert::{Action, Links, Owner};
-    use schemas::{AlertState, ChangeType, Commit, Decision, Severity, Timestamp};
+    use schemas::Commit;
     use store::MemoryStore;
 
     use super::*;
+    use crate::examples::firing;
 
-    fn alert(id: &str, transition: u32) -> Alert {
-        let action = Action { what: String::new(), owner: Owner::Service, notice: None };
-        Alert {
-            v: 1,
-            id: id.to_owned(),
-            fingerprint: String::new(),
-            state: AlertState::Firing,
-            decision: Decision::Hold,
-            escalation: None,
-            severity: Severity::Warning,
-            change: "kb1".to_owned(),
-            change_type: ChangeType::Quality,
-            unregistered: false,
-            ring: "first".to_owned(),
-            signal: "os_crash".to_owned(),
-            transition,
-            starts_at: Timestamp(0),
-            updated_at: Timestamp(0),
-            ends_at: None,
-            summary: String::new(),
-            evidence: no_evidence(),
-            cohort: None,
-            action,
-            links: Links::default(),
-        }
+    fn alert(name: &str, transition: u32) -> Alert {
+        Alert { transition, ..firing(name) }
     }
 
     #[test]
@@ -407,10 +348,10 @@ mod tests {
         }
         store.delete("system/chain/00000000000000000005").unwrap();
         let reader = ChainReader { store, links: LinkRule::default() };
-        let ids = ["one", "two"].map(str::to_owned);
+        let ids = ["rw-one", "rw-two"].map(str::to_owned);
         let last = reader.last(&ids).unwrap();
         let last: Vec<_> = last.iter().map(|alert| (&*alert.id, alert.transition)).collect();
-        assert_eq!(last, [("one", 2), ("two", 2)]);
-        assert!(reader.last(&["three".to_owned()]).is_err(), "it looks back to what is missing");
+        assert_eq!(last, [("rw-one", 2), ("rw-two", 2)]);
+        assert!(reader.last(&["rw-three".to_owned()]).is_err(), "it looks back to what is missing");
     }
 }

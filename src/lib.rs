@@ -8,6 +8,10 @@ pub mod config;
 pub mod datafolder;
 pub mod deliveries;
 pub mod evaluation;
+#[cfg(test)]
+#[path = "../alerts/src/delivery/examples.rs"]
+#[expect(dead_code, reason = "other tests use more of it")]
+mod examples;
 pub mod failure;
 pub mod history;
 pub mod http;

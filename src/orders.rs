@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use schemas::{Command, Order, SCHEMA_VERSION};
+use schemas::{Command, Matcher, Order, SCHEMA_VERSION};
 use store::{Blobs, StoreError, commands};
 
 use crate::clock::Clock;
@@ -38,5 +38,22 @@ impl Orders {
             order,
         };
         commands::give(&*self.store, &command)
+    }
+}
+
+/// Whether a silence says what is to be quiet, and why; if not, what is wrong. Those that were
+/// given before a reason was asked for are obeyed as they stand.
+pub fn may_silence(matcher: &Matcher, reason: Option<&str>) -> Result<(), &'static str> {
+    if matcher.is_empty() {
+        return Err("a silence names what is to be quiet: change, ring, signal, decision, \
+                    severity or alert");
+    }
+    if matcher.has_blank() {
+        return Err("a silence names something by an empty text, which is whatever has no such \
+                    name; leave it out");
+    }
+    match reason {
+        Some(reason) if !reason.trim().is_empty() => Ok(()),
+        _ => Err("a silence needs a reason: others ask why nobody is told"),
     }
 }

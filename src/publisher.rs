@@ -29,6 +29,7 @@ mod shown;
 mod stragglers;
 
 use leader::Leader;
+use office::Waits;
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -42,10 +43,6 @@ use crate::view::{PublisherRole, SharedView};
 
 /// How long one wait for entries may last, so that the lease and the interval are kept.
 const WAIT: Duration = Duration::from_millis(200);
-
-/// How long after the last commit of another publisher alerts are first sent: it sends for
-/// [`crate::deliveries::SEND_WITHIN`] after it, by its own clock.
-const FOREIGN_COMMIT_PATIENCE: Duration = Duration::from_mins(1);
 
 /// What a publisher is made of.
 #[expect(missing_debug_implementations, reason = "made of parts that have none")]
@@ -73,8 +70,8 @@ pub struct Publisher {
     deliveries: Deliveries,
     role: Role,
     losses: Losses,
-    /// Nothing is sent before, by whatever lead: a request of an earlier one may be under way.
-    deliver_from: Duration,
+    /// For every lead: what one had to wait for is not over because it left.
+    waits: Waits,
     /// Of the time as leader that has ended.
     summary: Summary,
 }
@@ -101,7 +98,7 @@ impl Publisher {
             deliveries,
             role: Role::Standby,
             losses: Losses::default(),
-            deliver_from: Duration::ZERO,
+            waits: Waits::default(),
             summary: Summary::default(),
         }
     }
@@ -170,8 +167,7 @@ impl Publisher {
             self.recover_if_due()?;
         }
         if let Role::Leading(leader) = &mut self.role {
-            // There is no later moment.
-            leader.deliver_from = Duration::ZERO;
+            leader.is_ending = true;
         }
         self.stand_by()?;
         Ok(self.summary)
@@ -211,8 +207,8 @@ impl Publisher {
             }
             _ => return Ok(()),
         }
-        let mut leader = Leader::recover(&self.setting)?;
-        leader.deliver_from = leader.deliver_from.max(self.deliver_from);
+        let leader = Leader::recover(&self.setting, self.waits)?;
+        self.waits = leader.waits;
         metrics::publisher().set(1.0);
         self.deliveries.place_cursors(leader.chain.next_sequence());
         self.role = Role::Leading(Box::new(leader));
@@ -256,8 +252,6 @@ impl Publisher {
         metrics::publisher().set(0.0);
         metrics::stragglers().set(0.0);
         if let Role::Leading(leader) = std::mem::replace(&mut self.role, role) {
-            // What it still had to wait for is not over because it left.
-            self.deliver_from = self.deliver_from.max(leader.deliver_from);
             self.summary = leader.summary();
         }
     }
@@ -266,7 +260,7 @@ impl Publisher {
     fn stop_deliveries(&mut self) -> Stopped {
         let stopped = self.deliveries.stop();
         if stopped == Stopped::Abandoned {
-            self.deliver_from = self.setting.clock.monotonic() + FOREIGN_COMMIT_PATIENCE;
+            self.waits = self.waits.after_request(self.setting.clock.monotonic());
         }
         stopped
     }
@@ -287,7 +281,7 @@ impl Leader {
     fn deliver(&mut self, deliveries: &mut Deliveries) -> Result<(), PipelineError> {
         let paused = self.desk.paused().is_some();
         deliveries.set_acting(if paused { Acting::Paused } else { Acting::Allowed });
-        if self.setting.clock.monotonic() >= self.deliver_from {
+        if self.is_ending || self.waits.are_over(self.setting.clock.monotonic()) {
             match deliveries.start(&self.desk, self.chain.next_sequence()) {
                 // The next tick tries again.
                 Err(DeliveryError::Store(error)) if error.is_transient() => return Ok(()),

@@ -256,4 +256,7 @@ fn whoever_leaves_while_it_waits_for_another_lets_its_successor_wait_too() {
     world.leads.store(false, Ordering::Release);
     waiting.take(None).expect("stood by");
     assert!(!world.last().released, "the first may be sending");
+    world.leads.store(true, Ordering::Release);
+    world.start().finish().expect("finished");
+    assert!(!world.last().released, "nor does one say so that ends at once");
 }

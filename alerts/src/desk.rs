@@ -70,6 +70,7 @@ pub struct Said {
     pub alerts: Vec<Alert>,
     /// Those of them that no destination is told of, by index.
     pub quiet: Vec<u32>,
+    /// Open alerts that have become quiet, and still are.
     pub muted: Vec<Muted>,
     pub commands: Vec<Command>,
 }
@@ -282,7 +283,11 @@ impl Desk {
                     said.muted.push(Muted { alert: id, by: by.clone() });
                     episode.step(Input::Mute, at, said);
                 }
-                (Some(_), None) => episode.step(Input::Unmute, at, said),
+                (Some(_), None) => {
+                    // What is told in the same commit is not quiet from there on.
+                    said.muted.retain(|muted| muted.alert != id);
+                    episode.step(Input::Unmute, at, said);
+                }
                 _ => {}
             }
             episode.muted_by = by;

@@ -11,7 +11,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use alerts::delivery::{Committed, Stopped};
+use alerts::delivery::{Committed, Running, Stopped};
 use schemas::alert::{Cohort, Escalation, Links};
 use schemas::{Alert, AlertState, Decision, Span};
 use serde_json::{Value, json};
@@ -200,7 +200,7 @@ fn an_alert_fires_is_repeated_and_resolves_with_one_notification_each() {
     // Further posts of the resolved alert, a tenth of a second apart, are no news either.
     std::thread::sleep(QUIET);
     let notifications = notified.received();
-    assert_eq!(running.wait(), Stopped::Finished);
+    assert_eq!(Running::stop(vec![running]), Stopped::Finished);
     let said = |one: &Received| serde_json::from_slice::<Value>(&one.body).expect("JSON");
     let said: Vec<Value> = notifications.iter().map(said).collect();
     assert_eq!([&said[0]["status"], &said[1]["status"]], ["firing", "resolved"]);
@@ -232,7 +232,7 @@ fn what_is_acknowledged_is_silent_until_it_is_over_and_a_restart_makes_no_second
     let heard = count(&notified, "firing", "rw-kb1");
     std::thread::sleep(std::time::Duration::from_secs(3));
     assert_eq!(count(&notified, "firing", "rw-kb1"), heard, "it was told again");
-    assert_eq!(running.wait(), Stopped::Finished);
+    assert_eq!(Running::stop(vec![running]), Stopped::Finished);
 
     let running = setup.start(&alertmanager.keys());
     running.feed.offer(setup.chain.commit(&[firing("kb2")]));
@@ -244,7 +244,7 @@ fn what_is_acknowledged_is_silent_until_it_is_over_and_a_restart_makes_no_second
     running.feed.offer(setup.chain.commit(&[Alert { transition: 3, ..resolved("kb1") }]));
     eventually(|| alertmanager.silences().is_empty().then_some(()));
     eventually(|| (count(&notified, "resolved", "rw-kb1") > 0).then_some(()));
-    assert_eq!(running.wait(), Stopped::Finished);
+    assert_eq!(Running::stop(vec![running]), Stopped::Finished);
     assert_eq!(count(&notified, "resolved", "rw-kb1"), 1);
     assert_eq!(count(&notified, "firing", "rw-kb1"), heard);
 }
@@ -270,7 +270,7 @@ fn what_is_muted_is_silent_until_that_ends_and_a_restart_makes_no_second_silence
     std::thread::sleep(std::time::Duration::from_millis(1_200));
     let heard = ["rw-kb1", "rw-kb2"].map(|id| count(&notified, "firing", id));
     let posted = alertmanager.get("alerts?filter=change=kb1").pop().expect("it stands");
-    assert_eq!(running.wait(), Stopped::Finished);
+    assert_eq!(Running::stop(vec![running]), Stopped::Finished);
 
     let running = setup.start(&alertmanager.keys());
     std::thread::sleep(QUIET);
@@ -287,7 +287,7 @@ fn what_is_muted_is_silent_until_that_ends_and_a_restart_makes_no_second_silence
     running.feed.offer(setup.chain.commit(&[Alert { transition: 2, ..firing("kb1") }]));
     eventually(|| alertmanager.silences().is_empty().then_some(()));
     eventually(|| (count(&notified, "firing", "rw-kb1") > heard[0]).then_some(()));
-    assert_eq!(running.wait(), Stopped::Finished);
+    assert_eq!(Running::stop(vec![running]), Stopped::Finished);
 }
 
 #[test]
@@ -311,7 +311,7 @@ fn a_rollback_inhibits_the_hold_of_the_same_change_and_ring_and_no_other() {
     assert_eq!(count(&notified, "firing", "rw-here"), 0);
     let inhibited = alertmanager.get("alerts?active=false&inhibited=true");
     assert_eq!(inhibited.len(), 1, "{inhibited:?}");
-    assert_eq!(running.wait(), Stopped::Finished);
+    assert_eq!(Running::stop(vec![running]), Stopped::Finished);
 }
 
 /// Its clock on the wall is behind ours, so that the four minutes until an alert ends by itself
@@ -327,7 +327,7 @@ fn an_alert_whose_sender_died_ends_by_itself_and_is_the_same_one_after_a_restart
     let held = eventually(|| alertmanager.alerts().pop());
     eventually(|| (count(&notified, "firing", "rw-kb1") > 0).then_some(()));
     // A quick restart: it has not ended, and is not told of as over.
-    assert_eq!(running.wait(), Stopped::Finished);
+    assert_eq!(Running::stop(vec![running]), Stopped::Finished);
     let running = setup.start(&alertmanager.keys());
     std::thread::sleep(std::time::Duration::from_secs(6));
     assert_eq!(count(&notified, "resolved", "rw-kb1"), 0);
@@ -335,7 +335,7 @@ fn an_alert_whose_sender_died_ends_by_itself_and_is_the_same_one_after_a_restart
     assert_eq!(renewed.len(), 1);
     assert_eq!(renewed[0]["fingerprint"], held["fingerprint"]);
 
-    assert_eq!(running.wait(), Stopped::Finished);
+    assert_eq!(Running::stop(vec![running]), Stopped::Finished);
     eventually(|| (count(&notified, "resolved", "rw-kb1") > 0).then_some(()));
     assert!(alertmanager.alerts().is_empty());
     let running = setup.start(&alertmanager.keys());
@@ -346,5 +346,5 @@ fn an_alert_whose_sender_died_ends_by_itself_and_is_the_same_one_after_a_restart
     std::thread::sleep(QUIET);
     let told = told(&notified).into_iter().map(|(state, _)| state).collect::<Vec<_>>();
     assert_eq!(told, ["firing", "resolved", "firing"], "one notification each");
-    assert_eq!(running.wait(), Stopped::Finished);
+    assert_eq!(Running::stop(vec![running]), Stopped::Finished);
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use alerts::delivery::{Committed, Notice, Stopped};
+use alerts::delivery::{Committed, Notice, Running, Stopped};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
@@ -52,7 +52,7 @@ fn a_signed_webhook_can_be_verified_by_its_receiver() {
     let running = setup.start(&keys);
     running.feed.offer(setup.chain.commit(&[firing("kb0")]));
     let requests = receiver.wait_for(1);
-    assert_eq!(running.wait(), Stopped::Finished);
+    assert_eq!(Running::stop(vec![running]), Stopped::Finished);
     std::fs::remove_file(path).expect("removed");
 
     let header = |name: &str| requests[0].headers.get(name).expect("there").clone();
@@ -82,7 +82,7 @@ fn what_fails_is_sent_again_with_the_same_id_and_then_the_next() {
     let requests = receiver.wait_for(5);
     assert_eq!(changes(&requests), ["kb0", "kb0", "kb0", "kb0", "kb1"]);
     assert!(requests[..4].iter().all(|one| one.headers["webhook-id"] == "rw-kb0.1"));
-    assert_eq!(running.wait(), Stopped::Finished);
+    assert_eq!(Running::stop(vec![running]), Stopped::Finished);
     assert_eq!(setup.cursor(), Some(1));
     assert_eq!(receiver.received().len(), 5);
 }
@@ -98,7 +98,7 @@ fn retry_after_is_honoured() {
     running.feed.offer(setup.chain.commit(&[firing("kb0")]));
     let requests = receiver.wait_for(2);
     assert!(requests[1].at - requests[0].at >= Duration::from_millis(990));
-    assert_eq!(running.wait(), Stopped::Finished);
+    assert_eq!(Running::stop(vec![running]), Stopped::Finished);
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn a_refused_alert_is_given_up_and_the_cursor_passes_it() {
     running.feed.offer(setup.chain.commit(&[firing("kb0")]));
     running.feed.offer(setup.chain.commit(&[firing("kb1")]));
     assert_eq!(changes(&receiver.wait_for(2)), ["kb0", "kb1"]);
-    assert_eq!(running.wait(), Stopped::Finished);
+    assert_eq!(Running::stop(vec![running]), Stopped::Finished);
     assert_eq!(setup.cursor(), Some(2));
 }
 
@@ -125,7 +125,7 @@ fn a_redirect_is_not_followed() {
     let running = setup.start(&webhook(&receiver));
     running.feed.offer(setup.chain.commit(&[firing("kb0"), firing("kb1")]));
     assert_eq!(changes(&receiver.wait_for(2)), ["kb0", "kb1"]);
-    assert_eq!(running.wait(), Stopped::Finished);
+    assert_eq!(Running::stop(vec![running]), Stopped::Finished);
     assert!(elsewhere.received().is_empty());
 }
 
@@ -143,7 +143,7 @@ fn a_destination_that_was_dead_gets_everything_in_order_once_it_lives() {
     let listener = TcpListener::bind(address).expect("the same port");
     let receiver = Receiver::on(listener, always(200));
     assert_eq!(changes(&receiver.wait_for(20)), names(0..20));
-    assert_eq!(running.wait(), Stopped::Finished);
+    assert_eq!(Running::stop(vec![running]), Stopped::Finished);
     assert_eq!(receiver.received().len(), 20);
 }
 
@@ -161,7 +161,7 @@ fn what_does_not_fit_the_queue_is_read_from_the_chain_and_nobody_waits() {
     }
     assert!(start.elapsed() < Duration::from_millis(250), "offering took {:?}", start.elapsed());
     eventually(|| setup.cursor().filter(|cursor| *cursor == 100));
-    assert_eq!(running.wait(), Stopped::Finished);
+    assert_eq!(Running::stop(vec![running]), Stopped::Finished);
     let mut all = changes(&receiver.received());
     assert!(all.len() > 100, "some were sent again");
     all.dedup();
@@ -177,13 +177,13 @@ fn after_a_restart_it_goes_on_where_it_stood() {
     let running = setup.start(&webhook(&receiver));
     running.feed.offer(setup.chain.commit(&[firing("kb0")]));
     receiver.wait_for(1);
-    assert_eq!(running.wait(), Stopped::Finished);
+    assert_eq!(Running::stop(vec![running]), Stopped::Finished);
     setup.chain.commit(&[firing("kb1")]);
     setup.chain.commit(&[]);
     setup.chain.commit(&[firing("kb2"), resolved("kb0")]);
     let running = setup.start(&webhook(&receiver));
     assert_eq!(changes(&receiver.wait_for(4)), ["kb0", "kb1", "kb2", "kb0"]);
-    assert_eq!(running.wait(), Stopped::Finished);
+    assert_eq!(Running::stop(vec![running]), Stopped::Finished);
     assert_eq!((receiver.received().len(), setup.cursor()), (4, Some(4)));
 }
 
@@ -202,7 +202,7 @@ fn an_answer_without_end_and_one_that_never_comes_hold_nothing_up() {
     let running = setup.start(&keys);
     running.feed.offer(setup.chain.commit(&[firing("kb0"), firing("kb1")]));
     assert_eq!(changes(&receiver.wait_for(3)), ["kb0", "kb0", "kb1"]);
-    assert_eq!(running.wait(), Stopped::Finished);
+    assert_eq!(Running::stop(vec![running]), Stopped::Finished);
 }
 
 #[test]
@@ -213,13 +213,13 @@ fn a_stop_does_not_wait_for_a_receiver_that_hangs_and_nothing_is_lost() {
     running.feed.offer(setup.chain.commit(&[firing("kb0")]));
     hanging.wait_for(1);
     let start = Instant::now();
-    assert_eq!(running.wait(), Stopped::Abandoned);
+    assert_eq!(Running::stop(vec![running]), Stopped::Abandoned);
     assert!(start.elapsed() < Duration::from_secs(6));
     assert_eq!(setup.cursor(), None);
     let receiver = Receiver::start(always(200));
     let running = setup.start(&webhook(&receiver));
     assert_eq!(changes(&receiver.wait_for(1)), ["kb0"]);
-    assert_eq!(running.wait(), Stopped::Finished);
+    assert_eq!(Running::stop(vec![running]), Stopped::Finished);
 }
 
 #[test]
@@ -230,13 +230,13 @@ fn alertmanager_is_told_again_each_minute_also_after_a_restart() {
     let running = setup.start(&keys);
     running.feed.offer(setup.chain.commit(&[firing("kb0")]));
     let requests = receiver.wait_for(4);
-    assert_eq!(running.wait(), Stopped::Finished);
+    assert_eq!(Running::stop(vec![running]), Stopped::Finished);
     let minute = Duration::from_millis(100);
     assert!(requests[3].at - requests[0].at >= minute * 3);
     let before = receiver.received().len();
     let running = setup.start(&keys);
     let requests = receiver.wait_for(before + 1);
-    assert_eq!(running.wait(), Stopped::Finished);
+    assert_eq!(Running::stop(vec![running]), Stopped::Finished);
     for one in &requests {
         let posted: serde_json::Value = serde_json::from_slice(&one.body).expect("JSON");
         assert_eq!(posted[0]["labels"]["change"], "kb0");
@@ -334,10 +334,10 @@ fn whatever_receivers_do_each_gets_what_it_should_in_order_and_the_healthy_at_on
     }
     assert_eq!(changes(&healthy.wait_for(20)), names(0..20));
     assert!(begun.elapsed() < Duration::from_secs(1), "it took {:?}", begun.elapsed());
-    assert_eq!(feed.wait(), Stopped::Finished);
+    assert_eq!(Running::stop(vec![feed]), Stopped::Finished);
     for (name, receiver, setup, running) in rough {
         eventually(|| setup.cursor().filter(|cursor| *cursor == 20));
-        assert_eq!(running.wait(), Stopped::Finished, "{name}");
+        assert_eq!(Running::stop(vec![running]), Stopped::Finished, "{name}");
         let requests = receiver.received();
         let mut all = changes(&requests);
         assert!(all.len() > 20, "{name}: something was sent again");
@@ -381,7 +381,7 @@ fn a_redirect_to_where_secrets_are_is_refused_kept_and_told_again_when_asked() {
     commit.retries = vec!["test".to_owned()];
     running.feed.offer(commit);
     assert_eq!(changes(&receiver.wait_for(3)), ["kb0", "kb1", "kb0"]);
-    assert_eq!(running.wait(), Stopped::Finished);
+    assert_eq!(Running::stop(vec![running]), Stopped::Finished);
     assert_eq!(setup.standing.lock().expect("not poisoned").refused.len(), 0);
 }
 
@@ -412,7 +412,7 @@ fn what_was_refused_is_told_again_in_its_order_and_not_before_what_waits() {
     });
     lives.store(true, Ordering::Release);
     eventually(|| setup.cursor().filter(|cursor| *cursor >= 3));
-    assert_eq!(running.wait(), Stopped::Finished);
+    assert_eq!(Running::stop(vec![running]), Stopped::Finished);
     let ids = receiver.received().into_iter().map(|one| one.headers["webhook-id"].clone());
     let mut ids: Vec<String> = ids.collect();
     ids.dedup();
@@ -435,7 +435,7 @@ fn an_action_is_asked_for_with_a_key_and_an_end_and_its_answer_acknowledges() {
     let stale = Alert { updated_at: now - Span::minutes(11), ..firing("kb2") };
     running.feed.offer(setup.chain.commit(&[security, rollback, stale]));
     eventually(|| setup.cursor());
-    assert_eq!(running.wait(), Stopped::Finished);
+    assert_eq!(Running::stop(vec![running]), Stopped::Finished);
     let requests = receiver.received();
     assert_eq!(changes(&requests), ["kb0", "kb0"]);
     for request in &requests {

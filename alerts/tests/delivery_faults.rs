@@ -10,11 +10,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use alerts::delivery::{Notice, Stopped};
+use alerts::delivery::{Notice, Running, Stopped};
 use alerts::{Desk, Said};
 use metrics::{Counter, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder};
 use metrics::{SharedString, Unit};
 use schemas::{Alert, AlertState, Command, SCHEMA_VERSION};
+use serde_json::Value;
 
 #[path = "delivery_support/chain.rs"]
 mod chain;
@@ -112,7 +113,7 @@ fn a_destination_that_is_given_up_is_told_of_at_the_others_and_so_is_its_return(
     commit(&[resolved("kb0")]);
     healthy.wait_for(4);
     for one in running {
-        assert_eq!(one.wait(), Stopped::Finished);
+        assert_eq!(Running::stop(vec![one]), Stopped::Finished);
     }
 
     let heard = alerts_of(&healthy);
@@ -245,7 +246,7 @@ fn a_destination_dead_for_a_day_and_its_neighbour_get_all_of_it_once_and_in_orde
     lives.store(true, Ordering::Release);
     eventually(|| setup.cursor().filter(|cursor| *cursor == 50));
     for one in running {
-        assert_eq!(one.wait(), Stopped::Finished);
+        assert_eq!(Running::stop(vec![one]), Stopped::Finished);
     }
     let taken = ids_of(&dead);
     let attempts = taken.iter().take_while(|id| *id == "rw-kb0.1").count();
@@ -267,7 +268,7 @@ fn what_was_refused_is_kept_before_the_place_in_the_chain_moves_past_it() {
     receiver.wait_for(1);
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!((setup.cursor(), refused()), (None, 0), "a kill would forget it");
-    assert_eq!(running.wait(), Stopped::Finished);
+    assert_eq!(Running::stop(vec![running]), Stopped::Finished);
     assert_eq!(setup.cursor(), None, "nor does a stop");
 
     let running = setup.start(&webhook(&receiver));
@@ -275,5 +276,32 @@ fn what_was_refused_is_kept_before_the_place_in_the_chain_moves_past_it() {
     setup.keeps_standing.store(true, Ordering::Release);
     eventually(|| setup.cursor());
     assert_eq!((setup.cursor(), refused()), (Some(1), 1));
-    assert_eq!(running.wait(), Stopped::Finished);
+    assert_eq!(Running::stop(vec![running]), Stopped::Finished);
+}
+
+#[test]
+fn what_stood_open_at_the_start_is_repeated_after_what_led_to_it() {
+    let receiver = Receiver::start(Box::new(|_, stream| answer(stream, 200, "")));
+    // The chain is read three commits at a time: across the start.
+    let setup = Setup { started_at: 2, ..Setup::default() };
+    let acknowledged = |alert| Alert { state: AlertState::Acknowledged, transition: 2, ..alert };
+    for alert in [firing("kb1"), acknowledged(firing("kb1")), firing("kb2")] {
+        setup.chain.commit(&[alert]);
+    }
+    let url = receiver.address;
+    let running = setup.start(&format!(
+        r#""type":"alertmanager","url":"http://{url}","allow_http":true,"allow_private":true"#
+    ));
+    let posted = eventually(|| {
+        let bodies = receiver.received().into_iter().map(|one| one.body);
+        let alerts = bodies.filter_map(|body| serde_json::from_slice::<Value>(&body).ok());
+        let ids = alerts.filter_map(|alerts| {
+            let annotations = &alerts.get(0)?["annotations"];
+            Some(format!("{}.{}", annotations["id"].as_str()?, annotations["transition"].as_str()?))
+        });
+        Some(ids.collect::<Vec<_>>()).filter(|ids| ids.len() >= 3)
+    });
+    assert_eq!(posted[..2], ["rw-kb1.1", "rw-kb1.2"]);
+    assert!(posted.contains(&"rw-kb2.1".to_owned()), "{posted:?}");
+    assert_eq!(Running::stop(vec![running]), Stopped::Finished);
 }

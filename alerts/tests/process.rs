@@ -11,6 +11,7 @@ use schemas::totals::{ChangeTotals, GroupTotals, Onsets};
 use schemas::{Alert, Fact, Signal, Span, Timestamp, WindowTotals};
 
 const RINGS: [&str; 3] = ["test", "first", "last"];
+const EARLY: [&str; 1] = ["process.early_exposure firing"];
 /// The usual plan: a ring every four days from day 10 on.
 const PLAN: [(&str, i64); 3] = [("test", 240), ("first", 336), ("last", 432)];
 
@@ -18,8 +19,12 @@ fn hour(hour: i64) -> Timestamp {
     Timestamp::YEAR_2000 + Span::hours(hour)
 }
 
+fn config() -> DetectionConfig {
+    DetectionConfig::new(RINGS.map(str::to_owned).to_vec())
+}
+
 fn engine() -> Engine {
-    Engine::new(DetectionConfig::new(RINGS.map(str::to_owned).to_vec()))
+    Engine::new(config())
 }
 
 fn plan(rings: &[(&str, i64)]) -> String {
@@ -32,11 +37,8 @@ fn plan(rings: &[(&str, i64)]) -> String {
 
 /// Registers `kb1` with these facts, and the usual plan unless they have one.
 fn register(engine: &mut Engine, facts: &str) {
-    let rings = if facts.contains("\"rings\"") {
-        String::new()
-    } else {
-        format!(r#","rings":[{}]"#, plan(&PLAN))
-    };
+    let usual = format!(r#","rings":[{}]"#, plan(&PLAN));
+    let rings = if facts.contains("\"rings\"") { "" } else { &usual };
     let record = format!(r#"{{"change":"kb1","reversible":true,{facts}{rings}}}"#);
     let (change, takes_effect) = ("kb1".to_owned(), Timestamp::YEAR_2000);
     engine.register(&RegistryDelta { offset: 0, takes_effect, change, record: Some(record) });
@@ -249,11 +251,10 @@ fn devices_are_exposed_only_in_rings_that_have_started() {
         (engine, signals(&told))
     };
     let facts = r#""type":"quality","status":"deploying""#;
-    let early = ["process.early_exposure firing"];
-    assert_eq!(told(hour(240), "test", facts).1, early);
+    assert_eq!(told(hour(240), "test", facts).1, EARLY);
     assert_eq!(told(hour(240) + Span::minutes(1), "test", facts).1, [""; 0]);
     let one_ring = format!(r#"{facts},"rings":[{}]"#, plan(&PLAN[..1]));
-    assert_eq!(told(hour(300), "last", &one_ring).1, early);
+    assert_eq!(told(hour(300), "last", &one_ring).1, EARLY);
     let no_plan = format!(r#"{facts},"rings":[]"#);
     assert_eq!(told(hour(300), "last", &no_plan).1, [""; 0]);
     // It is over when the ring starts.
@@ -275,14 +276,12 @@ fn held(end: Timestamp, devices: i64) -> WindowTotals {
 
 /// The engine as a restart finds it.
 fn restarted(engine: &Engine) -> Engine {
-    let config = DetectionConfig::new(RINGS.map(str::to_owned).to_vec());
-    Engine::load(config, &engine.save()).expect("its own bytes")
+    Engine::load(config(), &engine.save()).expect("its own bytes")
 }
 
 #[test]
 fn devices_exposed_before_the_record_or_a_postponement_came_are_early_too() {
     let facts = r#""type":"quality","status":"deploying""#;
-    let early = ["process.early_exposure firing"];
     let mut late = engine();
     assert_eq!(signals(&late.evaluate(&exposed(hour(100), "test", 3))), [""; 0]);
     register(&mut late, facts);
@@ -290,17 +289,26 @@ fn devices_exposed_before_the_record_or_a_postponement_came_are_early_too() {
     let partial = WindowTotals { partial: true, ..window(hour(101)) };
     assert_eq!(signals(&late.evaluate(&partial)), [""; 0]);
     let told = late.evaluate(&held(hour(102), 3));
-    assert_eq!(signals(&told), early);
-    assert!(
-        told[0].summary.starts_with("kb1 reached 3 devices in ring test"),
-        "{}",
-        told[0].summary
-    );
+    assert_eq!(signals(&told), EARLY);
+    let said = &told[0].summary;
+    assert!(said.starts_with("kb1 reached 3 devices in ring test"), "{said}");
     let mut postponed = engine();
     register(&mut postponed, facts);
     assert_eq!(signals(&postponed.evaluate(&exposed(hour(300), "test", 2))), [""; 0]);
     register(&mut postponed, &format!(r#"{facts},"rings":[{}]"#, plan(&[("test", 400)])));
-    assert_eq!(signals(&postponed.evaluate(&held(hour(301), 2))), early);
+    assert_eq!(signals(&postponed.evaluate(&held(hour(301), 2))), EARLY);
+}
+
+#[test]
+fn state_of_a_version_that_counted_new_exposures_goes_on_so_for_rings_that_wait() {
+    let mut engine = engine();
+    register(&mut engine, r#""type":"quality","status":"deploying""#);
+    let mut before = engine.save();
+    before[0] = 3;
+    let mut engine = restarted(&Engine::load(config(), &before).expect("the format before"));
+    assert_eq!(signals(&engine.evaluate(&held(hour(101), 3))), [""; 0]);
+    assert_eq!(signals(&restarted(&engine).evaluate(&held(hour(102), 3))), [""; 0]);
+    assert_eq!(signals(&engine.evaluate(&exposed(hour(102), "test", 2))), EARLY);
 }
 
 #[test]

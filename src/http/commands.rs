@@ -12,8 +12,7 @@ use serde_json::json;
 
 use super::refusal;
 use crate::config::Token;
-use crate::orders::Orders;
-use crate::verbs::operate::may_silence;
+use crate::orders::{Orders, may_silence};
 use crate::view::SharedView;
 
 /// 16 KiB: a silence with a long reason has one.

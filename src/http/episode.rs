@@ -120,7 +120,7 @@ fn since_it_began(store: &Arc<dyn Blobs>, id: &str) -> Result<Vec<Commit>, store
     for commit in Chain::open(Arc::clone(store))?.newest_first() {
         let commit = commit?;
         let began = commit.alerts.iter().any(|alert| alert.id == id && alert.transition == 1);
-        commits.push(Commit { merged: Vec::new(), order: Vec::new(), files: Vec::new(), ..commit });
+        commits.push(commit.said());
         if began {
             break;
         }

@@ -22,6 +22,7 @@ use tracing::debug_span;
 
 use super::PublisherParts;
 use super::housekeeping::{Chores, Housekeeping};
+use super::office::Waits;
 use super::ranges::Merged;
 use super::stragglers::Stragglers;
 use crate::clock::Clock;
@@ -128,7 +129,9 @@ pub(super) struct Leader {
     pub(super) stragglers: Stragglers,
     /// For the next commit to say.
     pub(super) left_out: Vec<Stream>,
-    pub(super) deliver_from: Duration,
+    pub(super) waits: Waits,
+    /// There is no later moment to send anything.
+    pub(super) is_ending: bool,
     /// Commits to offer to the deliveries.
     pub(super) undelivered: Vec<Committed>,
     pub(super) house: Option<Housekeeping>,
@@ -196,7 +199,8 @@ impl Leader {
             fed: BTreeMap::new(),
             stragglers: Stragglers::default(),
             left_out: Vec::new(),
-            deliver_from: now,
+            waits: Waits::default(),
+            is_ending: false,
             undelivered: Vec::new(),
             house: None,
             #[cfg(feature = "delta")]

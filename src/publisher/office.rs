@@ -1,7 +1,7 @@
 //! How a lead begins and how it ends, and who may send when.
 //!
 //! ```text
-//! recover ─► deliver_after ─► take_office ─► … ─► commit_rest ─► deliveries end ─► resign
+//! recover ─► Waits::after ─► take_office ─► … ─► commit_rest ─► deliveries end ─► resign
 //! ```
 //! One process at a time sends. Whoever leaves says so once nothing of it is under way, and its
 //! successor sends at once; after whoever was killed, or hangs in a request, it waits.
@@ -10,18 +10,48 @@ use std::time::Duration;
 
 use schemas::Commit;
 
-use super::FOREIGN_COMMIT_PATIENCE;
 use super::leader::{Leader, Leave, Publishing};
 use crate::pipeline::PipelineError;
 
-impl Leader {
-    /// When alerts may first be sent, given the last commit that was found.
-    pub(super) fn deliver_after(&mut self, last: Option<&Commit>) {
-        let ours = last.is_none_or(|last| last.released || last.publisher == self.setting.writer);
-        let wait = if ours { Duration::ZERO } else { FOREIGN_COMMIT_PATIENCE };
-        self.deliver_from = self.setting.clock.monotonic() + wait;
+/// How long after the last commit of another publisher alerts are first sent: it sends for
+/// [`crate::deliveries::SEND_WITHIN`] after it, by its own clock. As long after a request of ours
+/// that did not end in time.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Until when nothing may be sent, on the monotonic clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Waits {
+    /// Another process may be sending.
+    another: Duration,
+    /// A request of ours may still be under way.
+    ours: Duration,
+}
+
+impl Waits {
+    /// After a recovery that found this commit last.
+    #[must_use]
+    pub(super) fn after(self, last: Option<&Commit>, writer: &str, now: Duration) -> Self {
+        let another = match last.filter(|last| !last.released) {
+            None => Duration::ZERO,
+            // Whoever was before us is waited for as before.
+            Some(last) if last.publisher == writer => self.another,
+            Some(_) => now + PATIENCE,
+        };
+        Self { another, ..self }
     }
 
+    /// After a request of ours that did not end in time.
+    #[must_use]
+    pub(super) fn after_request(self, now: Duration) -> Self {
+        Self { ours: now + PATIENCE, ..self }
+    }
+
+    pub(super) fn are_over(self, now: Duration) -> bool {
+        now >= self.another.max(self.ours)
+    }
+}
+
+impl Leader {
     /// The first steps after recovery: a commit of our own ends the time of every other leader.
     pub(super) fn take_office(&mut self) -> Result<(), PipelineError> {
         self.catch_up()?;
@@ -50,11 +80,32 @@ impl Leader {
     /// Nothing was merged since [`Self::commit_rest`]: this commit tells nobody anything.
     pub(super) fn resign(&mut self) -> Result<(), PipelineError> {
         let is_leased = self.setting.rule.lease.is_some() && self.chain.next_sequence() > 0;
-        // Until then, whoever published before us may be sending.
-        let has_waited = self.setting.clock.monotonic() >= self.deliver_from;
-        if is_leased && has_waited {
+        if is_leased && self.waits.are_over(self.setting.clock.monotonic()) {
             self.commit(Publishing::Nothing, Leave::Yes)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn commit(publisher: &str, released: bool) -> Commit {
+        Commit { publisher: publisher.to_owned(), released, ..Commit::default() }
+    }
+
+    #[test]
+    fn another_is_waited_for_until_it_says_that_it_has_left() {
+        let second = Duration::from_secs;
+        let found = |waits: Waits, last: &Commit, at| waits.after(Some(last), "us", second(at));
+        let waits = found(Waits::default(), &commit("another", false), 100);
+        assert_eq!([159, 160].map(|at| waits.are_over(second(at))), [false, true]);
+        let ours = found(waits, &commit("us", false), 110);
+        assert_eq!([159, 160].map(|at| ours.are_over(second(at))), [false, true], "as before");
+        assert!(found(waits, &commit("another", true), 110).are_over(second(110)));
+        assert!(Waits::default().after(None, "us", second(110)).are_over(second(110)));
+        let hangs = found(waits.after_request(second(120)), &commit("another", true), 130);
+        assert_eq!([179, 180].map(|at| hangs.are_over(second(at))), [false, true]);
     }
 }

@@ -18,6 +18,7 @@ use store::states::{self, Holder};
 use store::{Chain, Journal, StoreError};
 
 use super::leader::{Leader, Published, Setting, is_unreadable};
+use super::office::Waits;
 use super::ranges::Merged;
 use crate::history::History;
 use crate::metrics;
@@ -41,7 +42,7 @@ struct Kept {
 
 impl Leader {
     /// Derives the state of the last commit from the chain and the journals.
-    pub(super) fn recover(setting: &Setting) -> Result<Self, PipelineError> {
+    pub(super) fn recover(setting: &Setting, waits: Waits) -> Result<Self, PipelineError> {
         let (clock, stop) = (&*setting.clock, &setting.stop);
         let (chain, last) = patiently("read the chain", clock, stop, || {
             let chain = Chain::open(Arc::clone(&setting.store))?;
@@ -69,7 +70,7 @@ impl Leader {
             commits.push(commit);
         }
         leader.patiently("publish", || leader.tables.recover_files(&commits))?;
-        leader.deliver_after(last.as_ref());
+        leader.waits = waits.after(last.as_ref(), &setting.writer, clock.monotonic());
         tracing::info!(commits = end, repeated = end - next, "publisher recovered");
         Ok(leader)
     }

@@ -79,37 +79,13 @@ fn waiting(destination: &DestinationConfig, commits: Vec<Commit>) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use alerts::no_evidence;
-    use schemas::alert::{Action, Links, Owner};
-    use schemas::{Alert, AlertState, ChangeType, Decision, Severity, Timestamp};
+    use schemas::{Alert, Severity};
 
     use super::*;
+    use crate::examples::firing;
 
     fn alert(severity: Severity) -> Alert {
-        let action = Action { what: String::new(), owner: Owner::Service, notice: None };
-        Alert {
-            v: 1,
-            id: "rw-1".to_owned(),
-            fingerprint: String::new(),
-            state: AlertState::Firing,
-            decision: Decision::Hold,
-            escalation: None,
-            severity,
-            change: "kb1".to_owned(),
-            change_type: ChangeType::Quality,
-            unregistered: false,
-            ring: "first".to_owned(),
-            signal: "os_crash".to_owned(),
-            transition: 1,
-            starts_at: Timestamp(0),
-            updated_at: Timestamp(0),
-            ends_at: None,
-            summary: String::new(),
-            evidence: no_evidence(),
-            cohort: None,
-            action,
-            links: Links::default(),
-        }
+        Alert { severity, ..firing("kb1") }
     }
 
     #[test]

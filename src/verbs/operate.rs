@@ -13,7 +13,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, DataLocation};
 use crate::datafolder;
 use crate::failure::{Failure, Outcome};
-use crate::orders::Orders;
+use crate::orders::{Orders, may_silence};
 use crate::output::{self, Format, printable};
 use crate::summary::{evidence, muted};
 
@@ -79,23 +79,6 @@ pub fn silence(common: &Common, args: &SilenceArgs) -> Result<Outcome, Failure> 
     let now = SystemClock::start().wall().unwrap_or_default();
     let until = now.saturating_add(Span(i64::try_from(lasts).unwrap_or(i64::MAX)));
     give(common, &args.by, Order::Silence { matcher, until })
-}
-
-/// Whether a silence says what is to be quiet, and why; if not, what is wrong. Those that were
-/// given before a reason was asked for are obeyed as they stand.
-pub fn may_silence(matcher: &Matcher, reason: Option<&str>) -> Result<(), &'static str> {
-    if matcher.is_empty() {
-        return Err("a silence names what is to be quiet: change, ring, signal, decision, \
-                    severity or alert");
-    }
-    if matcher.has_blank() {
-        return Err("a silence names something by an empty text, which is whatever has no such \
-                    name; leave it out");
-    }
-    match reason {
-        Some(reason) if !reason.trim().is_empty() => Ok(()),
-        _ => Err("a silence needs a reason: others ask why nobody is told"),
-    }
 }
 
 /// What was said of an alert, transition by transition, and by whom.

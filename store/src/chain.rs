@@ -85,14 +85,9 @@ impl Chain {
         self.read_from(0)
     }
 
-    /// Every commit, in order, without what it merged and the files it names: what was said in
-    /// years fits into memory.
+    /// What every commit said, in order.
     pub fn read_said(&self) -> Result<Vec<Commit>, StoreError> {
-        let said = |sequence| {
-            let commit = self.read(sequence)?;
-            Ok(Commit { merged: Vec::new(), order: Vec::new(), files: Vec::new(), ..commit })
-        };
-        (0..self.next_sequence).map(said).collect()
+        (0..self.next_sequence).map(|sequence| Ok(self.read(sequence)?.said())).collect()
     }
 
     /// From the newest commit back, as far as it is asked to: a chain has years.

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 use std::{fmt, io, thread};
 
@@ -18,6 +18,11 @@ use super::retry::{Backoff, Outcome};
 use super::route::Route;
 use super::state::{Acting, Notice, Standing, State, Step, Terms};
 use super::{CatchUp, Committed, Destination, HttpClient, Now, OpenAlert, OpenAlerts, metrics};
+
+mod running;
+
+use running::Shared;
+pub use running::{Feed, Running, Stopped};
 
 type ReadError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -70,84 +75,6 @@ impl fmt::Debug for Wiring {
 pub enum Taken {
     Yes,
     No,
-}
-
-/// Where the publisher hands in its commits; never blocks.
-#[derive(Clone, Debug)]
-pub struct Feed {
-    queue: SyncSender<Committed>,
-    shared: Arc<Shared>,
-}
-
-/// What the publisher's side and the loop's side both see.
-#[derive(Debug)]
-struct Shared {
-    destination: String,
-    /// Alerts in the queue.
-    queued: AtomicUsize,
-    queued_max: usize,
-    /// A commit was left out: it is to be read from the chain.
-    behind: AtomicBool,
-    /// An operator wants the destination tried at once.
-    hurry: AtomicBool,
-    stop: AtomicBool,
-}
-
-impl Shared {
-    fn count(&self, change: impl FnOnce(&AtomicUsize) -> usize) {
-        change(&self.queued);
-        metrics::queued(&self.destination).set(self.queued.load(Ordering::Acquire) as f64);
-    }
-}
-
-impl Feed {
-    /// Offers a commit that *is in the chain*, also one without alerts: the cursor follows it.
-    pub fn offer(&self, commit: Committed) {
-        let alerts = commit.alerts.len();
-        if commit.retries.contains(&self.shared.destination) {
-            self.shared.hurry.store(true, Ordering::Release);
-        }
-        let queued = self.shared.queued.load(Ordering::Acquire);
-        // A commit above the bound goes in alone: it is in memory anyway.
-        let fits = queued == 0 || queued + alerts <= self.shared.queued_max;
-        self.shared.count(|queued| queued.fetch_add(alerts, Ordering::AcqRel));
-        if !fits || self.queue.try_send(commit).is_err() {
-            self.shared.count(|queued| queued.fetch_sub(alerts, Ordering::AcqRel));
-            self.shared.behind.store(true, Ordering::Release);
-            metrics::catch_ups(&self.shared.destination).increment(1);
-        }
-    }
-}
-
-/// A loop that runs in its own thread.
-#[derive(Debug)]
-pub struct Running {
-    pub feed: Feed,
-    done: Receiver<()>,
-}
-
-/// How a loop came to its end.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Stopped {
-    Finished,
-    /// It hangs in a request; its cursor stands before it, so the next start sends it again.
-    Abandoned,
-}
-
-impl Running {
-    /// Asks the loop to end; [`Running::wait`] then waits for it, so that all are asked first.
-    pub fn ask_to_stop(&self) {
-        self.feed.shared.stop.store(true, Ordering::Release);
-    }
-
-    /// Back after 5 s at the latest once it was asked to stop.
-    pub fn wait(self) -> Stopped {
-        self.ask_to_stop();
-        match self.done.recv_timeout(STOP_WITHIN) {
-            Err(RecvTimeoutError::Timeout) => Stopped::Abandoned,
-            Ok(()) | Err(RecvTimeoutError::Disconnected) => Stopped::Finished,
-        }
-    }
 }
 
 /// Brings the commits of the chain to one destination.
@@ -304,13 +231,22 @@ impl DestinationLoop {
 
     /// The last transition of an alert from the cursor on, which stands before whatever waits.
     fn last_since_the_cursor(&self, id: &str) -> Result<Option<Arc<Alert>>, ReadError> {
-        let (mut next, mut last) = (self.state.next(), None);
+        let mut last = None;
+        self.told_from(self.state.next(), |alert| {
+            if alert.id == id {
+                last = Some(alert);
+            }
+        })?;
+        Ok(last)
+    }
+
+    /// Hands out what the chain tells from a commit on.
+    fn told_from(&self, mut next: u64, mut told: impl FnMut(Arc<Alert>)) -> Result<(), ReadError> {
         loop {
             let commits = self.wiring.catch_up.since(next)?;
-            let Some(end) = commits.last() else { return Ok(last) };
+            let Some(end) = commits.last() else { return Ok(()) };
             next = end.sequence + 1;
-            let told = commits.iter().flat_map(|commit| &commit.alerts);
-            last = told.rev().find(|alert| alert.id == id).map(Arc::clone).or(last);
+            commits.into_iter().flat_map(|commit| commit.alerts).for_each(&mut told);
         }
     }
 
@@ -370,16 +306,11 @@ impl DestinationLoop {
     fn to_resend(&self, ids: &[String]) -> Result<Vec<Arc<Alert>>, ReadError> {
         // This first: what enters the chain in between is told after it.
         let mut last = self.wiring.catch_up.last(ids)?;
-        let mut next = self.state.expected();
-        while !last.is_empty() {
-            let commits = self.wiring.catch_up.since(next)?;
-            let Some(end) = commits.last() else { break };
-            next = end.sequence + 1;
-            let told = commits.iter().flat_map(|commit| &commit.alerts);
-            for later in told.filter(|alert| self.state.takes(alert)) {
+        self.told_from(self.state.expected(), |later| {
+            if self.state.takes(&later) {
                 last.retain(|alert| alert.id != later.id);
             }
-        }
+        })?;
         Ok(last)
     }
 
@@ -400,7 +331,12 @@ impl DestinationLoop {
     fn read_chain(&mut self, now: Now) -> Result<(), ReadError> {
         let expected = self.state.expected();
         for commit in self.wiring.catch_up.since(expected)? {
-            if commit.sequence >= self.wiring.open.sequence {
+            let OpenAlerts { sequence, alerts } = &self.wiring.open;
+            if commit.sequence >= *sequence && !alerts.is_empty() {
+                // What led to how they stand goes before them.
+                if !self.state.is_done() {
+                    break;
+                }
                 self.seed(now);
             }
             self.state.accept(commit, now);

@@ -124,6 +124,21 @@ fn a_silence_lasts_until_its_time_and_what_still_fires_is_told_then() {
 }
 
 #[test]
+fn what_is_muted_and_told_again_in_one_commit_is_not_muted_after_it() {
+    let (mut desk, mut said) = (Desk::default(), Said::default());
+    desk.take(vec![hold("kb1")], minute(1), &mut said);
+    let mut said = Said::default();
+    let quiet = command(0, silence("kb1", 90));
+    desk.obey(&quiet, Some(minute(2)), &mut said);
+    assert_eq!(said.muted.len(), 1);
+    let end = Order::EndSilence { silence: quiet.silence_id() };
+    desk.obey(&command(1, end), Some(minute(2)), &mut said);
+    assert_eq!((said.alerts.len(), &said.muted[..]), (1, &[][..]), "told, and quiet no more");
+    desk.obey(&command(2, silence("kb1", 90)), Some(minute(2)), &mut said);
+    assert_eq!(said.muted.len(), 1, "and quiet again");
+}
+
+#[test]
 fn a_silence_of_everything_is_refused() {
     let mut told = Told::default();
     told.obey(0, Order::Silence { matcher: Matcher::default(), until: minute(100) });

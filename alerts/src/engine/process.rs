@@ -31,11 +31,22 @@ pub(super) struct Process {
     ledger: Ledger,
     /// Devices exposed in a ring before its start, also none: forgotten when it starts.
     early: BTreeMap<(ChangeNumber, usize), i64>,
+    /// What that counts of rings that it does not hold yet.
+    counted: Counted,
     /// Rings, by bit, that started when the ring ahead was clear.
     passed: BTreeMap<ChangeNumber, u64>,
     /// The start of the first window: whether a ring was clear before that nobody has seen.
     since: Option<Timestamp>,
     book: AlertBook<Key>,
+}
+
+/// What early exposure is counted from where a start is first known to lie ahead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Counted {
+    /// All who have the change.
+    All,
+    /// In state of a version that counted no others, once: its alerts must come of it again.
+    NewExposures,
 }
 
 /// What is stored of it.
@@ -51,22 +62,32 @@ pub(super) struct Stored {
 impl Process {
     pub(super) fn new() -> Self {
         let (ledger, early, passed) = (Ledger::default(), BTreeMap::new(), BTreeMap::new());
-        Self { ledger, early, passed, since: None, book: AlertBook::new(AT_ONCE) }
+        let (counted, book) = (Counted::All, AlertBook::new(AT_ONCE));
+        Self { ledger, early, counted, passed, since: None, book }
     }
 
     pub(super) fn stored(&self) -> Stored {
-        let Self { ledger, early, passed, since, book } = self.clone();
+        let Self { ledger, early, counted: _, passed, since, book } = self.clone();
         Stored { ledger, early, passed, since, pages: book.pages().clone() }
     }
 
     /// Goes on from what was stored; `None` where it names what is not there.
-    pub(super) fn with(stored: Stored, changes: usize, rings: usize) -> Option<Self> {
+    pub(super) fn with(
+        stored: Stored,
+        counted: Counted,
+        changes: usize,
+        rings: usize,
+    ) -> Option<Self> {
         let Stored { ledger, early, passed, since, pages } = stored;
         let numbers = early.keys().map(|(number, _)| number).chain(passed.keys());
         let known = numbers.into_iter().all(|&number| number < changes);
         let known = known && early.keys().all(|&(_, ring)| ring < rings);
         let book = AlertBook::new(AT_ONCE).with(pages, BTreeMap::new());
-        known.then_some(Self { ledger, early, passed, since, book })
+        known.then_some(Self { ledger, early, counted, passed, since, book })
+    }
+
+    pub(super) const fn counted(&self) -> Counted {
+        self.counted
     }
 
     pub(super) fn open_alerts(&self) -> Vec<&Alert> {
@@ -188,6 +209,7 @@ impl Engine {
                 let exposed = newly_exposed(totals, ring_name, name);
                 let count = match self.process.early.get(&(number, ring)) {
                     Some(before) => before + exposed,
+                    None if self.process.counted == Counted::NewExposures => exposed,
                     // Who is exposed just as the window begins is in both.
                     None => have(totals, ring_name, name).max(exposed),
                 };
@@ -198,6 +220,9 @@ impl Engine {
             }
         }
         self.process.early = early;
+        if !totals.partial {
+            self.process.counted = Counted::All;
+        }
     }
 
     fn process_draft(&self, (rule, change, ring): &Key, finding: &Finding, at: Timestamp) -> Draft {

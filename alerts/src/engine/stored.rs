@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::change::Change;
-use super::process::{Process, Stored};
+use super::process::{Counted, Process, Stored};
 use super::{ChangeNumber, DetectionConfig, Engine};
 use crate::book::{Key, Page};
 use crate::detector::baseline::Hour;
@@ -20,7 +20,10 @@ use crate::detector::strata::GroupHour;
 use crate::lifecycle::Flaps;
 
 /// To be raised whenever what is stored, or its order, changes.
-const FORMAT: u8 = 3;
+const FORMAT: u8 = 4;
+
+/// The same, without rings in which nobody was exposed early: only new exposures were counted.
+const FORMAT_OF_NEW_EXPOSURES: u8 = 3;
 
 /// Why stored state cannot be gone on from.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -66,7 +69,15 @@ impl Engine {
             self.partial,
         );
         #[expect(clippy::expect_used, reason = "no type here refuses, and a Vec takes any bytes")]
-        postcard::to_extend(&state, vec![FORMAT]).expect("state is plain data")
+        postcard::to_extend(&state, vec![self.format()]).expect("state is plain data")
+    }
+
+    /// What was loaded stays what it was until a window has been evaluated.
+    const fn format(&self) -> u8 {
+        match self.process.counted() {
+            Counted::NewExposures => FORMAT_OF_NEW_EXPOSURES,
+            Counted::All => FORMAT,
+        }
     }
 
     /// The engine as it was when it was saved. The configuration must have passed its check.
@@ -74,10 +85,11 @@ impl Engine {
     /// The caller has checked the bytes against their SHA-256: what is not state gives an error or
     /// an engine that means nothing.
     pub fn load(config: DetectionConfig, bytes: &[u8]) -> Result<Self, StateError> {
-        let state = match bytes.split_first() {
+        let (counted, state) = match bytes.split_first() {
             None => return Err(StateError::Damaged),
-            Some((&found, _)) if found != FORMAT => return Err(StateError::Format { found }),
-            Some((_, state)) => state,
+            Some((&FORMAT, state)) => (Counted::All, state),
+            Some((&FORMAT_OF_NEW_EXPOSURES, state)) => (Counted::NewExposures, state),
+            Some((&found, _)) => return Err(StateError::Format { found }),
         };
         let (state, rest) =
             postcard::take_from_bytes::<State>(state).map_err(|_| StateError::Damaged)?;
@@ -95,7 +107,7 @@ impl Engine {
         if of_other_rings || in_pairs.chain(in_past).any(|ring| ring >= ring_count) {
             return Err(StateError::Settings);
         }
-        let process = Process::with(process, changes.len(), ring_count);
+        let process = Process::with(process, counted, changes.len(), ring_count);
         let engine = Self::new(config);
         let group_hours = engine.group_hours.with(groups, changes.len());
         Ok(Self {

@@ -45,9 +45,10 @@ impl CatchUp for Chain {
 }
 
 impl Chain {
-    /// What stands open at its end.
-    fn open(&self) -> OpenAlerts {
+    /// What stands open after so many commits, at most.
+    fn open(&self, count_max: usize) -> OpenAlerts {
         let commits = self.0.lock().expect("not poisoned");
+        let commits = &commits[..count_max.min(commits.len())];
         let mut open: Vec<Arc<Alert>> = Vec::new();
         for alert in commits.iter().flat_map(|one| &one.alerts) {
             open.retain(|before| before.fingerprint != alert.fingerprint);
@@ -77,6 +78,8 @@ pub(crate) struct Setup {
     /// Whether how it stands is kept.
     pub(crate) keeps_standing: Arc<AtomicBool>,
     pub(crate) queued_max: usize,
+    /// Commits that stood in the chain when the publisher started it, at most.
+    pub(crate) started_at: usize,
     /// How much faster than ours its clock runs.
     pub(crate) speed: u32,
     /// How far its clock on the wall is behind ours.
@@ -93,6 +96,7 @@ impl Default for Setup {
             notices: Arc::default(),
             keeps_standing: Arc::new(AtomicBool::new(true)),
             queued_max: 100,
+            started_at: usize::MAX,
             speed: 1,
             behind: Span::ZERO,
         }
@@ -118,7 +122,7 @@ impl Setup {
             destination,
             catch_up: Box::new(self.chain.clone()),
             cursor: self.cursor().unwrap_or(0),
-            open: self.chain.open(),
+            open: self.chain.open(self.started_at),
             save_cursor: Box::new(move |next| saved.lock().expect("not poisoned").push(next)),
             standing: self.standing.lock().expect("not poisoned").clone(),
             save_standing: Box::new(move |standing| {
