@@ -6,7 +6,8 @@
 //!                                                    └─► cursor system/cursors/<destination>
 //! ```
 
-use std::collections::BTreeSet;
+use std::cell::LazyCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 use alerts::delivery::{
     Acting, Backoff, CatchUp, Committed, DestinationConfig, DestinationLoop, Notice, Now,
-    OpenAlert, OpenAlerts, Refused, Running, Standing, Stopped, Taken, UreqClient, Wiring,
+    OpenAlert, Refused, Running, Standing, Stopped, Taken, UreqClient, Wiring,
 };
 use alerts::{Desk, LinkRule};
 use schemas::Alert;
@@ -33,6 +34,13 @@ const CATCH_UP_COMMITS_MAX: u64 = 256;
 /// How long after its last commit a publisher sends: then another may have taken over.
 pub const SEND_WITHIN: Duration = Duration::from_secs(30);
 
+/// 5 s: each attempt reads the data folder, and the others wait for it.
+const START_EVERY: Duration = Duration::from_secs(5);
+
+/// 1 min: who was told of a destination that is gone hears of its end that much later, if the data
+/// folder is away. Each attempt may give a command.
+const FORGET_EVERY: Duration = Duration::from_mins(1);
+
 /// Why deliveries cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum DeliveryError {
@@ -49,6 +57,10 @@ pub enum DeliveryError {
 pub struct Deliveries {
     setting: Option<Setting>,
     running: Vec<Running>,
+    /// Destinations that cannot start yet, and when to try again.
+    held_up: BTreeMap<String, Duration>,
+    /// When to look for destinations that are gone.
+    forget_at: Duration,
     lease: Lease,
     /// Whether an operator has paused what acts.
     paused: Arc<AtomicBool>,
@@ -113,23 +125,45 @@ impl Deliveries {
         }
     }
 
-    /// Starts a loop for every destination that has none: `desk` is as before commit `sequence`.
-    pub fn start(&mut self, desk: &Desk, sequence: u64) -> Result<(), DeliveryError> {
-        let all_run = |setting: &&Setting| setting.destinations.len() == self.running.len();
-        let Some(setting) = self.setting.as_ref().filter(|setting| !all_run(setting)) else {
-            return Ok(());
-        };
-        let open = |(alert, muted)| {
-            let alert = Arc::new(setting.links.linked(alert));
-            OpenAlert { alert, muted }
-        };
-        let open = OpenAlerts { sequence, alerts: desk.told().map(open).collect() };
-        for destination in &setting.destinations[self.running.len()..] {
-            let running = setting.spawn(destination, open.clone(), &self.lease, &self.paused)?;
-            self.running.push(running);
+    pub fn has_destinations(&self) -> bool {
+        self.setting.as_ref().is_some_and(|setting| !setting.destinations.is_empty())
+    }
+
+    /// The longest that a request may take.
+    pub fn request_longest(&self) -> Duration {
+        let destinations = self.setting.iter().flat_map(|setting| &setting.destinations);
+        destinations.map(|destination| destination.request_timeout).max().unwrap_or_default()
+    }
+
+    /// Starts a loop for every destination that has none: `desk` is as of the last commit.
+    ///
+    /// One that cannot be started for now is tried again by a later call.
+    pub fn start(&mut self, desk: &Desk) -> Result<(), DeliveryError> {
+        let Some(setting) = &self.setting else { return Ok(()) };
+        let now = setting.clock.monotonic();
+        let open = LazyCell::new(|| setting.open(desk));
+        for destination in &setting.destinations {
+            let name = &destination.name;
+            let runs = self.running.iter().any(|running| running.destination() == name);
+            if runs || self.held_up.get(name).is_some_and(|&at| now < at) {
+                continue;
+            }
+            match setting.spawn(destination, &open, &self.lease, &self.paused) {
+                Ok(running) => self.running.push(running),
+                Err(DeliveryError::Store(error)) if error.is_transient() => {
+                    if self.held_up.insert(name.clone(), now + START_EVERY).is_none() {
+                        tracing::warn!(%error, name, "a destination cannot start yet");
+                    }
+                }
+                Err(error) => return Err(error),
+            }
         }
-        if let Err(error) = setting.forget_removed() {
-            tracing::warn!(%error, "cannot look for destinations that are gone");
+        if now >= self.forget_at {
+            self.forget_at = Duration::MAX;
+            if let Err(error) = setting.forget_removed() {
+                tracing::warn!(%error, "cannot look for destinations that are gone; trying again");
+                self.forget_at = now + FORGET_EVERY;
+            }
         }
         Ok(())
     }
@@ -153,11 +187,22 @@ impl Deliveries {
 
     /// Asks all loops to bring out what they hold, and waits for them.
     pub fn stop(&mut self) -> Stopped {
+        self.held_up.clear();
+        self.forget_at = Duration::ZERO;
         Running::stop(std::mem::take(&mut self.running))
     }
 }
 
 impl Setting {
+    /// What stands open, with the links of this installation.
+    fn open(&self, desk: &Desk) -> Vec<OpenAlert> {
+        let open = |(alert, muted)| {
+            let alert = Arc::new(self.links.linked(alert));
+            OpenAlert { alert, muted }
+        };
+        desk.told().map(open).collect()
+    }
+
     /// Ends the alert that a destination takes nothing, where the configuration no longer has it.
     fn forget_removed(&self) -> Result<(), store::StoreError> {
         let orders = Orders::new(&self.store, &self.clock);
@@ -175,7 +220,7 @@ impl Setting {
     fn spawn(
         &self,
         destination: &DestinationConfig,
-        open: OpenAlerts,
+        open: &LazyCell<Vec<OpenAlert>, impl FnOnce() -> Vec<OpenAlert>>,
         lease: &Lease,
         paused: &Arc<AtomicBool>,
     ) -> Result<Running, DeliveryError> {
@@ -195,7 +240,7 @@ impl Setting {
                 links: self.links.clone(),
             }),
             cursor: saved,
-            open,
+            open: Vec::clone(open),
             save_cursor: Box::new(move |sequence| {
                 if let Err(error) = cursor::advance(&*folder, &name, sequence) {
                     // The next save says more; until then a restart delivers again.

@@ -179,12 +179,12 @@ where
         view: parts.view.clone(),
         deliveries: parts.deliveries,
     });
-    let stop = parts.stop.clone();
+    let (stop, told) = (parts.stop.clone(), AskOnDrop(parts.stop.clone()));
     let publishing = thread::Builder::new()
         .name("publisher".to_owned())
         .spawn(move || {
             // However it ends, without a publisher there is nothing to read for.
-            let _told = AskOnDrop(stop);
+            let _told = told;
             publisher.follow(&entries)
         })
         .map_err(PipelineError::Thread)?;
@@ -225,7 +225,8 @@ where
         view: parts.view,
         snapshots: snapshots.transpose().map_err(PipelineError::Thread)?,
     });
-    let read = reader.read();
+    // Whoever is to hear of an error does not wait until alerts may be sent.
+    let read = reader.read().inspect_err(|_| stop.ask());
     let outcome = publishing.join().map_err(|_| PipelineError::PublisherPanicked)?;
     match read {
         // Then the publisher's own error says why.

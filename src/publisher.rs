@@ -33,7 +33,7 @@ use office::Waits;
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::deliveries::{Deliveries, DeliveryError};
+use crate::deliveries::Deliveries;
 use crate::metrics;
 use crate::patience::{Losses, patiently};
 use crate::pipeline::PipelineError;
@@ -138,6 +138,7 @@ impl Publisher {
             self.lead(|leader| leader.merge_entry(entry))?;
         }
         self.lead(Leader::tick)?;
+        self.lead(Leader::begin_to_send)?;
         // A step may have lost the lead.
         self.show_role();
         if let Role::Leading(leader) = &mut self.role {
@@ -160,17 +161,25 @@ impl Publisher {
         matches!(self.role, Role::Leading(_))
     }
 
-    /// Publishes what is left and ends.
+    /// Publishes what is left and ends. Unless somebody asks us to stop, what destinations lack is
+    /// sent first: the next run may be as short as this one.
     pub fn finish(mut self) -> Result<Summary, PipelineError> {
         if self.leads.load(Ordering::Acquire) && !self.is_leading() {
             self.role = Role::Waiting { retry_at: Duration::ZERO, lost: None };
             self.recover_if_due()?;
         }
-        if let Role::Leading(leader) = &mut self.role {
-            leader.is_ending = true;
+        while self.is_sent_later() && !self.setting.stop.is_asked() {
+            self.setting.clock.sleep(WAIT);
+            self.take(None)?;
         }
         self.stand_by()?;
         Ok(self.summary)
+    }
+
+    /// Whether there are destinations to which this lead may not yet send.
+    fn is_sent_later(&self) -> bool {
+        let Role::Leading(leader) = &self.role else { return false };
+        !leader.sends && self.deliveries.has_destinations()
     }
 
     /// Does a step as leader; a lost sequence ends the lead for a while.
@@ -219,6 +228,10 @@ impl Publisher {
     /// Leaves the lead to others, with everything committed that can be.
     fn stand_by(&mut self) -> Result<(), PipelineError> {
         self.last_step(Leader::commit_rest)?;
+        self.last_step(Leader::begin_to_send)?;
+        if self.is_sent_later() {
+            self.say_what_is_left();
+        }
         if let Role::Leading(leader) = &mut self.role {
             leader.deliver(&mut self.deliveries)?;
         }
@@ -233,6 +246,17 @@ impl Publisher {
         }
         self.leave(Role::Standby);
         Ok(())
+    }
+
+    /// What is not sent stands in the chain, and every cursor before it.
+    fn say_what_is_left(&self) {
+        let Role::Leading(leader) = &self.role else { return };
+        let alerts: usize = leader.undelivered.iter().map(|commit| commit.alerts.len()).sum();
+        tracing::warn!(
+            alerts,
+            "another process may still be sending; what was raised meanwhile, and whatever else a \
+             destination lacks, goes out at the next start"
+        );
     }
 
     /// Does a step before the lead ends. Whoever leads by now has read the same journals.
@@ -256,11 +280,12 @@ impl Publisher {
         }
     }
 
-    /// After a request that hangs we wait as long as after another publisher that was killed.
+    /// After a request that hangs we wait as after another publisher that was killed, or longer.
     fn stop_deliveries(&mut self) -> Stopped {
         let stopped = self.deliveries.stop();
         if stopped == Stopped::Abandoned {
-            self.waits = self.waits.after_request(self.setting.clock.monotonic());
+            let at_most = self.deliveries.request_longest();
+            self.waits = self.waits.after_request(self.setting.clock.monotonic(), at_most);
         }
         stopped
     }
@@ -277,17 +302,14 @@ impl Leader {
         Ok(patiently(what, &*setting.clock, &setting.stop, attempt)?)
     }
 
-    /// Starts deliveries once no other publisher can still be sending.
+    /// Hands on what destinations are to be told, once anything may be sent.
     fn deliver(&mut self, deliveries: &mut Deliveries) -> Result<(), PipelineError> {
+        if !self.sends && deliveries.has_destinations() {
+            return Ok(());
+        }
         let paused = self.desk.paused().is_some();
         deliveries.set_acting(if paused { Acting::Paused } else { Acting::Allowed });
-        if self.is_ending || self.waits.are_over(self.setting.clock.monotonic()) {
-            match deliveries.start(&self.desk, self.chain.next_sequence()) {
-                // The next tick tries again.
-                Err(DeliveryError::Store(error)) if error.is_transient() => return Ok(()),
-                started => started?,
-            }
-        }
+        deliveries.start(&self.desk)?;
         for committed in self.undelivered.drain(..) {
             deliveries.offer(&committed);
         }

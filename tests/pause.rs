@@ -24,6 +24,7 @@ use ringwatch::publisher::{Publisher, PublisherParts};
 use ringwatch::shutdown::Stop;
 use ringwatch::view::SharedView;
 use schemas::{Commit, Decision, Order, Span, Stream, Timestamp};
+use store::served::{self, Served};
 use store::{Blobs, Chain, LocalStore, TopicNames, cursor};
 use xtask::fixture::Program;
 
@@ -69,6 +70,7 @@ struct World {
     clock: Arc<TestClock>,
     streams: Vec<Stream>,
     leads: Arc<AtomicBool>,
+    stop: Stop,
     /// What both receivers answer.
     status: Arc<AtomicU16>,
     acting: Receiver,
@@ -125,6 +127,7 @@ impl World {
             clock: Arc::new(TestClock { system, ahead_ms, start }),
             streams: NdjsonSource::open(&input).expect("the records").streams(),
             leads: Arc::new(AtomicBool::new(true)),
+            stop: Stop::default(),
             status,
             acting,
             people,
@@ -138,7 +141,7 @@ impl World {
             store: Arc::clone(&self.store),
             leads: Arc::clone(&self.leads),
             clock,
-            stop: Stop::default(),
+            stop: self.stop.clone(),
             streams: self.streams.clone(),
             streams_begun: self.streams.clone(),
             topics: TopicNames::default(),
@@ -170,14 +173,28 @@ impl World {
     fn last(&self) -> Commit {
         commits(&self.store).pop().expect("a commit")
     }
+
+    fn received(&self) -> usize {
+        self.acting.received().len() + self.people.received().len()
+    }
+
+    /// Both receivers are sent something by a publisher that is killed, and have not answered.
+    fn is_left_hanging(&self) {
+        let mut killed = self.start_and_wait();
+        let both = || !self.acting.received().is_empty() && !self.people.received().is_empty();
+        assert!(publish(&mut killed, &both), "two requests hang");
+        std::mem::forget(killed);
+        self.answer(200);
+    }
 }
 
 fn commits(store: &Arc<dyn Blobs>) -> Vec<Commit> {
     Chain::open(Arc::clone(store)).expect("a chain").read_all().expect("commits")
 }
 
-/// Lets it publish until something holds, or for a second.
+/// Lets it publish until something holds, or for a second after its first step, which may recover.
 fn publish(publisher: &mut Publisher, holds: &dyn Fn() -> bool) -> bool {
+    publisher.take(None).expect("published");
     let begun = Instant::now();
     while !holds() && begun.elapsed() < Duration::from_secs(1) {
         publisher.take(None).expect("published");
@@ -233,12 +250,11 @@ fn after_a_stop_that_requests_outlast_nobody_sends_for_a_minute() {
     assert!(took < Duration::from_secs(9), "{took:?}: they are waited for together");
     assert!(!world.last().released, "a successor waits");
 
-    let received = || world.acting.received().len() + world.people.received().len();
-    let (before, mut successor) = (received(), world.start());
+    let (before, mut successor) = (world.received(), world.start());
     world.leads.store(true, Ordering::Release);
-    assert!(!publish(&mut publisher, &|| received() > before), "nor does it send itself");
+    assert!(!publish(&mut publisher, &|| world.received() > before), "nor does it send itself");
     drop(publisher);
-    assert!(!publish(&mut successor, &|| received() > before), "nobody sends beside them");
+    assert!(!publish(&mut successor, &|| world.received() > before), "nobody sends beside them");
     world.clock.advance(A_MINUTE);
     assert!(publish(&mut successor, &|| world.acting.received().len() == 2), "then it is asked");
     successor.finish().expect("finished");
@@ -247,16 +263,99 @@ fn after_a_stop_that_requests_outlast_nobody_sends_for_a_minute() {
 
 #[test]
 fn whoever_leaves_while_it_waits_for_another_lets_its_successor_wait_too() {
-    let world = World::begin(200);
-    let mut killed = world.start_and_wait();
-    assert!(publish(&mut killed, &|| !world.acting.received().is_empty()));
-    std::mem::forget(killed);
+    let world = World::begin(HANGS);
+    world.is_left_hanging();
+    let before = world.received();
     let mut waiting = world.start();
     waiting.take(None).expect("published");
     world.leads.store(false, Ordering::Release);
     waiting.take(None).expect("stood by");
     assert!(!world.last().released, "the first may be sending");
     world.leads.store(true, Ordering::Release);
+    world.stop.ask();
     world.start().finish().expect("finished");
     assert!(!world.last().released, "nor does one say so that ends at once");
+    assert_eq!(world.received(), before, "neither sends anything");
+}
+
+#[test]
+fn a_run_that_is_at_its_end_sends_once_it_has_waited_for_whoever_was_killed() {
+    let world = World::begin(HANGS);
+    world.is_left_hanging();
+    let (before, mut batch) = (world.received(), world.start());
+    batch.take(None).expect("published");
+    std::thread::scope(|scope| {
+        let batch = scope.spawn(|| batch.finish());
+        sleep(Duration::from_secs(1));
+        assert_eq!(world.received(), before, "the other may be sending");
+        world.clock.advance(A_MINUTE);
+        batch.join().expect("no panic").expect("finished");
+    });
+    assert_eq!(world.acting.received().len(), 2, "once more");
+    assert!(world.last().released);
+}
+
+#[test]
+fn a_pause_that_was_given_late_in_the_minute_holds_before_anything_is_sent() {
+    let mut world = World::begin(200);
+    world.config.publish.poll_interval = Some(Duration::from_secs(30));
+    let mut publisher = world.start();
+    publisher.take(None).expect("published");
+    // The last look for commands before the minute is over.
+    world.clock.advance(Duration::from_secs(45));
+    publisher.take(None).expect("published");
+    world.command("pause");
+    assert_eq!(world.received(), 0, "the minute is not over");
+    world.clock.advance(Duration::from_secs(16));
+    let told = || !world.people.received().is_empty();
+    assert!(publish(&mut publisher, &told), "people are told");
+    assert!(!publish(&mut publisher, &|| !world.acting.received().is_empty()), "it is paused");
+}
+
+#[test]
+fn a_destination_whose_cursor_cannot_be_read_keeps_nobody_else_from_sending() {
+    let world = World::begin(503);
+    // Of the first of both; no file can be read where a folder is.
+    let cursor = world.folder.path().join("data/system/cursors/people");
+    std::fs::remove_file(&cursor).expect("removed");
+    std::fs::create_dir(&cursor).expect("made");
+    let mut publisher = world.start_and_wait();
+    assert!(publish(&mut publisher, &|| !world.acting.received().is_empty()), "it is asked");
+    // Longer than anything is sent after a commit.
+    world.clock.advance(Duration::from_secs(40));
+    publisher.take(None).expect("published");
+    let asked = world.acting.received().len();
+    world.clock.advance(Duration::from_secs(40));
+    assert!(publish(&mut publisher, &|| world.acting.received().len() > asked), "and again");
+    assert!(world.people.received().is_empty());
+
+    std::fs::remove_dir(&cursor).expect("removed");
+    cursor::write(&*world.store, "people", 0).expect("written");
+    world.clock.advance(Duration::from_secs(5));
+    let told = || !world.people.received().is_empty();
+    assert!(publish(&mut publisher, &told), "it is tried again");
+}
+
+#[test]
+fn the_failure_of_a_destination_ends_with_it_also_where_none_is_left() {
+    let mut world = World::begin(200);
+    world.config.destinations.clear();
+    let served = Served { given_up: true, ..Served::default() };
+    served::write(&*world.store, "gone", &served).expect("written");
+    let key = world.store.list("system/served").expect("listed").remove(0);
+    let standing = world.store.get(&key).expect("read").expect("it is there");
+    world.store.replace(&key, b"{").expect("written");
+    let mut publisher = world.start_and_wait();
+    publisher.take(None).expect("published");
+
+    world.store.replace(&key, &standing).expect("written");
+    world.clock.advance(A_MINUTE);
+    let is_over = || !served::read(&*world.store, "gone").expect("read").given_up;
+    assert!(publish(&mut publisher, &is_over), "it is looked for again");
+    publisher.finish().expect("finished");
+    world.start().finish().expect("finished");
+    let works = Order::DeliveryWorks { destination: "gone".to_owned() };
+    let commits = commits(&world.store);
+    let obeyed = commits.iter().flat_map(|commit| &commit.commands);
+    assert_eq!(obeyed.filter(|command| command.order == works).count(), 1);
 }

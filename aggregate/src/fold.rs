@@ -15,7 +15,6 @@ use crate::accumulate::{Labels, Onset, Rows, ScopeId, SignalSums};
 use crate::cohorts::{Cohorts, HOUR_MS};
 use crate::config::FoldConfig;
 use crate::device::{Device, Gap, Group, NEVER_MS, Sign, SlotNames, Tried, is_boot_loop};
-use crate::devices::Devices;
 use crate::exposure::{Exposure, reach_ms, time_of};
 use crate::facts::Certificates;
 use crate::gaps;
@@ -31,8 +30,9 @@ use crate::pseudonym::Pseudonyms;
 use crate::returns::{Order, Returns, Step};
 use crate::sequence::{Seen, Sequences};
 use crate::sets::{SetId, Sets};
-use crate::state::{Reader, StateError, Writer};
 use crate::update::{Attempts, attempt};
+
+mod stored;
 
 /// One valid record on its way in.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +42,9 @@ pub(crate) struct Record<'a> {
     pub(crate) place: Place,
     pub(crate) ring: u8,
 }
+
+/// A power of two, some times the rings that a fleet has.
+const RINGS_REMEMBERED: usize = 64;
 
 /// Where `build` and `model` stand among a device's names.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +62,8 @@ pub(crate) struct Fold {
     slots: Slots,
     /// The configured rings in short.
     rings: Vec<Short>,
+    /// By a few bits of a name, the ring that was named last.
+    named: [u8; RINGS_REMEMBERED],
     pub(crate) labels: Labels,
     pub(crate) exposure: Exposure,
     pub(crate) sequences: Sequences,
@@ -73,6 +78,8 @@ pub(crate) struct Fold {
     pub(crate) codes: Texts,
     /// Factory resets of the devices that had one.
     resets: Map<u32, u32>,
+    /// The hour last asked for: saves a division for nearly every record.
+    hour_ms: i64,
 }
 
 impl Fold {
@@ -101,7 +108,9 @@ impl Fold {
             pseudonyms: Pseudonyms::new(&config.pseudonym_key),
             codes: Texts::new(),
             resets: Map::with_hasher(hash),
+            hour_ms: 0,
             rings: config.rings.iter().map(|ring| Short::of(ring)).collect(),
+            named: [0; RINGS_REMEMBERED],
             labels: Labels {
                 rings,
                 changes: names(limits.changes_max.min(Tried::CHANGES_MAX)),
@@ -113,61 +122,24 @@ impl Fold {
         }
     }
 
-    /// Stores everything but the rows: there are none.
-    pub(crate) fn save(&self, out: &mut Writer) {
-        assert!(self.rows.is_empty(), "state is stored where the rows have been taken");
-        self.exposure.save(out);
-        self.sequences.save(out);
-        self.onsets.save(out);
-        self.signatures.save(out);
-        self.certificates.save(out);
-        self.lag.save(out);
-        self.returns.save(out);
-        self.labels.save(out);
-        let mut resets: Vec<_> = self.resets.iter().collect();
-        resets.sort_unstable();
-        out.put_all(resets.into_iter());
-    }
-
-    /// Restores what was stored into a fold that is new.
-    pub(crate) fn load(
-        &mut self,
-        from: &mut Reader<'_>,
-        devices: &Devices,
-    ) -> Result<(), StateError> {
-        self.exposure.load(from, devices)?;
-        self.sequences.load(from)?;
-        self.onsets.load(from)?;
-        self.signatures.load(from)?;
-        self.certificates.load(from, self.labels.rings.len())?;
-        self.lag.load(from)?;
-        self.returns.load(from)?;
-        self.labels.load(from)?;
-        let resets: Vec<(u32, u32)> = from.take_all(Reader::take)?;
-        self.resets.extend(resets);
-        let known = |fault: Fault| self.labels.signatures.has(fault.signature);
-        let faults_known = self.signatures.kinds().all(known);
-        let cohorts_known = self.exposure.cohorts.keys().all(|key| self.labels.cohort_named(key));
-        let trials_known = self.returns.known().all(|who| self.labels.name(who));
-        if faults_known
-            && trials_known
-            && cohorts_known
-            && devices.iter().all(|device| self.labels.name_all_of(device))
-        {
-            Ok(())
-        } else {
-            Err(StateError::Damaged)
-        }
-    }
-
     /// The index of a configured ring, or that of `unmanaged` behind them.
     #[inline]
-    pub(crate) fn ring(&self, name: &str) -> u8 {
+    pub(crate) fn ring(&mut self, name: &str) -> u8 {
         let wanted = Short::of(name);
-        let whole = |at: usize| name.len() <= Short::BYTES || *self.labels.rings[at] == *name;
-        let mut rings = self.rings.iter().enumerate();
-        let found = rings.find(|&(at, ring)| *ring == wanted && whole(at));
-        found.map_or(self.rings.len(), |(at, _)| at) as u8
+        let near = wanted.bits(RINGS_REMEMBERED.ilog2());
+        let at = usize::from(self.named[near]);
+        let is_named = self.rings.get(at) == Some(&wanted) && name.len() <= Short::BYTES;
+        if is_named { at as u8 } else { self.find_ring(name, near) }
+    }
+
+    #[inline(never)]
+    fn find_ring(&mut self, name: &str, near: usize) -> u8 {
+        let mut rings = self.labels.rings[..self.rings.len()].iter();
+        let Some(at) = rings.position(|ring| **ring == *name) else {
+            return self.rings.len() as u8;
+        };
+        self.named[near] = at as u8;
+        at as u8
     }
 
     /// Folds a record of a known (or just added) device in.
@@ -186,15 +158,17 @@ impl Fold {
         self.lag.record(record.ring, record.at_ms);
         let known = device.newest_ms != NEVER_MS;
         let newest = record.at_ms >= device.newest_ms;
+        // Four in five records: they skip what is for others.
+        let plain = matches!(record.event.body, Body::Heartbeat { cert_expires: None, .. });
         let reset = matches!(record.event.body, Body::Lifecycle(Lifecycle::Reset));
         let moved = matches!(record.event.body, Body::Lifecycle(Lifecycle::Moved { .. }));
         if reset {
             self.reset((device, at), record);
         }
-        let names = self.names(device, record.event);
+        let (names, renamed) = self.names(device, record.event);
         let order = if newest { Order::Newest } else { Order::Late };
         self.heard_in_hour(device, record, before, order);
-        if newest && names != device.names {
+        if newest && renamed {
             self.exposure.rename(device, names, record.at_ms);
         }
         self.live((device, at), record);
@@ -203,8 +177,11 @@ impl Fold {
             self.count_fact(record, Fact::RingDrift);
             self.signal(at, record, device.group().set, &names, (Signal::RingDrift, 1));
         }
-        self.note(at, record, order);
-        let set = self.body((device, at), record, &names);
+        let mut set = device.group().set;
+        if !plain {
+            self.note(at, record, order);
+            set = self.body((device, at), record, &names);
+        }
         let ring = if newest { record.ring } else { device.group().ring };
         let after = Group { ring, set };
         if after != device.group() {
@@ -216,6 +193,7 @@ impl Fold {
     }
 
     /// Counts an applied record for its ring.
+    #[inline]
     pub(crate) fn count_applied(&mut self, record: &Record<'_>, group: Group) -> Applied {
         let health = self.rows.health(record.place, group);
         health.records += 1;
@@ -264,15 +242,23 @@ impl Fold {
     /// A device is heard once an hour in the group that it is in, and at once in one that it
     /// comes into; a late record may tell of any hour.
     fn heard_in_hour(&mut self, device: &Device, record: &Record<'_>, group: Group, order: Order) {
-        let in_hour = record.at_ms.rem_euclid(HOUR_MS);
         // The device's newest record is not after this one, unless that is late.
-        if order == Order::Late || record.at_ms - device.newest_ms > in_hour {
+        if order == Order::Late || device.newest_ms < self.hour_ms(record.at_ms) {
             self.heard(device, record, group);
         }
     }
 
+    /// Start of the hour that holds a time.
+    #[inline]
+    fn hour_ms(&mut self, at_ms: i64) -> i64 {
+        if !(0..HOUR_MS).contains(&(at_ms - self.hour_ms)) {
+            self.hour_ms = at_ms.div_euclid(HOUR_MS) * HOUR_MS;
+        }
+        self.hour_ms
+    }
+
     fn heard(&mut self, device: &Device, record: &Record<'_>, group: Group) {
-        let hour = time_of(record.at_ms.div_euclid(HOUR_MS) * HOUR_MS);
+        let hour = time_of(self.hour_ms(record.at_ms));
         self.rows.measures.coupon(hour, group, hll::coupon(device.identity()));
     }
 
@@ -310,21 +296,26 @@ impl Fold {
         self.heard(device, record, device.group());
     }
 
-    /// The device's names as of this record: its own where it has one, else the last known.
-    fn names(&mut self, device: &Device, event: &Event<'_>) -> SlotNames {
-        let mut names = device.names;
+    /// The device's names as of this record, its own where it has one, else the last known; and
+    /// whether one is new.
+    fn names(&mut self, device: &Device, event: &Event<'_>) -> (SlotNames, bool) {
+        let (mut names, mut renamed) = (device.names, false);
         let values = &mut self.labels.values;
-        for (slot, value) in event.cohorts.iter().enumerate().take(self.cohort_count) {
+        let cohorts = &event.cohorts[..self.cohort_count];
+        for ((value, name), known) in cohorts.iter().zip(&mut names).zip(&mut *values) {
             if let Some(text) = value {
-                names[slot] = values[slot].id(text, names[slot]);
+                let id = known.id(text, *name);
+                renamed |= id != *name;
+                *name = id;
             }
         }
         for (slot, value) in [(self.slots.build, event.build), (self.slots.model, event.model)] {
             if let Some(text) = value.filter(|_| slot >= self.cohort_count) {
                 names[slot] = values[slot].id(text, names[slot]);
+                renamed |= names[slot] != device.names[slot];
             }
         }
-        names
+        (names, renamed)
     }
 
     /// What the record says of the device's being there.

@@ -32,10 +32,10 @@ impl Gaps {
         if before_ms < 0 {
             return;
         }
-        match sign_ms / STRETCH_MS - before_ms / STRETCH_MS {
-            0 => {}
-            1 => self.0 = [0, self.0[0]],
-            _ => self.0 = [0; 2],
+        let stretch_ms = sign_ms / STRETCH_MS * STRETCH_MS;
+        if before_ms < stretch_ms {
+            let follows = before_ms >= stretch_ms - STRETCH_MS;
+            self.0 = [0, if follows { self.0[0] } else { 0 }];
         }
         self.0[0] = self.0[0].max(code(sign_ms - before_ms));
     }

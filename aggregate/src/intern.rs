@@ -6,7 +6,7 @@ use hashbrown::HashTable;
 use schemas::OTHER;
 use serde::{Deserialize, Serialize};
 
-use crate::hash::text_hash;
+use crate::hash::{MULTIPLIER, text_hash};
 use crate::state::{Reader, StateError, Writer};
 
 /// The number of a string; 16 bits, because every device holds several.
@@ -91,18 +91,14 @@ impl Names {
     /// The number of `text`; `hint` is the number it probably has, which spares the hash.
     #[inline]
     pub(crate) fn id(&mut self, text: &str, hint: NameId) -> NameId {
-        let at = usize::from(hint.0);
-        let same = self.shorts[at] == Short::of(text) && self.is_whole(at, text);
-        if same { hint } else { self.find_or_add(text) }
+        if self.shorts[usize::from(hint.0)].is(text) { hint } else { self.find_or_add(text, hint) }
     }
 
-    /// Whether a text that is the same in short is the same to its end.
-    #[inline]
-    fn is_whole(&self, at: usize, text: &str) -> bool {
-        text.len() <= Short::BYTES || *self.texts[at] == *text
-    }
-
-    fn find_or_add(&mut self, text: &str) -> NameId {
+    #[inline(never)]
+    fn find_or_add(&mut self, text: &str, hint: NameId) -> NameId {
+        if text.len() > Short::BYTES && **self.text(hint) == *text {
+            return hint;
+        }
         let found =
             self.ids.find(text_hash(self.seed, text), |&id| *self.texts[usize::from(id)] == *text);
         match found {
@@ -188,6 +184,18 @@ impl Short {
             _ => [bytes.iter().fold(0, |word, &byte| word << 8 | u64::from(byte)), 0, 0],
         };
         Self { length: bytes.len(), words }
+    }
+
+    /// The highest `count` bits of a mixture of it.
+    #[inline]
+    pub(crate) fn bits(&self, count: u32) -> usize {
+        ((self.words[0] ^ self.words[1]).wrapping_mul(MULTIPLIER) >> (64 - count)) as usize
+    }
+
+    /// Whether it is short for this text and no other: one that fits.
+    #[inline]
+    pub(crate) fn is(&self, text: &str) -> bool {
+        text.len() <= Self::BYTES && self.length == text.len() && *self == Self::of(text)
     }
 }
 

@@ -35,6 +35,29 @@ pub(crate) enum Who {
     Attempts(u8, NameId),
 }
 
+/// The same in 25 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct WhoBits(u32);
+
+impl WhoBits {
+    #[inline]
+    const fn devices(Group { ring, set }: Group) -> Self {
+        Self((ring as u32) << 16 | set.0 as u32)
+    }
+
+    #[inline]
+    const fn attempts(ring: u8, change: NameId) -> Self {
+        Self(1 << 24 | (ring as u32) << 16 | change.0 as u32)
+    }
+
+    const fn of(who: Who) -> Self {
+        match who {
+            Who::Devices(group) => Self::devices(group),
+            Who::Attempts(ring, change) => Self::attempts(ring, change),
+        }
+    }
+}
+
 /// A window of deadlines and whose trials, in one word: every heartbeat looks up two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Key(u64);
@@ -47,12 +70,9 @@ impl Key {
     const NOBODY: Self = Self(u64::MAX);
 
     /// `window` follows from a deadline, which has 32 bits.
-    fn new(window: u32, who: Who) -> Self {
-        let (kind, ring, number) = match who {
-            Who::Devices(Group { ring, set }) => (0, ring, set.0),
-            Who::Attempts(ring, change) => (1, ring, change.0),
-        };
-        Self(u64::from(window) << 32 | kind << 24 | u64::from(ring) << 16 | u64::from(number))
+    #[inline]
+    const fn new(window: u32, who: WhoBits) -> Self {
+        Self((window as u64) << 32 | who.0 as u64)
     }
 
     fn parts(self) -> (i64, Who) {
@@ -137,7 +157,7 @@ impl Returns {
         let trials: Vec<((i64, Who), Trials)> = from.take_all(Reader::take)?;
         for ((window, who), sums) in trials {
             let number = u32::try_from(window).map_err(|_| StateError::Damaged)?;
-            let place = self.begin(Key::new(number, who), who);
+            let place = self.begin(Key::new(number, WhoBits::of(who)));
             self.trials[place].1 = sums;
         }
         Ok(())
@@ -158,8 +178,8 @@ impl Returns {
         step: Step,
     ) {
         let who = match device.tried {
-            NameId::NONE => Who::Devices(device.group()),
-            change => Who::Attempts(device.group().ring, change),
+            NameId::NONE => WhoBits::devices(device.group()),
+            change => WhoBits::attempts(device.group().ring, change),
         };
         let in_time = at_ms <= i64::from(device.due_s) * 1_000;
         let due_s = due_s(at_ms, device.interval_s);
@@ -177,23 +197,21 @@ impl Returns {
             _ => {}
         }
         (device.due_s, device.tried) = (0, NameId::NONE);
-        let who = match step {
+        let (who, tried) = match step {
             Step::Withdraw | Step::Attempt(None) => return,
-            Step::Attempt(Some(change)) => Who::Attempts(after.ring, change),
-            Step::Back(_) => Who::Devices(after),
+            Step::Attempt(Some(change)) => (WhoBits::attempts(after.ring, change), change),
+            Step::Back(_) => (WhoBits::devices(after), NameId::NONE),
         };
         // A record that comes after its own deadline is itself the proof that the device was back.
         if i64::from(due_s) * 1_000 < clock_ms {
             return;
         }
-        if let Who::Attempts(_, change) = who {
-            device.tried = change;
-        }
-        device.due_s = due_s;
+        (device.due_s, device.tried) = (due_s, tried);
         self.count(due_s, who, |trials| trials.begun += 1);
     }
 
-    fn count(&mut self, due_s: u32, who: Who, change: impl FnOnce(&mut Trials)) {
+    #[inline]
+    fn count(&mut self, due_s: u32, who: WhoBits, change: impl FnOnce(&mut Trials)) {
         let window = due_s / self.window_s;
         if due_s == 0 || i64::from(window) < self.decided {
             return;
@@ -203,17 +221,23 @@ impl Returns {
         match self.trials.get_mut(self.remembered[near] as usize) {
             Some((known, trials)) if *known == key => change(trials),
             _ => {
-                let known = self.places.get(&key).copied();
-                let place = known.map_or_else(|| self.begin(key, who), |place| place as usize);
+                let place = self.find_or_begin(key);
                 self.remembered[near] = place as u32;
                 change(&mut self.trials[place].1);
             }
         }
     }
 
+    #[inline(never)]
+    fn find_or_begin(&mut self, key: Key) -> usize {
+        let known = self.places.get(&key).copied();
+        known.map_or_else(|| self.begin(key), |place| place as usize)
+    }
+
     /// A place for trials that are the first of their key.
-    fn begin(&mut self, key: Key, who: Who) -> usize {
-        self.due.entry(key.parts().0).or_default().push(who);
+    fn begin(&mut self, key: Key) -> usize {
+        let (window, who) = key.parts();
+        self.due.entry(window).or_default().push(who);
         let place = self.free.pop().unwrap_or_else(|| {
             self.trials.push((key, Trials::default()));
             self.trials.len() as u32 - 1
@@ -250,7 +274,7 @@ impl Returns {
             let place = place(window * window_s * 1_000);
             let number = u32::try_from(window).unwrap_or(u32::MAX);
             for who in who {
-                let Trials { begun, back } = self.end(Key::new(number, who));
+                let Trials { begun, back } = self.end(Key::new(number, WhoBits::of(who)));
                 let (ring, scope) = match who {
                     Who::Devices(Group { ring, set }) => (ring, ScopeId::Set(set)),
                     Who::Attempts(ring, change) => (ring, ScopeId::Change(change)),
@@ -274,5 +298,6 @@ impl Returns {
 /// The deadline of a trial that begins at `at_ms`, in Unix seconds rounded up; 0 beyond 2106.
 fn due_s(at_ms: i64, interval_s: u32) -> u32 {
     let within_s = (i64::from(interval_s) * RETURN_QUARTERS / 4).max(RETURN_S_MIN);
-    u32::try_from((at_ms + within_s * 1_000 + 999).div_euclid(1_000)).unwrap_or(0)
+    let due_ms = u64::try_from(at_ms + within_s * 1_000).unwrap_or(0);
+    u32::try_from(due_ms.div_ceil(1_000)).unwrap_or(0)
 }

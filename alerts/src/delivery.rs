@@ -90,19 +90,11 @@ impl Committed {
     }
 }
 
-/// The alerts that stand firing or acknowledged at one place of the chain, and were told.
-#[derive(Clone, Debug, Default)]
-pub struct OpenAlerts {
-    /// The commits before this one are counted in.
-    pub sequence: u64,
-    pub alerts: Vec<OpenAlert>,
-}
-
-/// An alert that stands there, in its last transition.
+/// An alert that stands firing or acknowledged and was told, in its last transition.
 #[derive(Clone, Debug)]
 pub struct OpenAlert {
     pub alert: Arc<Alert>,
-    /// Whether it is kept quiet there.
+    /// Whether it is kept quiet.
     pub muted: bool,
 }
 

@@ -6,6 +6,7 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use alerts::delivery::{Committed, Notice, Running, Stopped};
@@ -220,6 +221,42 @@ fn a_stop_does_not_wait_for_a_receiver_that_hangs_and_nothing_is_lost() {
     let running = setup.start(&webhook(&receiver));
     assert_eq!(changes(&receiver.wait_for(1)), ["kb0"]);
     assert_eq!(Running::stop(vec![running]), Stopped::Finished);
+}
+
+#[test]
+fn a_stop_brings_out_all_that_can_be_sent_before_its_end() {
+    let receiver = Receiver::start(Box::new(|_, stream| {
+        thread::sleep(Duration::from_millis(50));
+        answer(stream, 200, "");
+    }));
+    let setup = Setup::default();
+    // Of the chain, which is read three commits at a time, and of the queue.
+    let names = ["kb0", "kb1", "kb2", "kb3", "kb4", "kb5", "kb6"];
+    let commits = names.map(|name| setup.chain.commit(&[firing(name)]));
+    assert_eq!(Running::stop(vec![setup.start(&webhook(&receiver))]), Stopped::Finished);
+    assert_eq!(changes(&receiver.received()), names);
+    setup.cursors.lock().expect("not poisoned").clear();
+    let offered = Setup { chain: Setup::default().chain, ..setup };
+    let running = offered.start(&webhook(&receiver));
+    for commit in commits {
+        running.feed.offer(commit);
+    }
+    assert_eq!(Running::stop(vec![running]), Stopped::Finished);
+    assert_eq!(changes(&receiver.received()[names.len()..]), names);
+}
+
+#[test]
+fn a_stop_does_not_wait_for_what_cannot_be_sent_before_its_end() {
+    let receiver =
+        Receiver::start(Box::new(|_, stream| answer(stream, 503, "retry-after: 60\r\n")));
+    let setup = Setup::default();
+    let running = setup.start(&webhook(&receiver));
+    running.feed.offer(setup.chain.commit(&[firing("kb0")]));
+    receiver.wait_for(1);
+    let begun = Instant::now();
+    assert_eq!(Running::stop(vec![running]), Stopped::Finished);
+    assert!(begun.elapsed() < Duration::from_secs(1), "it took {:?}", begun.elapsed());
+    assert_eq!(setup.cursor(), None, "the next start sends it");
 }
 
 #[test]
@@ -439,7 +476,7 @@ fn an_action_is_asked_for_with_a_key_and_an_end_and_its_answer_acknowledges() {
     let requests = receiver.received();
     assert_eq!(changes(&requests), ["kb0", "kb0"]);
     for request in &requests {
-        assert_eq!(request.headers["idempotency-key"], "rw-kb0.1");
+        assert_eq!(request.headers["idempotency-key"], "rw-kb0");
         let before = (now + Span::minutes(10)).to_string();
         assert_eq!(request.headers["ringwatch-act-before"], before);
     }

@@ -130,8 +130,8 @@ pub(super) struct Leader {
     /// For the next commit to say.
     pub(super) left_out: Vec<Stream>,
     pub(super) waits: Waits,
-    /// There is no later moment to send anything.
-    pub(super) is_ending: bool,
+    /// Whether alerts may go out in this lead.
+    pub(super) sends: bool,
     /// Commits to offer to the deliveries.
     pub(super) undelivered: Vec<Committed>,
     pub(super) house: Option<Housekeeping>,
@@ -200,7 +200,7 @@ impl Leader {
             stragglers: Stragglers::default(),
             left_out: Vec::new(),
             waits: Waits::default(),
-            is_ending: false,
+            sends: false,
             undelivered: Vec::new(),
             house: None,
             #[cfg(feature = "delta")]

@@ -1,10 +1,12 @@
 //! How a lead begins and how it ends, and who may send when.
 //!
 //! ```text
-//! recover ─► Waits::after ─► take_office ─► … ─► commit_rest ─► deliveries end ─► resign
+//! recover ─► Waits::after ─► take_office ─► begin_to_send ─► … ─► commit_rest ─┐
+//!                                          resign ◄─ deliveries end ◄──────────┘
 //! ```
 //! One process at a time sends. Whoever leaves says so once nothing of it is under way, and its
-//! successor sends at once; after whoever was killed, or hangs in a request, it waits.
+//! successor sends at once; after whoever was killed, or hangs in a request, it waits, and sends
+//! nothing if it has to end before that is over.
 
 use std::time::Duration;
 
@@ -14,9 +16,12 @@ use super::leader::{Leader, Leave, Publishing};
 use crate::pipeline::PipelineError;
 
 /// How long after the last commit of another publisher alerts are first sent: it sends for
-/// [`crate::deliveries::SEND_WITHIN`] after it, by its own clock. As long after a request of ours
-/// that did not end in time.
+/// [`crate::deliveries::SEND_WITHIN`] after it, by its own clock. At least as long after a request
+/// of ours that did not end in time.
 const PATIENCE: Duration = Duration::from_mins(1);
+
+/// 10 s: how much longer than it may a request of ours can take, to look up a name for one.
+const OVERTIME: Duration = Duration::from_secs(10);
 
 /// Until when nothing may be sent, on the monotonic clock.
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,10 +45,10 @@ impl Waits {
         Self { another, ..self }
     }
 
-    /// After a request of ours that did not end in time.
+    /// After a request of ours that did not end in time, and may take `at_most`.
     #[must_use]
-    pub(super) fn after_request(self, now: Duration) -> Self {
-        Self { ours: now + PATIENCE, ..self }
+    pub(super) fn after_request(self, now: Duration, at_most: Duration) -> Self {
+        Self { ours: now + PATIENCE.max(at_most + OVERTIME), ..self }
     }
 
     pub(super) fn are_over(self, now: Duration) -> bool {
@@ -64,6 +69,16 @@ impl Leader {
         self.obey_waiting_commands()?;
         self.show();
         self.start_housekeeping()
+    }
+
+    /// Lets alerts go out once no request of anybody before us can be under way.
+    pub(super) fn begin_to_send(&mut self) -> Result<(), PipelineError> {
+        if !self.sends && self.waits.are_over(self.setting.clock.monotonic()) {
+            // A pause may have been given while we waited.
+            self.obey_waiting_commands()?;
+            self.sends = true;
+        }
+        Ok(())
     }
 
     /// Merges whatever stands in the journals, and commits it and all rows.
@@ -105,7 +120,11 @@ mod tests {
         assert_eq!([159, 160].map(|at| ours.are_over(second(at))), [false, true], "as before");
         assert!(found(waits, &commit("another", true), 110).are_over(second(110)));
         assert!(Waits::default().after(None, "us", second(110)).are_over(second(110)));
-        let hangs = found(waits.after_request(second(120)), &commit("another", true), 130);
-        assert_eq!([179, 180].map(|at| hangs.are_over(second(at))), [false, true]);
+        let hangs = |at_most| {
+            let hangs = waits.after_request(second(120), second(at_most));
+            found(hangs, &commit("another", true), 130)
+        };
+        assert_eq!([179, 180].map(|at| hangs(20).are_over(second(at))), [false, true]);
+        assert_eq!([729, 730].map(|at| hangs(600).are_over(second(at))), [false, true]);
     }
 }

@@ -220,10 +220,10 @@ impl Destination {
     }
 
     /// Only who publishes sends, for 30 s after a commit of its own (docs/decisions/0010): so no
-    /// two act at once, and whoever is asked twice knows it by the key.
+    /// two act at once, and whoever is asked twice in an episode knows it by the key.
     fn terms_of_action(&self, alert: &Alert) -> Terms {
         let before = alert.updated_at.saturating_add(span(self.config.act_timeout));
-        Terms { key: format!("{}.{}", alert.id, alert.transition), before }
+        Terms { key: alert.id.clone(), before }
     }
 
     pub(crate) fn together(&self) -> Together {

@@ -3,6 +3,7 @@
 //! In: [`Feed::offer`] and [`CatchUp`]. Out: requests through an [`HttpClient`], and the cursor.
 //! What is sent when is decided in `state.rs`; here is only what touches the world.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -17,7 +18,7 @@ use super::repeat::{Book, Item, Listener};
 use super::retry::{Backoff, Outcome};
 use super::route::Route;
 use super::state::{Acting, Notice, Standing, State, Step, Terms};
-use super::{CatchUp, Committed, Destination, HttpClient, Now, OpenAlert, OpenAlerts, metrics};
+use super::{CatchUp, Committed, Destination, HttpClient, Now, OpenAlert, metrics};
 
 mod running;
 
@@ -43,7 +44,7 @@ pub struct Wiring {
     /// The first sequence of the chain that was not handled to its end, as last saved.
     pub cursor: u64,
     /// What stood open when the loop was made; the chain is read from the cursor only.
-    pub open: OpenAlerts,
+    pub open: Vec<OpenAlert>,
     /// Called with each later cursor worth keeping; it only grows.
     pub save_cursor: Box<dyn FnMut(u64) + Send>,
     /// How the destination stood when that was last saved, and where it is saved: before the
@@ -85,6 +86,8 @@ pub struct DestinationLoop {
     shared: Arc<Shared>,
     /// Whether the chain holds commits that did not come by the queue.
     catching_up: bool,
+    /// How far the chain has been looked through for news of what stood open at the start.
+    opened_until: u64,
     /// How it stood when that was last saved.
     standing: Standing,
     notify_from: Duration,
@@ -99,7 +102,7 @@ impl fmt::Debug for DestinationLoop {
 }
 
 impl DestinationLoop {
-    pub fn new(wiring: Wiring) -> (Self, Feed) {
+    pub fn new(mut wiring: Wiring) -> (Self, Feed) {
         let (sender, queue) = mpsc::sync_channel(wiring.queued_max);
         let shared = Arc::new(Shared {
             destination: wiring.destination.name().to_owned(),
@@ -110,8 +113,11 @@ impl DestinationLoop {
             stop: AtomicBool::new(false),
         });
         let standing = wiring.standing.clone();
-        let name = wiring.destination.name();
-        let state = State::new(name, terms(&wiring), wiring.cursor, standing.clone());
+        let (terms, cursor) = (terms(&wiring), wiring.cursor);
+        if terms.book.is_none() {
+            wiring.open.clear();
+        }
+        let state = State::new(&shared.destination, terms, cursor, standing.clone());
         let feed = Feed { queue: sender, shared: Arc::clone(&shared) };
         let this = Self {
             wiring,
@@ -119,6 +125,7 @@ impl DestinationLoop {
             queue,
             shared,
             catching_up: true,
+            opened_until: cursor,
             standing,
             notify_from: Duration::ZERO,
             stop_at: None,
@@ -206,8 +213,15 @@ impl DestinationLoop {
                 thread::sleep(WAKE_EVERY);
                 Some(self.refreshed())
             }
-            Step::Wait(_) if self.stop_at.is_some() && self.nothing_left() => None,
             Step::Wait(until) => {
+                if let Some(end) = self.stop_at {
+                    if self.has_more(now) {
+                        return Some(self.refreshed());
+                    }
+                    if self.nothing_left() || until.is_none_or(|until| until >= end) {
+                        return None;
+                    }
+                }
                 self.wait(until, now);
                 Some(self.refreshed())
             }
@@ -275,6 +289,11 @@ impl DestinationLoop {
     fn refreshed(&mut self) -> Step {
         let now = self.now();
         self.state.set_acting((self.wiring.acting)());
+        if self.state.may_act(now)
+            && let Err(error) = self.take_up_open(now)
+        {
+            self.postpone(&error, now);
+        }
         if self.state.may_act(now) {
             self.catch_up(now);
         }
@@ -319,45 +338,51 @@ impl DestinationLoop {
         self.catching_up |= self.shared.behind.swap(false, Ordering::AcqRel);
         while self.catching_up && self.state.is_done() {
             if let Err(error) = self.read_chain(now) {
-                let destination = &self.shared.destination;
-                tracing::warn!(destination, error = &*error, "the chain cannot be read");
-                let random = (self.wiring.random)();
-                self.state.postpone(now, random);
+                self.postpone(&error, now);
                 break;
             }
         }
     }
 
+    fn postpone(&mut self, error: &ReadError, now: Now) {
+        let destination = &self.shared.destination;
+        tracing::warn!(destination, error = &**error, "the chain cannot be read");
+        let random = (self.wiring.random)();
+        self.state.postpone(now, random);
+    }
+
     fn read_chain(&mut self, now: Now) -> Result<(), ReadError> {
         let expected = self.state.expected();
         for commit in self.wiring.catch_up.since(expected)? {
-            let OpenAlerts { sequence, alerts } = &self.wiring.open;
-            if commit.sequence >= *sequence && !alerts.is_empty() {
-                // What led to how they stand goes before them.
-                if !self.state.is_done() {
-                    break;
-                }
-                self.seed(now);
-            }
             self.state.accept(commit, now);
         }
-        let at_end = self.state.expected() == expected;
-        if at_end {
-            self.seed(now);
-        }
-        self.catching_up = !at_end;
+        self.catching_up = self.state.expected() != expected;
         Ok(())
     }
 
-    /// Takes up what stood open at the start, once: what came after it is told after it.
-    fn seed(&mut self, now: Now) {
-        for OpenAlert { alert, muted } in std::mem::take(&mut self.wiring.open.alerts) {
+    /// Takes up what stood open at the start, once; but for that of which the chain has more to
+    /// tell from the cursor on, which comes in its turn. A part of the chain at a time.
+    fn take_up_open(&mut self, now: Now) -> Result<(), ReadError> {
+        if self.wiring.open.is_empty() {
+            return Ok(());
+        }
+        let commits = self.wiring.catch_up.since(self.opened_until)?;
+        if let Some(last) = commits.last() {
+            self.opened_until = last.sequence + 1;
+            let news = commits.iter().flat_map(|commit| &commit.alerts);
+            let news: HashSet<&str> =
+                news.filter(|alert| self.state.takes(alert)).map(|alert| &*alert.id).collect();
+            self.wiring.open.retain(|open| !news.contains(&*open.alert.id));
+            return Ok(());
+        }
+        for OpenAlert { alert, muted } in std::mem::take(&mut self.wiring.open) {
             let id = alert.id.clone();
             self.state.seed(alert, now);
             if muted {
                 self.state.mute(&id);
             }
         }
+        Ok(())
     }
 
     /// Takes a commit from the queue, or, where one before it is missing, leaves it to the chain.
@@ -381,6 +406,11 @@ impl DestinationLoop {
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => self.shared.stop.store(true, Ordering::Release),
         }
+    }
+
+    /// Whether what was not looked at yet may be sent at once.
+    fn has_more(&self, now: Now) -> bool {
+        self.state.is_done() && self.state.may_act(now) && !self.nothing_left()
     }
 
     fn nothing_left(&self) -> bool {
@@ -431,3 +461,6 @@ fn log(destination: &str, items: &[Item], outcome: &Outcome) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

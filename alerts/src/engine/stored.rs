@@ -28,7 +28,10 @@ const FORMAT_OF_NEW_EXPOSURES: u8 = 3;
 /// Why stored state cannot be gone on from.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StateError {
-    #[error("the state has format {found}, this version reads {FORMAT}: evaluate the input anew")]
+    #[error(
+        "the state has format {found}, this version reads {FORMAT_OF_NEW_EXPOSURES} and {FORMAT}: \
+         evaluate the input anew"
+    )]
     Format { found: u8 },
     #[error("the state is cut short or damaged: evaluate the input anew")]
     Damaged,

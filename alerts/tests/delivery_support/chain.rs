@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use alerts::delivery::{
     Acting, Backoff, CatchUp, Committed, DestinationConfig, DestinationLoop, Notice, Now,
-    OpenAlert, OpenAlerts, Running, Standing, Taken, UreqClient, Wiring,
+    OpenAlert, Running, Standing, Taken, UreqClient, Wiring,
 };
 use schemas::{Alert, AlertState, Span, Timestamp};
 
@@ -46,7 +46,7 @@ impl CatchUp for Chain {
 
 impl Chain {
     /// What stands open after so many commits, at most.
-    fn open(&self, count_max: usize) -> OpenAlerts {
+    fn open(&self, count_max: usize) -> Vec<OpenAlert> {
         let commits = self.0.lock().expect("not poisoned");
         let commits = &commits[..count_max.min(commits.len())];
         let mut open: Vec<Arc<Alert>> = Vec::new();
@@ -61,8 +61,7 @@ impl Chain {
             let since = commits.iter().rposition(news).unwrap_or(0);
             commits[since..].iter().any(|one| one.muted.contains(&alert.id))
         };
-        let open = open.into_iter().map(|alert| OpenAlert { muted: muted(&alert), alert });
-        OpenAlerts { sequence: commits.len() as u64, alerts: open.collect() }
+        open.into_iter().map(|alert| OpenAlert { muted: muted(&alert), alert }).collect()
     }
 }
 

@@ -73,6 +73,11 @@ pub enum Stopped {
 }
 
 impl Running {
+    /// The name of its destination.
+    pub fn destination(&self) -> &str {
+        &self.feed.shared.destination
+    }
+
     /// Asks loops to bring out what they hold and to end, and waits for all of them together.
     pub fn stop(loops: Vec<Self>) -> Stopped {
         for running in &loops {
