@@ -219,7 +219,7 @@ impl State {
             wake = earlier(wake, Some(heartbeat.due()));
         }
         // In turns: neither ends alerts at their receiver, nor keeps new ones from it.
-        let repeats_turn = !self.repeated || self.first().is_none();
+        let repeats_turn = !self.repeated || closed.is_some() || self.first().is_none();
         if (!people || closed.is_none()) && repeats_turn {
             let book = self.terms.book.as_mut();
             let mut repeats = book.map(|book| book.due(now.elapsed)).unwrap_or_default();

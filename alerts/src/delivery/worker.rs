@@ -341,6 +341,9 @@ impl DestinationLoop {
                 self.postpone(&error, now);
                 break;
             }
+            if self.shared.stop.load(Ordering::Acquire) {
+                break;
+            }
         }
     }
 
@@ -373,6 +376,10 @@ impl DestinationLoop {
             let news: HashSet<&str> =
                 news.filter(|alert| self.state.takes(alert)).map(|alert| &*alert.id).collect();
             self.wiring.open.retain(|open| !news.contains(&*open.alert.id));
+            let muted: HashSet<&String> = commits.iter().flat_map(|commit| &commit.muted).collect();
+            for open in &mut self.wiring.open {
+                open.muted |= muted.contains(&open.alert.id);
+            }
             return Ok(());
         }
         for OpenAlert { alert, muted } in std::mem::take(&mut self.wiring.open) {
@@ -415,6 +422,7 @@ impl DestinationLoop {
 
     fn nothing_left(&self) -> bool {
         self.state.is_done()
+            && self.wiring.open.is_empty()
             && !self.catching_up
             && !self.shared.behind.load(Ordering::Acquire)
             && self.shared.queued.load(Ordering::Acquire) == 0

@@ -5,12 +5,12 @@ use super::super::http::UreqClient;
 use super::super::{Acting, DestinationConfig};
 use super::*;
 
-/// A chain that holds nothing: everything comes by the queue.
-struct Empty;
+/// A chain.
+struct Commits(Vec<Committed>);
 
-impl CatchUp for Empty {
-    fn since(&self, _: u64) -> Result<Vec<Committed>, ReadError> {
-        Ok(Vec::new())
+impl CatchUp for Commits {
+    fn since(&self, sequence: u64) -> Result<Vec<Committed>, ReadError> {
+        Ok(self.0.iter().filter(|commit| commit.sequence >= sequence).cloned().collect())
     }
 
     fn last(&self, _: &[String]) -> Result<Vec<Arc<Alert>>, ReadError> {
@@ -25,7 +25,7 @@ fn idle(keys: &str, acting: Acting) -> (DestinationLoop, Feed) {
     DestinationLoop::new(Wiring {
         http: Box::new(UreqClient::new(&destination)),
         destination,
-        catch_up: Box::new(Empty),
+        catch_up: Box::new(Commits(Vec::new())),
         cursor: 0,
         open: Vec::new(),
         save_cursor: Box::new(|_| ()),
@@ -61,4 +61,18 @@ fn a_stop_does_not_wait_for_a_pause_to_end() {
     assert!(matches!(step, Step::Wait(Some(_))), "until it is too late to act");
     feed.shared.stop.store(true, Ordering::Release);
     assert_eq!(paused.advance(step), None);
+}
+
+#[test]
+fn what_stood_open_is_taken_up_as_quiet_as_the_chain_has_it_by_then_and_before_an_end() {
+    let (mut idle, _feed) = idle(",\"repeat_interval\":\"1h\"", Acting::Allowed);
+    let alert = Arc::new(firing("kb0"));
+    let muted = Committed { muted: vec![alert.id.clone()], ..Committed::default() };
+    idle.wiring.catch_up = Box::new(Commits(vec![muted]));
+    idle.wiring.open = vec![OpenAlert { alert, muted: false }];
+    idle.refreshed();
+    assert!(idle.wiring.open[0].muted);
+    assert!(!idle.nothing_left());
+    idle.refreshed();
+    assert!(idle.nothing_left());
 }
