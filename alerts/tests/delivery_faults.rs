@@ -14,7 +14,7 @@ use alerts::delivery::{Notice, Running, Stopped};
 use alerts::{Desk, Said};
 use metrics::{Counter, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder};
 use metrics::{SharedString, Unit};
-use schemas::{Alert, AlertState, Command, SCHEMA_VERSION, Span, Timestamp};
+use schemas::{Alert, AlertState, Command, SCHEMA_VERSION};
 use serde_json::Value;
 
 #[path = "delivery_support/chain.rs"]
@@ -26,7 +26,7 @@ mod receiver;
 #[path = "delivery_support/server.rs"]
 mod server;
 
-use chain::{Setup, wall};
+use chain::Setup;
 use examples::{firing, resolved};
 use receiver::{Receiver, Script, answer, eventually};
 use server::Server;
@@ -304,29 +304,4 @@ fn what_stood_open_at_the_start_is_repeated_after_what_led_to_it() {
     assert_eq!(posted[..2], ["rw-kb1.1", "rw-kb1.2"]);
     assert!(posted.contains(&"rw-kb2.1".to_owned()), "{posted:?}");
     assert_eq!(Running::stop(vec![running]), Stopped::Finished);
-}
-
-#[test]
-fn what_stood_open_at_the_start_is_repeated_while_something_else_waits_for_its_hours() {
-    let receiver = Receiver::start(Box::new(|_, stream| answer(stream, 200, "")));
-    let setup = Setup { speed: 600, ..Setup::default() };
-    for alert in [firing("kb1"), firing("kb2")] {
-        setup.chain.commit(&[alert]);
-    }
-    setup.cursors.lock().expect("not poisoned").push(1);
-    let midday = Timestamp(wall().day() * Span::hours(24).0) + Span::hours(12);
-    let hours = if wall() < midday { "mon-sun 13:00-14:00" } else { "mon-sun 01:00-02:00" };
-    let url = receiver.address;
-    let running = setup.start(&format!(
-        r#""type":"alertmanager","url":"http://{url}","allow_http":true,"allow_private":true,
-        "hours":"{hours}""#
-    ));
-    for one in receiver.wait_for(3) {
-        let posted: Value = serde_json::from_slice(&one.body).expect("JSON");
-        let changes = posted.as_array().expect("alerts").iter().map(|one| &one["labels"]["change"]);
-        // An end at the receiver would be no end; what is new waits.
-        assert_eq!(changes.collect::<Vec<_>>(), ["kb1"]);
-    }
-    assert_eq!(Running::stop(vec![running]), Stopped::Finished);
-    assert_eq!(setup.cursor(), Some(1));
 }

@@ -107,6 +107,11 @@ pub enum DestinationError {
     CannotAct,
     #[error("`acts` and `hours` are both given; an action does not wait for office hours")]
     ActsInHours,
+    #[error(
+        "`hours` is not for Alertmanager, where an alert ends of which it hears nothing for 4 min; \
+         give its routes time intervals"
+    )]
+    HoursOfAlertmanager,
     #[error("`acts` and `{0}` are both given; what acts gets each action once and nothing else")]
     ActsAgain(&'static str),
     #[error("`request_timeout` is above 30 s with `acts`; by then another process may act, too")]
@@ -360,6 +365,9 @@ impl DestinationConfig {
             DestinationKind::Email if self.from.is_none() => missing("from", "name the sender"),
             DestinationKind::Email if self.to.is_empty() => missing("to", "name who reads it"),
             DestinationKind::Email => super::email::check(self),
+            DestinationKind::Alertmanager if self.hours.is_some() => {
+                Err(DestinationError::HoursOfAlertmanager)
+            }
             _ => self.checked_url(self.address()).map(drop),
         }
     }

@@ -219,8 +219,8 @@ impl State {
             wake = earlier(wake, Some(heartbeat.due()));
         }
         // In turns: neither ends alerts at their receiver, nor keeps new ones from it.
-        let repeats_turn = !self.repeated || closed.is_some() || self.first().is_none();
-        if (!people || closed.is_none()) && repeats_turn {
+        let repeats_turn = !self.repeated || self.first().is_none();
+        if closed.is_none() && repeats_turn {
             let book = self.terms.book.as_mut();
             let mut repeats = book.map(|book| book.due(now.elapsed)).unwrap_or_default();
             if people {
@@ -332,8 +332,11 @@ impl State {
         self.note_turn(turn);
         match std::mem::take(&mut self.sending) {
             Sending::Transitions(count) => {
-                (0..count).for_each(|_| self.finish_transition(outcome, now));
-                self.advance();
+                for _ in 0..count {
+                    self.finish_transition(outcome, now);
+                    // What was muted in between, before what was told after it.
+                    self.advance();
+                }
             }
             Sending::Repeat(items) => {
                 if let Some(book) = &mut self.terms.book {

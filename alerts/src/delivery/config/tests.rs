@@ -129,6 +129,9 @@ fn limits_and_filters_that_make_no_sense_are_refused() {
     }
     let hours = "\"hours\":\"mon-fri 08:00-18:00 +01:00\"";
     check(&format!("\"url\":\"https://a/\",\"acts\":true,{hours}"), Err("office hours"));
+    let waits = config(&format!("\"url\":\"https://a/\",{hours}")).expect("parses");
+    let forgets = DestinationConfig { kind: DestinationKind::Alertmanager, ..waits };
+    assert!(matches!(forgets.validate(), Err(DestinationError::HoursOfAlertmanager)));
     let name = config("\"url\":\"https://a/\"")
         .map(|config| DestinationConfig { name: "../x".to_owned(), ..config });
     assert!(matches!(name.expect("parses").validate(), Err(DestinationError::Name(_))));

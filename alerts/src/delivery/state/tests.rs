@@ -8,6 +8,8 @@ use crate::delivery::DestinationConfig;
 use crate::delivery::examples::{firing, resolved};
 use crate::delivery::repeat::Listener;
 
+mod together;
+
 fn at(seconds: u64) -> Now {
     let wall = Timestamp(1_784_433_600_000_000 + seconds as i64 * 1_000_000);
     Now { wall, elapsed: Duration::from_secs(seconds) }
@@ -290,38 +292,6 @@ fn office_hours_hold_alerts_back_and_nothing_is_lost() {
     let monday = Duration::from_hours(28);
     assert_eq!(state.step(at(0)), Step::Wait(Some(monday)));
     assert_eq!(sent(&state.step(at(monday.as_secs()))), ["kb1"]);
-}
-
-#[test]
-fn signals_of_one_change_and_ring_are_one_message_for_people() {
-    let mut state = plain(0);
-    state.terms.together = Together::ChangeAndRing;
-    let signal = |number: u32, change: &str| Alert { id: format!("rw-{number}"), ..firing(change) };
-    let again = Alert { id: "rw-2".to_owned(), ..resolved("kb1") };
-    state.accept(commit(0, &[signal(1, "kb1"), signal(2, "kb1")]), at(0));
-    state.accept(commit(1, &[signal(3, "kb1"), again, signal(4, "kb2")]), at(0));
-    assert_eq!(sent(&state.step(at(0))), ["kb1"; 3], "also from the next commit");
-    state.decide(&busy(None), at(0), 0);
-    assert_eq!(state.last_cursor(Duration::ZERO), None);
-    assert_eq!(sent(&state.step(at(1))), ["kb1"; 3]);
-    assert_eq!(sent(&state.decide(&Outcome::Accepted, at(1), 0)), ["kb1"], "a later transition");
-    assert_eq!(sent(&state.decide(&Outcome::Accepted, at(1), 0)), ["kb2"]);
-    state.decide(&Outcome::Accepted, at(1), 0);
-    assert_eq!(state.last_cursor(Duration::ZERO), Some(2));
-}
-
-#[test]
-fn a_message_holds_no_more_than_it_spells_out() {
-    let mut state = plain(0);
-    state.terms.together = Together::ChangeAndRing;
-    let signal = |number: u32| Alert { id: format!("rw-{number}"), ..firing("kb1") };
-    state.accept(commit(0, &(0..25).map(signal).collect::<Vec<_>>()), at(0));
-    let mut sizes = Vec::new();
-    while let Step::Send(items) = state.step(at(0)) {
-        sizes.push(items.len());
-        state.decide(&Outcome::Accepted, at(0), 0);
-    }
-    assert_eq!(sizes, [ALERTS_MAX, ALERTS_MAX, 5]);
 }
 
 #[test]
