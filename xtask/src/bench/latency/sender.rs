@@ -66,7 +66,8 @@ impl Sender {
         for number in 0..self.load.changes {
             let change = change(number);
             let value = serde_json::json!({
-                "change": change, "type": "quality", "reversible": true, "status": "deploying",
+                "v": 1, "change": change, "type": "quality", "reversible": true,
+                "status": "deploying",
                 "rings": [{"ring": "first", "starts": began}], "time": began,
             })
             .to_string();
