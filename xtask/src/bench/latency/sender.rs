@@ -66,8 +66,8 @@ impl Sender {
         for number in 0..self.load.changes {
             let change = change(number);
             let value = serde_json::json!({
-                "v": 1, "change": change, "type": "quality", "reversible": true,
-                "status": "deploying",
+                "v": 1, "change": change, "title": change, "type": "quality", "reversible": true,
+                "status": "deploying", "announced": began, "requires_action": false,
                 "rings": [{"ring": "first", "starts": began}], "time": began,
             })
             .to_string();
