@@ -230,7 +230,11 @@ impl Publisher {
         self.last_step(Leader::commit_rest)?;
         self.last_step(Leader::begin_to_send)?;
         if self.is_sent_later() {
-            self.say_what_is_left();
+            // It stands in the chain, and every cursor before it.
+            tracing::warn!(
+                "another process may still be sending; what destinations lack goes out at the next \
+                 start"
+            );
         }
         if let Role::Leading(leader) = &mut self.role {
             leader.deliver(&mut self.deliveries)?;
@@ -246,17 +250,6 @@ impl Publisher {
         }
         self.leave(Role::Standby);
         Ok(())
-    }
-
-    /// What is not sent stands in the chain, and every cursor before it.
-    fn say_what_is_left(&self) {
-        let Role::Leading(leader) = &self.role else { return };
-        let alerts: usize = leader.undelivered.iter().map(|commit| commit.alerts.len()).sum();
-        tracing::warn!(
-            alerts,
-            "another process may still be sending; what was raised meanwhile, and whatever else a \
-             destination lacks, goes out at the next start"
-        );
     }
 
     /// Does a step before the lead ends. Whoever leads by now has read the same journals.
@@ -305,6 +298,8 @@ impl Leader {
     /// Hands on what destinations are to be told, once anything may be sent.
     fn deliver(&mut self, deliveries: &mut Deliveries) -> Result<(), PipelineError> {
         if !self.sends && deliveries.has_destinations() {
+            // Loops that start later read it from the chain.
+            self.undelivered.clear();
             return Ok(());
         }
         let paused = self.desk.paused().is_some();

@@ -43,9 +43,6 @@ pub(crate) struct Record<'a> {
     pub(crate) ring: u8,
 }
 
-/// A power of two, some times the rings that a fleet has.
-const RINGS_REMEMBERED: usize = 64;
-
 /// Where `build` and `model` stand among a device's names.
 #[derive(Clone, Copy, Debug)]
 struct Slots {
@@ -62,8 +59,6 @@ pub(crate) struct Fold {
     slots: Slots,
     /// The configured rings in short.
     rings: Vec<Short>,
-    /// By a few bits of a name, the ring that was named last.
-    named: [u8; RINGS_REMEMBERED],
     pub(crate) labels: Labels,
     pub(crate) exposure: Exposure,
     pub(crate) sequences: Sequences,
@@ -110,7 +105,6 @@ impl Fold {
             resets: Map::with_hasher(hash),
             hour_ms: 0,
             rings: config.rings.iter().map(|ring| Short::of(ring)).collect(),
-            named: [0; RINGS_REMEMBERED],
             labels: Labels {
                 rings,
                 changes: names(limits.changes_max.min(Tried::CHANGES_MAX)),
@@ -124,22 +118,12 @@ impl Fold {
 
     /// The index of a configured ring, or that of `unmanaged` behind them.
     #[inline]
-    pub(crate) fn ring(&mut self, name: &str) -> u8 {
+    pub(crate) fn ring(&self, name: &str) -> u8 {
         let wanted = Short::of(name);
-        let near = wanted.bits(RINGS_REMEMBERED.ilog2());
-        let at = usize::from(self.named[near]);
-        let is_named = self.rings.get(at) == Some(&wanted) && name.len() <= Short::BYTES;
-        if is_named { at as u8 } else { self.find_ring(name, near) }
-    }
-
-    #[inline(never)]
-    fn find_ring(&mut self, name: &str, near: usize) -> u8 {
-        let mut rings = self.labels.rings[..self.rings.len()].iter();
-        let Some(at) = rings.position(|ring| **ring == *name) else {
-            return self.rings.len() as u8;
-        };
-        self.named[near] = at as u8;
-        at as u8
+        let whole = |at: usize| name.len() <= Short::BYTES || *self.labels.rings[at] == *name;
+        let mut rings = self.rings.iter().enumerate();
+        let found = rings.find(|&(at, ring)| *ring == wanted && whole(at));
+        found.map_or(self.rings.len(), |(at, _)| at) as u8
     }
 
     /// Folds a record of a known (or just added) device in.
@@ -158,17 +142,17 @@ impl Fold {
         self.lag.record(record.ring, record.at_ms);
         let known = device.newest_ms != NEVER_MS;
         let newest = record.at_ms >= device.newest_ms;
-        // Four in five records: they skip what is for others.
+        // Four in five records: they skip what is for others, which costs two calls.
         let plain = matches!(record.event.body, Body::Heartbeat { cert_expires: None, .. });
         let reset = matches!(record.event.body, Body::Lifecycle(Lifecycle::Reset));
         let moved = matches!(record.event.body, Body::Lifecycle(Lifecycle::Moved { .. }));
         if reset {
             self.reset((device, at), record);
         }
-        let (names, renamed) = self.names(device, record.event);
+        let names = self.names(device, record.event);
         let order = if newest { Order::Newest } else { Order::Late };
         self.heard_in_hour(device, record, before, order);
-        if newest && renamed {
+        if newest && names != device.names {
             self.exposure.rename(device, names, record.at_ms);
         }
         self.live((device, at), record);
@@ -296,26 +280,22 @@ impl Fold {
         self.heard(device, record, device.group());
     }
 
-    /// The device's names as of this record, its own where it has one, else the last known; and
-    /// whether one is new.
-    fn names(&mut self, device: &Device, event: &Event<'_>) -> (SlotNames, bool) {
-        let (mut names, mut renamed) = (device.names, false);
+    /// The device's names as of this record: its own where it has one, else the last known.
+    fn names(&mut self, device: &Device, event: &Event<'_>) -> SlotNames {
+        let mut names = device.names;
         let values = &mut self.labels.values;
         let cohorts = &event.cohorts[..self.cohort_count];
         for ((value, name), known) in cohorts.iter().zip(&mut names).zip(&mut *values) {
             if let Some(text) = value {
-                let id = known.id(text, *name);
-                renamed |= id != *name;
-                *name = id;
+                *name = known.id(text, *name);
             }
         }
         for (slot, value) in [(self.slots.build, event.build), (self.slots.model, event.model)] {
             if let Some(text) = value.filter(|_| slot >= self.cohort_count) {
                 names[slot] = values[slot].id(text, names[slot]);
-                renamed |= names[slot] != device.names[slot];
             }
         }
-        (names, renamed)
+        names
     }
 
     /// What the record says of the device's being there.

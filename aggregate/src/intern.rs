@@ -6,7 +6,7 @@ use hashbrown::HashTable;
 use schemas::OTHER;
 use serde::{Deserialize, Serialize};
 
-use crate::hash::{MULTIPLIER, text_hash};
+use crate::hash::text_hash;
 use crate::state::{Reader, StateError, Writer};
 
 /// The number of a string; 16 bits, because every device holds several.
@@ -184,12 +184,6 @@ impl Short {
             _ => [bytes.iter().fold(0, |word, &byte| word << 8 | u64::from(byte)), 0, 0],
         };
         Self { length: bytes.len(), words }
-    }
-
-    /// The highest `count` bits of a mixture of it.
-    #[inline]
-    pub(crate) fn bits(&self, count: u32) -> usize {
-        ((self.words[0] ^ self.words[1]).wrapping_mul(MULTIPLIER) >> (64 - count)) as usize
     }
 
     /// Whether it is short for this text and no other: one that fits.

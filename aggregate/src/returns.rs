@@ -35,26 +35,15 @@ pub(crate) enum Who {
     Attempts(u8, NameId),
 }
 
-/// The same in 25 bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct WhoBits(u32);
-
-impl WhoBits {
+impl Who {
+    /// In 25 bits. Cheap where the variant is known: a record's two keys are made of it.
     #[inline]
-    const fn devices(Group { ring, set }: Group) -> Self {
-        Self((ring as u32) << 16 | set.0 as u32)
-    }
-
-    #[inline]
-    const fn attempts(ring: u8, change: NameId) -> Self {
-        Self(1 << 24 | (ring as u32) << 16 | change.0 as u32)
-    }
-
-    const fn of(who: Who) -> Self {
-        match who {
-            Who::Devices(group) => Self::devices(group),
-            Who::Attempts(ring, change) => Self::attempts(ring, change),
-        }
+    const fn word(self) -> u32 {
+        let (kind, ring, number) = match self {
+            Self::Devices(Group { ring, set }) => (0, ring, set.0),
+            Self::Attempts(ring, change) => (1, ring, change.0),
+        };
+        kind << 24 | (ring as u32) << 16 | number as u32
     }
 }
 
@@ -69,10 +58,10 @@ impl Key {
     /// Of no window and nobody.
     const NOBODY: Self = Self(u64::MAX);
 
-    /// `window` follows from a deadline, which has 32 bits.
+    /// `window` follows from a deadline, which has 32 bits; `who` is a [`Who::word`].
     #[inline]
-    const fn new(window: u32, who: WhoBits) -> Self {
-        Self((window as u64) << 32 | who.0 as u64)
+    const fn new(window: u32, who: u32) -> Self {
+        Self((window as u64) << 32 | who as u64)
     }
 
     fn parts(self) -> (i64, Who) {
@@ -157,7 +146,7 @@ impl Returns {
         let trials: Vec<((i64, Who), Trials)> = from.take_all(Reader::take)?;
         for ((window, who), sums) in trials {
             let number = u32::try_from(window).map_err(|_| StateError::Damaged)?;
-            let place = self.begin(Key::new(number, WhoBits::of(who)));
+            let place = self.begin(Key::new(number, who.word()));
             self.trials[place].1 = sums;
         }
         Ok(())
@@ -178,8 +167,8 @@ impl Returns {
         step: Step,
     ) {
         let who = match device.tried {
-            NameId::NONE => WhoBits::devices(device.group()),
-            change => WhoBits::attempts(device.group().ring, change),
+            NameId::NONE => Who::Devices(device.group()).word(),
+            change => Who::Attempts(device.group().ring, change).word(),
         };
         let in_time = at_ms <= i64::from(device.due_s) * 1_000;
         let due_s = due_s(at_ms, device.interval_s);
@@ -199,8 +188,8 @@ impl Returns {
         (device.due_s, device.tried) = (0, NameId::NONE);
         let (who, tried) = match step {
             Step::Withdraw | Step::Attempt(None) => return,
-            Step::Attempt(Some(change)) => (WhoBits::attempts(after.ring, change), change),
-            Step::Back(_) => (WhoBits::devices(after), NameId::NONE),
+            Step::Attempt(Some(change)) => (Who::Attempts(after.ring, change).word(), change),
+            Step::Back(_) => (Who::Devices(after).word(), NameId::NONE),
         };
         // A record that comes after its own deadline is itself the proof that the device was back.
         if i64::from(due_s) * 1_000 < clock_ms {
@@ -211,7 +200,7 @@ impl Returns {
     }
 
     #[inline]
-    fn count(&mut self, due_s: u32, who: WhoBits, change: impl FnOnce(&mut Trials)) {
+    fn count(&mut self, due_s: u32, who: u32, change: impl FnOnce(&mut Trials)) {
         let window = due_s / self.window_s;
         if due_s == 0 || i64::from(window) < self.decided {
             return;
@@ -274,7 +263,7 @@ impl Returns {
             let place = place(window * window_s * 1_000);
             let number = u32::try_from(window).unwrap_or(u32::MAX);
             for who in who {
-                let Trials { begun, back } = self.end(Key::new(number, WhoBits::of(who)));
+                let Trials { begun, back } = self.end(Key::new(number, who.word()));
                 let (ring, scope) = match who {
                     Who::Devices(Group { ring, set }) => (ring, ScopeId::Set(set)),
                     Who::Attempts(ring, change) => (ring, ScopeId::Change(change)),

@@ -140,7 +140,7 @@ fn a_destination_that_was_dead_gets_everything_in_order_once_it_lives() {
     for change in names(0..20) {
         running.feed.offer(setup.chain.commit(&[firing(&change)]));
     }
-    std::thread::sleep(Duration::from_millis(300));
+    thread::sleep(Duration::from_millis(300));
     let listener = TcpListener::bind(address).expect("the same port");
     let receiver = Receiver::on(listener, always(200));
     assert_eq!(changes(&receiver.wait_for(20)), names(0..20));
@@ -151,7 +151,7 @@ fn a_destination_that_was_dead_gets_everything_in_order_once_it_lives() {
 #[test]
 fn what_does_not_fit_the_queue_is_read_from_the_chain_and_nobody_waits() {
     let receiver = Receiver::start(Box::new(|number, stream| {
-        std::thread::sleep(Duration::from_millis(5));
+        thread::sleep(Duration::from_millis(5));
         answer(stream, if number % 7 == 3 { 503 } else { 200 }, "");
     }));
     let setup = Setup { queued_max: 2, ..Setup::default() };
@@ -191,7 +191,7 @@ fn after_a_restart_it_goes_on_where_it_stood() {
 #[test]
 fn an_answer_without_end_and_one_that_never_comes_hold_nothing_up() {
     let receiver = Receiver::start(Box::new(|number, stream| match number {
-        0 => std::thread::sleep(Duration::from_secs(30)),
+        0 => thread::sleep(Duration::from_secs(30)),
         1 => {
             stream.write_all(b"HTTP/1.1 200 x\r\nconnection: close\r\n\r\n").ok();
             while stream.write_all(&[b'x'; 8_192]).is_ok() {}
@@ -208,7 +208,7 @@ fn an_answer_without_end_and_one_that_never_comes_hold_nothing_up() {
 
 #[test]
 fn a_stop_does_not_wait_for_a_receiver_that_hangs_and_nothing_is_lost() {
-    let hanging = Receiver::start(Box::new(|_, _| std::thread::sleep(Duration::from_secs(30))));
+    let hanging = Receiver::start(Box::new(|_, _| thread::sleep(Duration::from_secs(30))));
     let setup = Setup::default();
     let running = setup.start(&webhook(&hanging));
     running.feed.offer(setup.chain.commit(&[firing("kb0")]));
@@ -297,7 +297,7 @@ fn gigabyte(stream: &mut std::net::TcpStream) {
 fn faults() -> Vec<(&'static str, Script)> {
     let in_two_seconds = "date: Wed, 21 Oct 2026 07:28:00 GMT\r\n\
                           retry-after: Wed, 21 Oct 2026 07:28:02 GMT\r\n";
-    let hang = || std::thread::sleep(Duration::from_secs(30));
+    let hang = || thread::sleep(Duration::from_secs(30));
     vec![
         (
             "500 nine times",

@@ -8,7 +8,8 @@ use std::io::Write as _;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use schemas::{Span, Timestamp};
+use schemas::registry::{ChangeRecord, ChangeStatus, RingStart};
+use schemas::{ChangeType, Span, Timestamp};
 
 use super::{Load, wall};
 use crate::Failure;
@@ -64,14 +65,24 @@ impl Sender {
     pub(super) fn register(&mut self) -> Result<(), Failure> {
         let began = wall() - Span::days(1);
         for number in 0..self.load.changes {
-            let change = change(number);
-            let value = serde_json::json!({
-                "v": 1, "change": change, "title": change, "type": "quality", "reversible": true,
-                "status": "deploying", "announced": began, "requires_action": false,
-                "rings": [{"ring": "first", "starts": began}], "time": began,
-            })
-            .to_string();
-            let (key, value) = (Some(change.as_bytes()), Some(value.as_bytes()));
+            let record = ChangeRecord {
+                change: change(number),
+                title: Some("measured".to_owned()),
+                change_type: ChangeType::Quality,
+                reversible: true,
+                status: ChangeStatus::Deploying,
+                announced: Some(began - Span::days(7)),
+                requires_action: false,
+                acknowledged_at: None,
+                action_due: None,
+                mitigated_at: None,
+                reason: None,
+                supersedes: None,
+                rings: vec![RingStart { ring: "first".to_owned(), starts: began }],
+                time: Some(began),
+            };
+            let value = sim::registry::to_json(&record);
+            let (key, value) = (Some(record.change.as_bytes()), Some(&*value));
             self.producer.send("changes", 0, Record { key, value, ..Record::default() })?;
         }
         Ok(())
