@@ -86,9 +86,14 @@ fn script(looks: &Path) -> Result<String, Failure> {
 fn report(stacks: &[stacks::Stack<'_>], ns_a_message: f64) {
     let mut stages: BTreeMap<Stage, usize> = BTreeMap::new();
     let mut functions: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut others: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for stack in stacks {
-        *stages.entry(stage::of(stack)).or_default() += 1;
-        *functions.entry(stack.frames.first().copied().unwrap_or("?")).or_default() += 1;
+        let (stage, function) = (stage::of(stack), stack.frames.first().copied().unwrap_or("?"));
+        *stages.entry(stage).or_default() += 1;
+        *functions.entry(function).or_default() += 1;
+        if stage == Stage::Other {
+            *others.entry((stack.thread, function)).or_default() += 1;
+        }
     }
     let share = |looks: usize| looks as f64 / stacks.len() as f64;
     say(&format!("{:<28} {:>7} {:>13}", "stage", "share", "ns a message"));
@@ -97,10 +102,20 @@ fn report(stacks: &[stacks::Stack<'_>], ns_a_message: f64) {
         say(&format!("{name:<28} {:>6.1}% {:>13.0}", share * 100.0, share * ns_a_message));
     }
     say(&format!("{:<28} {:>6.1}% {ns_a_message:>13.0}", "all", 100.0));
-    let mut most: Vec<_> = functions.into_iter().collect();
-    most.sort_by_key(|&(_, looks)| std::cmp::Reverse(looks));
     say(&format!("of {} looks, in these functions themselves:", stacks.len()));
-    for (function, looks) in most.into_iter().take(FUNCTIONS_SHOWN) {
+    for (function, looks) in most(functions) {
         say(&format!("{:>6.1}% {function}", share(looks) * 100.0));
     }
+    say("of those in `other`, by thread:");
+    for ((thread, function), looks) in most(others) {
+        say(&format!("{:>6.1}% {thread}: {function}", share(looks) * 100.0));
+    }
+}
+
+/// Those with the most looks, most first.
+fn most<K: Ord>(looks: BTreeMap<K, usize>) -> Vec<(K, usize)> {
+    let mut most: Vec<_> = looks.into_iter().collect();
+    most.sort_by_key(|&(_, looks)| std::cmp::Reverse(looks));
+    most.truncate(FUNCTIONS_SHOWN);
+    most
 }
