@@ -1,12 +1,15 @@
 //! The quiet period: an event affects its device only if the device had none of the same signal
 //! for a while before it, whatever its arm (detection 1).
 
-use std::hash::Hash;
+use std::marker::PhantomData;
 
-use schemas::{Span, Timestamp};
+use hashbrown::hash_map::Entry;
+use schemas::{Signal, Span, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::hash::{Map, NumberHash};
+use crate::intern::NameId;
+use crate::measures::Fault;
 use crate::state::{Reader, StateError, Writer};
 
 /// A device, and how often it was reset: what was known of it before says nothing of it now.
@@ -15,20 +18,61 @@ pub(crate) type User = (u32, u32);
 /// Enough that 16 M events are 60,000 a part.
 const PARTS: usize = 256;
 
+/// A kind of harm as a number below 2^24.
+pub(crate) trait Kind: Copy + Ord {
+    fn number(self) -> u32;
+    /// The kind that has a number.
+    fn of(number: u32) -> Self;
+}
+
+impl Kind for Signal {
+    #[inline]
+    fn number(self) -> u32 {
+        self as u32
+    }
+
+    fn of(number: u32) -> Self {
+        Self::ALL[number as usize]
+    }
+}
+
+impl Kind for Fault {
+    #[inline]
+    fn number(self) -> u32 {
+        self.signal.number() << 16 | u32::from(self.signature.0)
+    }
+
+    fn of(number: u32) -> Self {
+        Self { signal: Signal::of(number >> 16), signature: NameId(number as u16) }
+    }
+}
+
+/// Device, kind and the lowest bits of the resets in one word: nobody resets a device 256 times
+/// within a quiet period, and a word less is a third of what millions of events take.
+#[inline]
+fn key<K: Kind>((device, resets): User, kind: K) -> u64 {
+    u64::from(device) << 32 | u64::from(kind.number()) << 8 | u64::from(resets as u8)
+}
+
+fn user_and_kind<K: Kind>(key: u64) -> (User, K) {
+    (((key >> 32) as u32, u32::from(key as u8)), K::of(key as u32 >> 8))
+}
+
 /// Last event by device and kind of harm, of those that had one lately.
 #[derive(Clone, Debug)]
 pub(crate) struct Onsets<K> {
     /// In parts by device: to let one grow to its share of millions is no pause.
-    parts: Vec<Map<(User, K), Timestamp>>,
+    parts: Vec<Map<u64, Timestamp>>,
     count: usize,
     count_max: usize,
     refused: u64,
+    kinds: PhantomData<K>,
 }
 
-impl<K: Copy + Ord + Hash> Onsets<K> {
+impl<K: Kind> Onsets<K> {
     pub(crate) fn new(hash: NumberHash, count_max: usize) -> Self {
         let parts = std::iter::repeat_n(Map::with_hasher(hash), PARTS).collect();
-        Self { parts, count: 0, count_max, refused: 0 }
+        Self { parts, count: 0, count_max, refused: 0, kinds: PhantomData }
     }
 
     /// Stores the last events by device and kind.
@@ -37,7 +81,8 @@ impl<K: Copy + Ord + Hash> Onsets<K> {
         K: Serialize,
     {
         out.put(&self.refused);
-        let mut last: Vec<_> = self.parts.iter().flatten().collect();
+        let all = self.parts.iter().flatten();
+        let mut last: Vec<_> = all.map(|(key, time)| (user_and_kind::<K>(*key), *time)).collect();
         last.sort_unstable();
         out.put_all(last.into_iter());
     }
@@ -50,42 +95,49 @@ impl<K: Copy + Ord + Hash> Onsets<K> {
         let last: Vec<((User, K), Timestamp)> = from.take_all(Reader::take)?;
         self.count = last.len();
         for ((user, kind), time) in last {
-            self.part(user).insert((user, kind), time);
+            self.part(user).insert(key(user, kind), time);
         }
         Ok(())
     }
 
     /// An event of a kind: 1 if it affects the device, else 0.
     pub(crate) fn affected(&mut self, user: User, kind: K, time: Timestamp, quiet: Span) -> i64 {
-        if let Some(last) = self.part(user).get_mut(&(user, kind)) {
-            let quiet_until = *last + quiet;
-            *last = time.max(*last);
-            return i64::from(time >= quiet_until);
+        let is_full = self.count >= self.count_max;
+        match self.part(user).entry(key(user, kind)) {
+            Entry::Occupied(mut last) => {
+                let last = last.get_mut();
+                let quiet_until = *last + quiet;
+                *last = time.max(*last);
+                i64::from(time >= quiet_until)
+            }
+            Entry::Vacant(_) if is_full => {
+                self.refused += 1;
+                0
+            }
+            Entry::Vacant(first) => {
+                first.insert(time);
+                self.count += 1;
+                1
+            }
         }
-        if self.count >= self.count_max {
-            self.refused += 1;
-            return 0;
-        }
-        self.count += 1;
-        self.part(user).insert((user, kind), time);
-        1
     }
 
-    fn part(&mut self, (device, _): User) -> &mut Map<(User, K), Timestamp> {
+    #[inline]
+    fn part(&mut self, (device, _): User) -> &mut Map<u64, Timestamp> {
         &mut self.parts[device as usize % PARTS]
     }
 
     /// Forgets events whose quiet period, by kind, is over at `now`.
     pub(crate) fn prune(&mut self, now: Timestamp, quiet: impl Fn(K) -> Span) {
         for part in &mut self.parts {
-            part.retain(|(_, kind), last| *last + quiet(*kind) >= now);
+            part.retain(|key, last| *last + quiet(user_and_kind(*key).1) >= now);
         }
         self.count = self.parts.iter().map(Map::len).sum();
     }
 
     /// Every kind that something is remembered of.
     pub(crate) fn kinds(&self) -> impl Iterator<Item = K> {
-        self.parts.iter().flat_map(|part| part.keys().map(|(_, kind)| *kind))
+        self.parts.iter().flat_map(|part| part.keys().map(|key| user_and_kind(*key).1))
     }
 
     pub(crate) const fn refused(&self) -> u64 {
@@ -94,14 +146,27 @@ impl<K: Copy + Ord + Hash> Onsets<K> {
 
     pub(crate) fn memory_bytes(&self) -> usize {
         let capacity: usize = self.parts.iter().map(Map::capacity).sum();
-        capacity * (size_of::<((User, K), Timestamp)>() + 1) + PARTS * size_of_val(&self.parts[0])
+        capacity * (size_of::<(u64, Timestamp)>() + 1) + PARTS * size_of_val(&self.parts[0])
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use schemas::Signal;
+
+    #[test]
+    fn a_key_gives_its_device_resets_and_kind_again() {
+        for signal in Signal::ALL {
+            for (device, resets) in [(0, 0), (u32::MAX, 255), (1, 7)] {
+                let user = (device, resets);
+                assert_eq!(user_and_kind(key(user, signal)), (user, signal));
+                for signature in [0, 1, u16::MAX].map(NameId) {
+                    let fault = Fault { signal, signature };
+                    assert_eq!(user_and_kind(key(user, fault)), (user, fault));
+                }
+            }
+        }
+    }
 
     #[test]
     fn an_event_affects_its_device_after_a_quiet_period_and_never_backwards() {

@@ -139,10 +139,14 @@ impl Decoder {
         Self { shapes: Shapes::none(), ..Self::new(config) }
     }
 
-    /// One record of the topic `telemetry` whose shape is known, if it is valid: what it gives
-    /// borrows from the record alone, so that several can be held.
-    pub fn by_shape<'a>(&mut self, value: &'a [u8], arrival: Arrival) -> Option<Decoded<'a>> {
-        self.shapes.processor().run(ByShape { decoder: self, value, arrival })
+    /// Those of some records of the topic `telemetry` whose shape is known and that are valid,
+    /// each into its place, which is empty: what they give borrows from the records alone.
+    pub fn by_shape<'a>(
+        &mut self,
+        records: impl Iterator<Item = Option<(&'a [u8], Arrival)>>,
+        places: &mut [Option<Decoded<'a>>],
+    ) {
+        self.shapes.processor().run(ByShape { decoder: self, records, places });
     }
 
     /// One record of the topic `telemetry`.
@@ -151,10 +155,10 @@ impl Decoder {
         value: &'a [u8],
         arrival: Arrival,
     ) -> Result<Decoded<'a>, Rejection> {
-        match self.by_shape(value, arrival) {
-            Some(decoded) => Ok(decoded),
-            None => self.parsed(value, arrival),
-        }
+        let mut place = None;
+        let record = std::iter::once(Some((value, arrival)));
+        self.by_shape(record, std::slice::from_mut(&mut place));
+        place.map_or_else(|| self.parsed(value, arrival), Ok)
     }
 
     /// One record of the topic `telemetry` that came in an envelope. No shape fits the envelope,
@@ -234,26 +238,31 @@ impl Decoder {
     }
 }
 
-struct ByShape<'d, 'a> {
+/// A run of records: one by one, each would be copied on its way to its place.
+struct ByShape<'d, 'a, I> {
     decoder: &'d mut Decoder,
-    value: &'a [u8],
-    arrival: Arrival,
+    records: I,
+    places: &'d mut [Option<Decoded<'a>>],
 }
 
-impl<'a> Work for ByShape<'_, 'a> {
-    type Output = Option<Decoded<'a>>;
+impl<'a, I: Iterator<Item = Option<(&'a [u8], Arrival)>>> Work for ByShape<'_, 'a, I> {
+    type Output = ();
 
     #[inline(always)]
-    fn run(self, blocks: impl Blocks) -> Self::Output {
-        let Self { decoder, value, arrival } = self;
-        let Decoder { shapes, rules, last_ts, record_bytes_max, .. } = decoder;
-        *last_ts = None;
-        if value.len() > *record_bytes_max {
-            return None;
+    fn run(self, blocks: impl Blocks) {
+        let Self { decoder, records, places } = self;
+        let Decoder { shapes, paths, rules, last_ts, record_bytes_max, .. } = decoder;
+        for (record, place) in records.zip(places) {
+            *last_ts = None;
+            let Some((value, arrival)) = record else { continue };
+            if value.len() > *record_bytes_max {
+                continue;
+            }
+            *place = shapes.read(blocks, value, rules, arrival, last_ts);
+            if place.is_some() {
+                paths.shape();
+            }
         }
-        let decoded = shapes.read(blocks, value, rules, arrival, last_ts)?;
-        decoder.paths.shape();
-        Some(decoded)
     }
 }
 

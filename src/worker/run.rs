@@ -138,13 +138,13 @@ impl Fold {
         let mut quick = [const { None::<Decoded<'_>> }; RUN_RECORDS_MAX];
         let mut devices = [Identity::default(); RUN_RECORDS_MAX];
         if let Self::Telemetry(partition, _) = self {
-            for ((quick, device), record) in quick.iter_mut().zip(&mut devices).zip(records) {
-                let valid = by_shape(decoder, record, clock);
-                // Before it is moved: what was just written cannot be read for a while.
-                if let Some(valid) = &valid {
+            // Whatever the headers say: a record of a known shape is in no envelope.
+            let values = records.iter().map(|it| Some((it.value?, arrival_of(it, clock))));
+            decoder.by_shape(values, &mut quick);
+            for (quick, device) in quick.iter().zip(&mut devices) {
+                if let Some(valid) = quick {
                     *device = partition.identity(valid.event.device.as_bytes());
                 }
-                *quick = valid;
             }
             partition.look_ahead(&devices[..records.len()]);
         }
@@ -208,15 +208,6 @@ impl Fold {
         }
         Ok(())
     }
-}
-
-/// A record of a known shape, whatever its headers say: it is in no envelope (`ingest::unframe`).
-fn by_shape<'a>(
-    decoder: &mut Decoder,
-    record: &Record<'a>,
-    clock: Option<Timestamp>,
-) -> Option<Decoded<'a>> {
-    decoder.by_shape(record.value?, arrival_of(record, clock))
 }
 
 fn apply(

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemas::delta::{Delta, Transition};
 use schemas::event::UpdateState;
 use schemas::reject::RejectedRow;
-use schemas::{Pseudonym, Stream, StreamKind, Timestamp};
+use schemas::{Pseudonym, Stream, StreamKind};
 
 use crate::batches::Tables;
 use crate::batches::rows::{rejected_row, transition_row};
@@ -39,11 +39,17 @@ impl Records {
 
     /// Hands out everything since the last time, each dataset in the order of its files.
     pub(super) fn cut(&mut self, tables: &mut Tables) {
-        let mut transitions = std::mem::take(&mut self.transitions);
-        // Stable: a device belongs to one stream, so rows of equal keys stay in their order.
-        transitions.sort_by(|a, b| order(a).cmp(&order(b)));
-        for row in &transitions {
-            transition_row(tables, row);
+        // By number, as a row is large; stable, as a device belongs to one stream: rows of equal
+        // keys stay in their order.
+        let transitions = std::mem::take(&mut self.transitions);
+        let times = transitions.iter().map(|row| row.event_time);
+        let mut sorted: Vec<_> = times.zip(0_usize..).collect();
+        sorted.sort_by(|a, b| {
+            let others = || order(&transitions[a.1]).cmp(&order(&transitions[b.1]));
+            a.0.cmp(&b.0).then_with(others)
+        });
+        for (_, at) in sorted {
+            transition_row(tables, &transitions[at]);
         }
         let mut rejected = std::mem::take(&mut self.rejected);
         let order = |(stream, row): &(Stream, RejectedRow)| (*stream, row.offset);
@@ -64,6 +70,7 @@ impl Records {
     }
 }
 
-fn order(row: &Transition) -> (Timestamp, &Pseudonym, &str, UpdateState) {
-    (row.event_time, &row.device, &row.change, row.state)
+/// The order of transitions at one time.
+fn order(row: &Transition) -> (&Pseudonym, &str, UpdateState) {
+    (&row.device, &row.change, row.state)
 }
