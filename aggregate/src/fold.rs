@@ -32,6 +32,7 @@ use crate::sequence::{Seen, Sequences};
 use crate::sets::{SetId, Sets};
 use crate::update::{Attempts, attempt};
 
+mod steady;
 mod stored;
 
 /// One valid record on its way in.
@@ -116,9 +117,16 @@ impl Fold {
         }
     }
 
-    /// The index of a configured ring, or that of `unmanaged` behind them.
+    /// The index of a configured ring, or that of `unmanaged` behind them; `hint` is the one that
+    /// it probably is.
     #[inline]
-    pub(crate) fn ring(&self, name: &str) -> u8 {
+    pub(crate) fn ring(&self, name: &str, hint: u8) -> u8 {
+        let probably = self.rings.get(usize::from(hint));
+        if probably.is_some_and(|ring| ring.is(name)) { hint } else { self.find_ring(name) }
+    }
+
+    #[inline(never)]
+    fn find_ring(&self, name: &str) -> u8 {
         let wanted = Short::of(name);
         let whole = |at: usize| name.len() <= Short::BYTES || *self.labels.rings[at] == *name;
         let mut rings = self.rings.iter().enumerate();
@@ -127,7 +135,21 @@ impl Fold {
     }
 
     /// Folds a record of a known (or just added) device in.
+    #[inline]
     pub(crate) fn apply(
+        &mut self,
+        (device, at): (&mut Device, u32),
+        record: &Record<'_>,
+    ) -> Applied {
+        match self.steady(device, record) {
+            Some(applied) => applied,
+            None => self.general((device, at), record),
+        }
+    }
+
+    /// The same for any record.
+    #[inline(never)]
+    pub(crate) fn general(
         &mut self,
         (device, at): (&mut Device, u32),
         record: &Record<'_>,
@@ -142,8 +164,6 @@ impl Fold {
         self.lag.record(record.ring, record.at_ms);
         let known = device.newest_ms != NEVER_MS;
         let newest = record.at_ms >= device.newest_ms;
-        // Four in five records: they skip what is for others, which costs two calls.
-        let plain = matches!(record.event.body, Body::Heartbeat { cert_expires: None, .. });
         let reset = matches!(record.event.body, Body::Lifecycle(Lifecycle::Reset));
         let moved = matches!(record.event.body, Body::Lifecycle(Lifecycle::Moved { .. }));
         if reset {
@@ -161,11 +181,8 @@ impl Fold {
             self.count_fact(record, Fact::RingDrift);
             self.signal(at, record, device.group().set, &names, (Signal::RingDrift, 1));
         }
-        let mut set = device.group().set;
-        if !plain {
-            self.note(at, record, order);
-            set = self.body((device, at), record, &names);
-        }
+        self.note(at, record, order);
+        let set = self.body((device, at), record, &names);
         let ring = if newest { record.ring } else { device.group().ring };
         let after = Group { ring, set };
         if after != device.group() {
@@ -296,6 +313,22 @@ impl Fold {
             }
         }
         names
+    }
+
+    /// Whether every name that the record gives is that which the device has.
+    #[inline]
+    fn goes_by(&self, device: &Device, event: &Event<'_>) -> bool {
+        let values = self.labels.values.iter().zip(device.names);
+        let mut cohorts = event.cohorts[..self.cohort_count].iter().zip(values);
+        if !cohorts.all(|(text, (names, id))| text.is_none_or(|text| names.is(id, text))) {
+            return false;
+        }
+        let mut others = [(self.slots.build, event.build), (self.slots.model, event.model)]
+            .into_iter()
+            .filter(|(slot, _)| *slot >= self.cohort_count);
+        others.all(|(slot, text)| {
+            text.is_none_or(|text| self.labels.values[slot].is(device.names[slot], text))
+        })
     }
 
     /// What the record says of the device's being there.

@@ -88,10 +88,16 @@ impl Names {
         (id != NameId::OTHER).then_some(id)
     }
 
+    /// Whether `id` is the number of `text`, as far as that is short.
+    #[inline]
+    pub(crate) fn is(&self, id: NameId, text: &str) -> bool {
+        self.shorts[usize::from(id.0)].is(text)
+    }
+
     /// The number of `text`; `hint` is the number it probably has, which spares the hash.
     #[inline]
     pub(crate) fn id(&mut self, text: &str, hint: NameId) -> NameId {
-        if self.shorts[usize::from(hint.0)].is(text) { hint } else { self.find_or_add(text, hint) }
+        if self.is(hint, text) { hint } else { self.find_or_add(text, hint) }
     }
 
     #[inline(never)]
@@ -189,7 +195,18 @@ impl Short {
     /// Whether it is short for this text and no other: one that fits.
     #[inline]
     pub(crate) fn is(&self, text: &str) -> bool {
-        text.len() <= Self::BYTES && self.length == text.len() && *self == Self::of(text)
+        // Only what there is of words to compare: nearly all names have 8 to 16 bytes.
+        let bytes = text.as_bytes();
+        if self.length != bytes.len() {
+            return false;
+        }
+        match (bytes.first_chunk(), bytes.last_chunk()) {
+            (Some(first), Some(last)) if bytes.len() <= 16 => {
+                let first = u64::from_le_bytes(*first) ^ self.words[0];
+                first | (u64::from_le_bytes(*last) ^ self.words[1]) == 0
+            }
+            _ => bytes.len() <= Self::BYTES && *self == Self::of(text),
+        }
     }
 }
 

@@ -148,6 +148,23 @@ impl Sequences {
     }
 }
 
+/// Whether `seq` is the one after the greatest, and nothing that is missing leaves the last 64.
+#[inline]
+pub(crate) fn is_next(device: &Device, seq: Option<u64>) -> bool {
+    let leaves_nothing = device.seq_bits >> 63 == 1 || device.seq_unborn > 0;
+    seq.is_some_and(|seq| seq.checked_sub(1) == Some(device.seq))
+        && device.seq_bits != 0
+        && leaves_nothing
+}
+
+/// Takes up the `seq` of which [`is_next`] is true.
+#[inline]
+pub(crate) const fn step(device: &mut Device) {
+    device.seq += 1;
+    device.seq_bits = device.seq_bits << 1 | 1;
+    device.seq_unborn = device.seq_unborn.saturating_sub(1);
+}
+
 /// Drops the oldest ranges beyond the bound: how many.
 fn keep_newest(ranges: &mut Vec<Range>, ranges_max: usize) -> u64 {
     let excess = ranges.len().saturating_sub(ranges_max);

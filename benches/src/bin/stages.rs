@@ -13,6 +13,7 @@
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use aggregate::Partition;
@@ -23,16 +24,19 @@ use benches::hostile::{self, Hostile};
 use benches::settings::{decode_config, fold_config};
 use benches::typed::Typed;
 use clap::Parser;
-use ingest::{Arrival, DecodeConfig, Decoded, Decoder, FieldNames};
-use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::{TimeVal, TimeValLike};
+use ingest::{Arrival, DecodeConfig, Decoded, Decoder, FieldNames, RUN_RECORDS_MAX};
+use nix::time::{ClockId, clock_gettime};
 use schemas::{Counts, Delta, Span, Timestamp};
 use sim::Rng;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Records that are decoded before they are applied, as a worker does.
+/// Records that are decoded, or read otherwise, in one go: more than the cache of a core holds, so
+/// that what one way leaves there is no help to the next.
+const BLOCK: usize = 32 * BATCH;
+
+/// Events that are made before they are applied.
 const BATCH: usize = 1_024;
 
 /// Records of an entry: a second of them at the speed that is the goal.
@@ -99,45 +103,75 @@ fn source(devices: u32) -> Canonical {
     })
 }
 
-/// The next batch of records with their arrivals; the room is used again.
-fn fill(
-    arguments: &Arguments,
-    source: &mut Canonical,
-    rng: &mut Rng,
-    batch: &mut Vec<(Vec<u8>, Timestamp)>,
-) {
-    batch.resize(BATCH, (Vec::new(), Timestamp(0)));
-    for (value, arrival) in batch {
-        let Some(message) = source.next_message() else { return };
-        arguments.write(message.value, rng, value);
-        *arrival = message.arrival;
+/// A record with its arrival.
+type Received<'a> = (&'a [u8], Timestamp);
+
+/// The next records, one behind the other as they come out of a file or a batch of the broker.
+#[derive(Default)]
+struct Block {
+    bytes: Vec<u8>,
+    records: Vec<(Range<usize>, Timestamp)>,
+}
+
+impl Block {
+    /// Fills the block anew; the room is used again.
+    fn fill(&mut self, count: usize, arguments: &Arguments, source: &mut Canonical, rng: &mut Rng) {
+        self.bytes.clear();
+        self.records.clear();
+        let mut record = Vec::new();
+        while self.records.len() < count {
+            let Some(message) = source.next_message() else { return };
+            arguments.write(message.value, rng, &mut record);
+            let start = self.bytes.len();
+            self.bytes.extend_from_slice(&record);
+            self.records.push((start..self.bytes.len(), message.arrival));
+        }
+    }
+
+    fn received(&self) -> Vec<Received<'_>> {
+        self.records.iter().map(|(at, arrival)| (&self.bytes[at.clone()], *arrival)).collect()
     }
 }
 
 #[inline(never)]
-fn measured_decode(decoder: &mut Decoder, batch: &[(Vec<u8>, Timestamp)]) {
-    decode(decoder, batch);
+fn measured_decode(decoder: &mut Decoder, block: &[Received<'_>]) {
+    decode(decoder, block);
 }
 
 /// Every record by the parser, as if there were no shapes.
 #[inline(never)]
-fn measured_parser(decoder: &mut Decoder, batch: &[(Vec<u8>, Timestamp)]) {
+fn measured_parser(decoder: &mut Decoder, block: &[Received<'_>]) {
     // Else it is the same code as `measured_decode`, and the compiler makes one of both.
     black_box("parser");
-    decode(decoder, batch);
+    decode(decoder, block);
 }
 
+/// In runs, as a worker does.
 #[inline]
-fn decode(decoder: &mut Decoder, batch: &[(Vec<u8>, Timestamp)]) {
-    for (value, arrival) in batch {
-        black_box(decoder.telemetry(value, Arrival::At(*arrival)).is_ok());
+fn decode(decoder: &mut Decoder, block: &[Received<'_>]) {
+    for run in block.chunks(RUN_RECORDS_MAX) {
+        let mut places = [const { None }; RUN_RECORDS_MAX];
+        by_shape(decoder, run, &mut places);
+        let others = run.iter().zip(black_box(&places)).filter(|(_, place)| place.is_none());
+        for ((value, arrival), _) in others {
+            black_box(decoder.parsed(value, Arrival::At(*arrival)).is_ok());
+        }
     }
+}
+
+fn by_shape<'a>(
+    decoder: &mut Decoder,
+    records: &[Received<'a>],
+    places: &mut [Option<Decoded<'a>>],
+) {
+    let records = records.iter().map(|&(value, at)| Some((value, Arrival::At(at))));
+    decoder.by_shape(records, places);
 }
 
 /// The parser straight into a type by serde: no rule of the contract is checked.
 #[inline(never)]
-fn measured_typed(typed: &mut Typed, batch: &[(Vec<u8>, Timestamp)]) {
-    for (value, _) in batch {
+fn measured_typed(typed: &mut Typed, block: &[Received<'_>]) {
+    for (value, _) in block {
         black_box(typed.read(value));
     }
 }
@@ -181,13 +215,10 @@ impl Cost {
     }
 }
 
-/// Time that this thread has had of a processor: what others take of the machine is not in it.
+/// Time that this thread has had of a processor, to the nanosecond: what others take of the machine
+/// is not in it.
 fn cpu() -> Duration {
-    let of = |time: TimeVal| Duration::from_micros(time.num_microseconds() as u64);
-    match getrusage(UsageWho::RUSAGE_THREAD) {
-        Ok(usage) => of(usage.user_time()) + of(usage.system_time()),
-        Err(_) => Duration::ZERO,
-    }
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
 
 fn cpu_since(before: Duration) -> Duration {
@@ -227,31 +258,44 @@ fn main() {
     let arguments = Arguments::parse();
     let (mut source, mut rng) = (source(arguments.devices), Rng::new(1));
     let new = || Decoder::new(arguments.decode_config());
-    // An event borrows from its decoder, so a batch of them needs as many.
+    // An event that no shape gave borrows from its decoder, so a batch of them needs as many.
     let mut decoders: Vec<Decoder> = std::iter::repeat_with(new).take(BATCH).collect();
     let mut held = Usage::default();
     let mut partition = held.of(|| Partition::new(&fold_config()));
-    let (mut batch, mut one, mut typed) = (Vec::new(), new(), Typed::default());
+    let mut room = Block::default();
+    let (mut one, mut typed) = (new(), Typed::default());
     let mut parser = Decoder::without_shapes(arguments.decode_config());
     let warm_up = 4 * u64::from(arguments.devices);
     let (mut seen, mut bytes, mut spent) = (0, 0, Spent::default());
     while seen < warm_up + arguments.records {
-        fill(&arguments, &mut source, &mut rng, &mut batch);
-        let mut events = Vec::with_capacity(BATCH);
-        for (decoder, (value, arrival)) in decoders.iter_mut().zip(&batch) {
-            events.extend(decoder.telemetry(value, Arrival::At(*arrival)));
-        }
-        if seen < warm_up {
-            spent.warming.of(|| feed::apply(&mut partition, &events));
+        let measured = seen >= warm_up;
+        let left = warm_up + if measured { arguments.records } else { 0 } - seen;
+        room.fill(left.min(BLOCK as u64) as usize, &arguments, &mut source, &mut rng);
+        let block = &room.received()[..];
+        if measured {
+            spent.decoding.of(|| measured_decode(&mut one, block));
+            spent.parsing.of(|| measured_parser(&mut parser, block));
+            spent.typing.of(|| measured_typed(&mut typed, block));
+            bytes += block.iter().map(|(value, _)| value.len() as u64).sum::<u64>();
         } else {
-            spent.applying.of(|| measured_apply(&mut partition, &events));
-            spent.decoding.of(|| measured_decode(&mut one, &batch));
-            spent.parsing.of(|| measured_parser(&mut parser, &batch));
-            spent.typing.of(|| measured_typed(&mut typed, &batch));
-            bytes += batch.iter().map(|(value, _)| value.len() as u64).sum::<u64>();
+            decode(&mut one, block);
         }
-        seen += BATCH as u64;
-        if seen % ENTRY < BATCH as u64 {
+        for batch in block.chunks(BATCH) {
+            let mut places = vec![None; BATCH];
+            by_shape(&mut one, batch, &mut places);
+            let mut events = Vec::with_capacity(BATCH);
+            let own = places.into_iter().zip(&mut decoders).zip(batch);
+            events.extend(own.filter_map(|((place, decoder), (value, at))| {
+                place.or_else(|| decoder.parsed(value, Arrival::At(*at)).ok())
+            }));
+            if measured {
+                spent.applying.of(|| measured_apply(&mut partition, &events));
+            } else {
+                spent.warming.of(|| feed::apply(&mut partition, &events));
+            }
+        }
+        seen += block.len() as u64;
+        if seen % ENTRY < BLOCK as u64 {
             drop(spent.taking.of(|| measured_take(&mut partition)));
         }
     }
