@@ -7,6 +7,8 @@ use metrics::{
 };
 
 const PARTITIONS_OWNED: &str = "ringwatch_partitions_owned";
+const DEVICES: &str = "ringwatch_devices";
+const STATE_BYTES: &str = "ringwatch_state_bytes";
 const PUBLISHER: &str = "ringwatch_publisher";
 const STRAGGLERS: &str = "ringwatch_stragglers";
 const LAG_SECONDS: &str = "ringwatch_lag_seconds";
@@ -22,6 +24,12 @@ const TRACKS_REFUSED: &str = "ringwatch_history_refused_total";
 /// Declares every metric of this crate.
 pub fn describe() {
     describe_gauge!(PARTITIONS_OWNED, Unit::Count, "Partitions that this process journals");
+    describe_gauge!(DEVICES, Unit::Count, "Devices remembered in this process's partitions");
+    describe_gauge!(
+        STATE_BYTES,
+        Unit::Bytes,
+        "Memory of what is remembered in this process's partitions, as of their last entries"
+    );
     describe_gauge!(PUBLISHER, Unit::Count, "1 in the process that publishes, else 0");
     describe_gauge!(STRAGGLERS, Unit::Count, "Partitions that windows do not wait for");
     describe_gauge!(
@@ -58,6 +66,12 @@ pub fn describe() {
 /// Partitions that this process journals.
 pub(crate) fn partitions_owned() -> Gauge {
     gauge!(PARTITIONS_OWNED)
+}
+
+/// So many devices and bytes more, or less, are remembered.
+pub(crate) fn state(devices: f64, bytes: f64) {
+    gauge!(DEVICES).increment(devices);
+    gauge!(STATE_BYTES).increment(bytes);
 }
 
 /// Whether this process publishes.

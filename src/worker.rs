@@ -356,7 +356,7 @@ impl Worker {
     fn prepare(&mut self) -> Result<Prepared, PipelineError> {
         let (delta, counts) = self.fold.take();
         let digest = self.fold.take_digest();
-        self.fold.publish_refused();
+        self.fold.tell();
         let parts = EntryParts {
             start: self.open.start,
             end: self.position.max(self.open.start),

@@ -86,6 +86,9 @@ impl recent::Key for (Place, u8, NameId) {
 }
 
 impl recent::Key for (Onset, CohortId) {
+    /// By signal and cohort, too.
+    const REMEMBERED: usize = 8_192;
+
     #[inline]
     fn word(&self) -> u64 {
         let (Onset { place, ring, scope, signal }, cohort) = *self;

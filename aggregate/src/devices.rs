@@ -99,7 +99,7 @@ impl Devices {
         self.index.find(identity.low, |at| self.get(at).identity() == identity)
     }
 
-    /// The number of a device that was not known, in `group`; `None` (and counted) beyond the bound.
+    /// The number that a new device gets, in `group`; `None` (and counted) beyond the bound.
     #[cold]
     pub(crate) fn add(&mut self, identity: Identity, group: Group) -> Option<u32> {
         let at = self.count;

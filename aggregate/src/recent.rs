@@ -8,11 +8,11 @@ use std::hash::Hash;
 
 use crate::hash::{MULTIPLIER, Map, NumberHash};
 
-/// A power of two, more than the rows that are in use at a time: groups by open windows.
-const REMEMBERED: usize = 512;
-
 /// A key with something cheap to tell it from those in use at the same time.
 pub(crate) trait Key: Copy + Eq + Hash {
+    /// A power of two, more than the rows that are in use at a time: groups by open windows.
+    const REMEMBERED: usize = 512;
+
     /// Differs where keys do, mostly.
     fn word(&self) -> u64;
 }
@@ -27,7 +27,7 @@ pub(crate) struct Recent<K, V> {
 
 impl<K: Key, V: Default> Recent<K, V> {
     pub(crate) fn new(hash: NumberHash) -> Self {
-        let remembered = vec![0; REMEMBERED];
+        let remembered = vec![0; K::REMEMBERED];
         Self { rows: Vec::new(), places: Map::with_hasher(hash), remembered }
     }
 
@@ -41,7 +41,7 @@ impl<K: Key, V: Default> Recent<K, V> {
     /// The number of a key's row, made if there is none: ascending from 0 in the order of sight.
     #[inline]
     pub(crate) fn place(&mut self, key: K) -> usize {
-        let at = (key.word().wrapping_mul(MULTIPLIER) >> (64 - REMEMBERED.ilog2())) as usize;
+        let at = (key.word().wrapping_mul(MULTIPLIER) >> (64 - K::REMEMBERED.ilog2())) as usize;
         let place = self.remembered[at] as usize;
         match self.rows.get(place) {
             Some((known, _)) if *known == key => place,
@@ -77,7 +77,7 @@ impl<K: Key, V: Default> Recent<K, V> {
 
     pub(crate) fn memory_bytes(&self) -> usize {
         let places = self.places.capacity() * (size_of::<(K, u32)>() + 1);
-        self.rows.capacity() * size_of::<(K, V)>() + places + REMEMBERED * 4
+        self.rows.capacity() * size_of::<(K, V)>() + places + K::REMEMBERED * 4
     }
 }
 

@@ -206,7 +206,7 @@ impl Returns {
     /// exact, as both have 32 bits).
     #[inline]
     const fn window(&self, due_s: u32) -> u32 {
-        (due_s as u128 * self.windows >> 64) as u32
+        ((due_s as u128 * self.windows) >> 64) as u32
     }
 
     #[inline]

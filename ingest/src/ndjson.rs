@@ -129,7 +129,7 @@ impl Source for NdjsonSource {
             common: Arc::clone(&common),
             parts: Vec::new(),
             run: (0, 0),
-            held: (0, 0),
+            held: Vec::new(),
             received: Received::new(),
         };
         self.common = Some(Arc::clone(&common));
@@ -195,6 +195,17 @@ struct Part {
     has_ended: bool,
 }
 
+/// A line that was named, by bytes behind what is dealt with: where it starts and ends.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    start: usize,
+    end: usize,
+    /// Bytes of the line that are kept.
+    kept: usize,
+    /// Bytes of the line.
+    size: usize,
+}
+
 /// The files of one worker.
 pub struct NdjsonLane {
     number: usize,
@@ -204,8 +215,8 @@ pub struct NdjsonLane {
     parts: Vec<Part>,
     /// Which part is being read, and how many lines may be before another is chosen.
     run: (usize, usize),
-    /// Lines of that part that [`Lane::next`] has named, and their bytes.
-    held: (usize, usize),
+    /// Lines of that part that [`Lane::next`] has named.
+    held: Vec<Held>,
     received: Received,
 }
 
@@ -262,12 +273,14 @@ impl Lane for NdjsonLane {
         let Part { stream, lines, has_ended, .. } = &mut self.parts[index];
         let stream = *stream;
         lines.fill()?;
-        let (mut count, mut taken) = (0, 0);
-        while let Some(line) = lines.at(taken).filter(|_| count < left) {
-            (count, taken) = (count + 1, taken + line.taken);
+        self.held.clear();
+        let mut start = 0;
+        while let Some(line) = lines.at(start).filter(|_| self.held.len() < left) {
+            let end = start + line.taken;
+            self.held.push(Held { start, kept: line.kept.len(), size: line.size, end });
+            start = end;
         }
-        self.held = (count, taken);
-        if count > 0 {
+        if !self.held.is_empty() {
             return Ok(Next::Run(stream));
         }
         *has_ended = true;
@@ -279,17 +292,14 @@ impl Lane for NdjsonLane {
     fn run(&self) -> Run<'_> {
         let mut run = Run::new();
         let Some(Part { stream, lines, .. }) = self.parts.get(self.run.0) else { return run };
-        let mut taken = 0;
-        for number in (lines.number()..).take(self.held.0) {
-            let Some(line) = lines.at(taken) else { break };
-            taken += line.taken;
+        for (offset, held) in (lines.number()..).zip(&self.held) {
             run.push(Record {
                 stream: *stream,
-                offset: number,
+                offset,
                 timestamp: None,
                 key: None,
-                value: Some(line.kept),
-                size: line.size,
+                value: Some(lines.kept(held.start, held.kept)),
+                size: held.size,
                 headers: Headers::None,
             });
         }
@@ -298,15 +308,14 @@ impl Lane for NdjsonLane {
 
     fn done(&mut self, count: usize) {
         let Some(Part { stream, lines, .. }) = self.parts.get_mut(self.run.0) else { return };
-        let (mut taken, mut size) = (0, 0);
-        for _ in 0..count {
-            let Some(line) = lines.at(taken) else { break };
-            (taken, size) = (taken + line.taken, size + line.size);
-        }
-        lines.done(count, taken);
-        self.run.1 -= count.min(self.run.1);
-        self.received.add(stream.kind, count, size);
-        self.common.bytes_read.fetch_add((size + count) as u64, Ordering::Relaxed);
+        let done = &self.held[..count.min(self.held.len())];
+        let taken = done.last().map_or(0, |held| held.end);
+        let size: usize = done.iter().map(|held| held.size).sum();
+        lines.done(done.len(), taken);
+        self.run.1 -= done.len().min(self.run.1);
+        self.received.add(stream.kind, done.len(), size);
+        self.common.bytes_read.fetch_add((size + done.len()) as u64, Ordering::Relaxed);
+        self.held.clear();
     }
 
     /// Opens the file and passes over what lies before the start.
@@ -325,7 +334,8 @@ impl Lane for NdjsonLane {
 
     fn stop(&mut self, streams: &[Stream]) {
         self.parts.retain(|part| !streams.contains(&part.stream));
-        (self.run, self.held) = ((0, 0), (0, 0));
+        self.run = (0, 0);
+        self.held.clear();
         self.tell();
     }
 

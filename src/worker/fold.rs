@@ -12,10 +12,33 @@ use crate::config::IdleRule;
 /// The pure state behind one partition.
 #[derive(Debug)]
 pub enum Fold {
-    /// With what its bounds had refused when that was last counted.
-    Telemetry(Box<Partition>, Refused),
+    /// With what was last said of it in metrics.
+    Telemetry(Box<Partition>, Told),
     /// `changes` or `support`: the journal carries their records whole.
     Log(Box<RecordLog>, StreamKind),
+}
+
+/// What was last said of a partition: counters go on from there, gauges are sums over the
+/// partitions that the process has.
+#[derive(Debug, Default)]
+pub struct Told {
+    refused: Refused,
+    devices: usize,
+    bytes: usize,
+}
+
+impl Told {
+    fn holds(&mut self, devices: usize, bytes: usize) {
+        let change = |now: usize, before: usize| now as f64 - before as f64;
+        crate::metrics::state(change(devices, self.devices), change(bytes, self.bytes));
+        (self.devices, self.bytes) = (devices, bytes);
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.holds(0, 0);
+    }
 }
 
 impl Fold {
@@ -28,7 +51,7 @@ impl Fold {
             || last.map_or_else(|| RecordLog::new(config), |last| RecordLog::resume(config, last));
         match stream.kind {
             StreamKind::Telemetry => {
-                Self::Telemetry(Box::new(Partition::new(config)), Refused::default())
+                Self::Telemetry(Box::new(Partition::new(config)), Told::default())
             }
             kind => Self::Log(Box::new(log()), kind),
         }
@@ -36,8 +59,8 @@ impl Fold {
 
     /// A telemetry partition with the state of a snapshot.
     pub fn with_state(state: Partition) -> Self {
-        let refused = state.refused();
-        Self::Telemetry(Box::new(state), refused)
+        let told = Told { refused: state.refused(), ..Told::default() };
+        Self::Telemetry(Box::new(state), told)
     }
 
     /// A telemetry partition that begins afresh behind an entry.
@@ -105,12 +128,13 @@ impl Fold {
         }
     }
 
-    /// Adds what the bounds refused since the last call to the counters.
-    pub fn publish_refused(&mut self) {
+    /// Says in metrics what the partition holds, and what its bounds refused since the last call.
+    pub fn tell(&mut self) {
         if let Self::Telemetry(partition, told) = self {
             let refused = partition.refused();
-            refused.publish_since(told);
-            *told = refused;
+            refused.publish_since(&told.refused);
+            told.refused = refused;
+            told.holds(partition.device_count(), partition.memory_bytes());
         }
     }
 

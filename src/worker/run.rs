@@ -135,7 +135,8 @@ impl Fold {
         hand_on: &mut HandOn<'_>,
     ) -> Result<Ran, PipelineError> {
         let mut ran = Ran::default();
-        let mut quick = [const { None::<Decoded<'_>> }; RUN_RECORDS_MAX];
+        // Not `[const { None }; _]`, which copies a whole `None` to each place.
+        let mut quick: [Option<Decoded<'_>>; RUN_RECORDS_MAX] = std::array::from_fn(|_| None);
         let mut devices = [Identity::default(); RUN_RECORDS_MAX];
         if let Self::Telemetry(partition, _) = self {
             // Whatever the headers say: a record of a known shape is in no envelope.

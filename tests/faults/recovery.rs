@@ -77,6 +77,11 @@ fn recover(fleet: Fleet) {
     });
     // Steady work, with a snapshot or two.
     cluster.wait_for_entries(fleet.steady_s * PARTITIONS as u64, PATIENCE);
+    let remembered = |cluster: &Cluster| cluster.members[0].metric("ringwatch_devices");
+    assert_eq!(remembered(&cluster), Some(f64::from(fleet.devices)));
+    assert!(
+        cluster.members[0].metric("ringwatch_state_bytes") > Some(112.0 * f64::from(fleet.devices))
+    );
     let pause_s = cluster.members[0].bound_of(PAUSE);
     let memory_mib = cluster.members[0].usage().memory_bytes >> 20;
     cluster.members[0].kill();
@@ -88,6 +93,7 @@ fn recover(fleet: Fleet) {
         has_grown(&before, &cluster.newest_entries())
     });
     let took = started.elapsed();
+    assert_eq!(remembered(&cluster), Some(f64::from(fleet.devices)), "as before the kill");
     heartbeats.stop();
     cluster.members[0].terminate();
     cluster.verify();

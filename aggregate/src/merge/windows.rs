@@ -30,6 +30,9 @@ pub(super) struct ByName(pub(super) Signal);
 
 impl Ord for ByName {
     fn cmp(&self, other: &Self) -> Ordering {
+        if self == other {
+            return Ordering::Equal;
+        }
         self.0.name().cmp(other.0.name())
     }
 }

@@ -150,7 +150,7 @@ fn measured_parser(decoder: &mut Decoder, block: &[Received<'_>]) {
 #[inline]
 fn decode(decoder: &mut Decoder, block: &[Received<'_>]) {
     for run in block.chunks(RUN_RECORDS_MAX) {
-        let mut places = [const { None }; RUN_RECORDS_MAX];
+        let mut places = std::array::from_fn::<_, RUN_RECORDS_MAX, _>(|_| None);
         by_shape(decoder, run, &mut places);
         let others = run.iter().zip(black_box(&places)).filter(|(_, place)| place.is_none());
         for ((value, arrival), _) in others {

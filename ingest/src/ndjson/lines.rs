@@ -118,6 +118,12 @@ impl Lines {
         Some(Line { kept, size: kept.len(), taken: (end + 1).min(bytes.len()) })
     }
 
+    /// Bytes of a line that [`Lines::at`] has found: so many, so many bytes behind what is dealt
+    /// with.
+    pub(super) fn kept(&self, offset: usize, length: usize) -> &[u8] {
+        &self.buffer[self.start + offset..][..length]
+    }
+
     /// So many lines, of so many bytes in all, have been dealt with.
     pub(super) fn done(&mut self, count: usize, taken: usize) {
         if count > 0 {

@@ -23,11 +23,33 @@ const DISK_BYTES_EACH: u64 = 400;
 /// Between two questions how far it has come.
 const ASK_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Memory at its peak so far, by how far the backlog was drained.
+/// Of the process: memory of what is remembered of devices, which a fleet that was never heard
+/// before fills as it is heard, however long the backlog.
+const STATE: &str = "ringwatch_state_bytes";
+
+/// Memory at its peak.
+#[derive(Clone, Copy, Debug, Default)]
+struct Peak {
+    bytes: u64,
+    /// Of what was remembered when memory was looked at.
+    state_bytes: u64,
+    /// Of the rest.
+    rest_bytes: u64,
+}
+
+impl Peak {
+    fn look(&mut self, bytes: u64, state_bytes: u64) {
+        self.bytes = self.bytes.max(bytes);
+        self.state_bytes = self.state_bytes.max(state_bytes);
+        self.rest_bytes = self.rest_bytes.max(bytes.saturating_sub(state_bytes));
+    }
+}
+
+/// By how far the backlog was drained.
 #[derive(Debug, Default)]
 struct Memory {
-    bytes_max_settling: u64,
-    bytes_max_later: u64,
+    settling: Peak,
+    later: Peak,
 }
 
 /// Drains it; prints the speed and both peaks, and fails where the later one is 10 % above.
@@ -44,22 +66,18 @@ pub(super) fn run(
     let configured = stand.configure("backlog", &settings)?;
     let settled_at = workload.messages / SETTLED_SHARE;
     let mut memory = Memory::default();
-    let (mut asked, mut drained) = (Instant::now(), 0);
+    let (mut asked, mut drained, mut state_bytes) = (Instant::now(), 0, 0);
     let mut command = to_the_end(&programs.ringwatch, &configured.config);
     let usage = measure_while(&mut command, &settings.cores(), |process| {
         if asked.elapsed() >= ASK_INTERVAL {
             asked = Instant::now();
-            let page = page(&configured.address, "/metrics");
-            let count = page.and_then(|page| sum_of(RECORDS, &page)).unwrap_or(0.0) as u64;
-            drained = count.max(drained);
+            let page = page(&configured.address, "/metrics").unwrap_or_default();
+            let of = |name: &str| sum_of(name, &page).unwrap_or(0.0) as u64;
+            drained = of(RECORDS).max(drained);
+            state_bytes = of(STATE).max(state_bytes);
         }
-        let now = Now::of(process).memory_bytes;
-        let peak = if drained < settled_at {
-            &mut memory.bytes_max_settling
-        } else {
-            &mut memory.bytes_max_later
-        };
-        *peak = now.max(*peak);
+        let peak = if drained < settled_at { &mut memory.settling } else { &mut memory.later };
+        peak.look(Now::of(process).memory_bytes, state_bytes);
     })?;
     stand.files.check_sums(&programs.ringwatch, &configured.data)?;
     report(workload, &usage, &memory, records)
@@ -73,9 +91,9 @@ fn report(
 ) -> Result<(), Failure> {
     let messages = workload.messages;
     let speed = messages as f64 / usage.wall.as_secs_f64() / 1e6;
-    let [settling_mib, later_mib] =
-        [memory.bytes_max_settling, memory.bytes_max_later].map(|bytes| bytes >> 20);
-    let growth = memory.bytes_max_later as f64 / memory.bytes_max_settling.max(1) as f64;
+    let Memory { settling, later } = memory;
+    let [settling_mib, later_mib] = [settling, later].map(|peak| peak.bytes >> 20);
+    let growth = later.bytes as f64 / settling.bytes.max(1) as f64;
     say(&format!(
         "{messages} messages in {:.1} s: {speed:.2} M/s, {:.3} CPU-s a million",
         usage.wall.as_secs_f64(),
@@ -85,7 +103,15 @@ fn report(
         "up to {settling_mib} MiB in the first {}, {later_mib} MiB after: {growth:.2} x",
         messages / SETTLED_SHARE,
     ));
-    if memory.bytes_max_later == 0 || memory.bytes_max_settling == 0 {
+    say(&format!(
+        "of which is remembered of devices: {} and {} MiB; the rest up to {} and {} MiB: {:.2} x",
+        settling.state_bytes >> 20,
+        later.state_bytes >> 20,
+        settling.rest_bytes >> 20,
+        later.rest_bytes >> 20,
+        later.rest_bytes as f64 / settling.rest_bytes.max(1) as f64,
+    ));
+    if later.bytes == 0 || settling.bytes == 0 {
         return Err(Failure::Unmet("too fast to be looked at: take more --messages".to_owned()));
     }
     if records {

@@ -13,6 +13,9 @@ use crate::Failure;
 /// Between two looks at its memory; the high-water mark only grows, so few looks are enough.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
+/// What is compared is run as often, in turn; the middle run counts.
+pub(super) const ROUNDS: usize = 3;
+
 /// What a process took, start and end included.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Usage {
@@ -38,6 +41,16 @@ impl Usage {
     pub(super) const fn memory_mib(&self) -> u64 {
         self.memory_bytes_max >> 20
     }
+}
+
+/// The middle one by CPU.
+pub(super) fn middle(all: &mut [Usage]) -> Usage {
+    all.sort_by_key(|usage| usage.cpu);
+    all.get(all.len() / 2).copied().unwrap_or(Usage {
+        cpu: Duration::ZERO,
+        wall: Duration::ZERO,
+        memory_bytes_max: 0,
+    })
 }
 
 /// Runs a command to its good end on some cores.

@@ -2,8 +2,9 @@
 //! of that of a client that only consumes and counts.
 
 use std::process::Command;
+use std::time::Duration;
 
-use super::measure::{Usage, measure};
+use super::measure::{ROUNDS, Usage, measure, middle};
 use super::programs::Programs;
 use super::stand::{Settings, Stand, Workload};
 use super::{MEASURED_CORE, say};
@@ -19,24 +20,34 @@ pub(super) fn run(
     records: bool,
 ) -> Result<(), Failure> {
     let stand = Stand::start(programs, workload)?;
-    let run = |name, settings: &Settings| {
-        let (usage, data) = stand.run(&programs.ringwatch, name, settings)?;
+    let run = |name: &str, round: usize, settings: &Settings| {
+        let name = format!("{name}-{round}");
+        let (usage, data) = stand.run(&programs.ringwatch, &name, settings)?;
         stand.files.check(&programs.ringwatch, &data).map(|()| usage)
     };
-    let asked = Settings::workers(workers);
-    let whole = run("ringwatch", &asked)?;
-    let baseline = counting(programs, &stand)?;
-    let single = match workers {
-        Some(2..) => Some(run("single", &Settings::workers(Some(1)))?),
-        _ => None,
-    };
-    if let Some(single) = single {
-        let count = workers.unwrap_or(1);
-        let ratio = |many: f64, one: f64| many / one;
+    let several = workers.filter(|&count| count > 1);
+    let (mut wholes, mut baselines, mut singles) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        baselines.push(counting(programs, &stand)?);
+        wholes.push(run("ringwatch", round, &Settings::workers(workers))?);
+        if several.is_some() {
+            singles.push(run("single", round, &Settings::workers(Some(1)))?);
+        }
+    }
+    let (whole, baseline) = (middle(&mut wholes), middle(&mut baselines));
+    if let Some(count) = several {
+        let single = middle(&mut singles);
+        let ratio = |one: Duration, other: Duration| one.as_secs_f64() / other.as_secs_f64();
+        say(&format!(
+            "one worker: {:.3} CPU-s a million, {:.2} x consuming and counting, peak {} MiB",
+            single.cpu_s_per_million(workload.messages),
+            ratio(single.cpu, baseline.cpu),
+            single.memory_mib(),
+        ));
         say(&format!(
             "{count} workers: {:.2} x the CPU of one, {:.2} x its speed",
-            ratio(whole.cpu.as_secs_f64(), single.cpu.as_secs_f64()),
-            ratio(single.wall.as_secs_f64(), whole.wall.as_secs_f64()),
+            ratio(whole.cpu, single.cpu),
+            ratio(single.wall, whole.wall),
         ));
     }
     report(workload, &whole, &baseline, records)
@@ -71,7 +82,7 @@ fn report(
     let rate = 1.0 / whole.cpu_s_per_million(messages);
     let ratio = whole.cpu.as_secs_f64() / baseline.cpu.as_secs_f64();
     say(&format!("{rate:.2} M messages/s per core"));
-    say(&format!("{ratio:.1} x the CPU of consuming and counting"));
+    say(&format!("{ratio:.2} x the CPU of consuming and counting"));
     let memory_mib = whole.memory_mib();
     say(&format!(
         "{messages} messages: {:.2} CPU-s in {:.1} s, peak {memory_mib} MiB; counting {:.2} CPU-s \
@@ -87,7 +98,7 @@ fn report(
     let cells = [
         messages.to_string(),
         format!("{rate:.2} M"),
-        format!("{ratio:.1}"),
+        format!("{ratio:.2}"),
         memory_mib.to_string(),
     ];
     record::row(RECORD_HEADING, &cells)

@@ -5,18 +5,14 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
-use super::measure::{Usage, measure, succeed};
+use super::measure::{ROUNDS, Usage, measure, middle, succeed};
 use super::programs::Programs;
 use super::stand::{Files, Settings, Workload, peers_folder, python};
 use super::{MEASURED_CORE, say};
 use crate::{Failure, record};
 
 pub(super) const RECORD_HEADING: &str = "## Replay beside DuckDB";
-
-/// Each is run as often, in turn; the middle one counts.
-const ROUNDS: usize = 3;
 
 /// Prints CPU seconds for a million records, and their ratio.
 pub(super) fn run(
@@ -26,11 +22,15 @@ pub(super) fn run(
     records: bool,
 ) -> Result<(), Failure> {
     let files = Files::write(programs, workload)?;
-    let mut duckdb = Vec::new();
-    let mut replayed = Vec::new();
+    let more = workers.filter(|&count| count > 1);
+    let (mut duckdb, mut ones, mut several) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         duckdb.push(count(&files, &files.input(), round)?);
-        replayed.push(replay(programs, &files, &format!("one-{round}"), &Settings::default())?);
+        ones.push(replay(programs, &files, &format!("one-{round}"), &Settings::default())?);
+        if more.is_some() {
+            let name = format!("several-{round}");
+            several.push(replay(programs, &files, &name, &Settings::workers(more))?);
+        }
     }
     // What Python and the library take to start is not `DuckDB`'s work.
     let empty = files.path("empty");
@@ -39,10 +39,13 @@ pub(super) fn run(
     let start = count(&files, &empty, ROUNDS)?.cpu;
     check(&files)?;
     files.check(&programs.ringwatch, &files.path("one-0"))?;
+    if more.is_some() {
+        files.check(&programs.ringwatch, &files.path("several-0"))?;
+    }
 
     let million = workload.messages as f64 / 1e6;
     let duckdb_s = middle(&mut duckdb).cpu.saturating_sub(start).as_secs_f64() / million;
-    let one = middle(&mut replayed);
+    let one = middle(&mut ones);
     let ratio = one.cpu.as_secs_f64() / million / duckdb_s;
     say(&format!("DuckDB: {duckdb_s:.3} CPU-s for a million records, {:.2} to start", {
         start.as_secs_f64()
@@ -51,8 +54,14 @@ pub(super) fn run(
         "replay: {:.3} CPU-s, {ratio:.2} x DuckDB",
         one.cpu_s_per_million(workload.messages)
     ));
-    if let Some(count) = workers.filter(|&count| count > 1) {
-        several(programs, &files, count, &one)?;
+    if let Some(count) = more {
+        let many = middle(&mut several);
+        say(&format!(
+            "replay with {count} workers: {:.3} CPU-s, {:.2} x the speed of one, {:.2} x its CPU",
+            many.cpu_s_per_million(workload.messages),
+            one.wall.as_secs_f64() / many.wall.as_secs_f64(),
+            many.cpu.as_secs_f64() / one.cpu.as_secs_f64(),
+        ));
     }
     if !records {
         return Ok(());
@@ -65,24 +74,6 @@ pub(super) fn run(
         one.memory_mib().to_string(),
     ];
     record::row(RECORD_HEADING, &cells)
-}
-
-/// The same with more workers: how much faster, and what it costs beyond one.
-fn several(programs: &Programs, files: &Files, count: u32, one: &Usage) -> Result<(), Failure> {
-    let settings = Settings::workers(Some(count));
-    let mut replayed = Vec::new();
-    for round in 0..ROUNDS {
-        replayed.push(replay(programs, files, &format!("several-{round}"), &settings)?);
-    }
-    files.check(&programs.ringwatch, &files.path("several-0"))?;
-    let many = middle(&mut replayed);
-    say(&format!(
-        "replay with {count} workers: {:.3} CPU-s, {:.2} x the speed of one, {:.2} x its CPU",
-        many.cpu_s_per_million(files.workload.messages),
-        one.wall.as_secs_f64() / many.wall.as_secs_f64(),
-        many.cpu.as_secs_f64() / one.cpu.as_secs_f64(),
-    ));
-    Ok(())
 }
 
 fn replay(
@@ -113,14 +104,4 @@ fn check(files: &Files) -> Result<(), Failure> {
     truth.arg(peers_folder().join("truth.py")).arg(files.input());
     truth.arg(format!("plain={}", files.path("counts-0.parquet").display()));
     succeed(&mut truth)
-}
-
-/// The middle one by CPU.
-fn middle(all: &mut [Usage]) -> Usage {
-    all.sort_by_key(|usage| usage.cpu);
-    all.get(all.len() / 2).copied().unwrap_or(Usage {
-        cpu: Duration::ZERO,
-        wall: Duration::ZERO,
-        memory_bytes_max: 0,
-    })
 }
