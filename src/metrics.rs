@@ -24,7 +24,11 @@ const TRACKS_REFUSED: &str = "ringwatch_history_refused_total";
 /// Declares every metric of this crate.
 pub fn describe() {
     describe_gauge!(PARTITIONS_OWNED, Unit::Count, "Partitions that this process journals");
-    describe_gauge!(DEVICES, Unit::Count, "Devices remembered in this process's partitions");
+    describe_gauge!(
+        DEVICES,
+        Unit::Count,
+        "Devices remembered in this process's partitions, as of their last entries"
+    );
     describe_gauge!(
         STATE_BYTES,
         Unit::Bytes,
@@ -68,10 +72,14 @@ pub(crate) fn partitions_owned() -> Gauge {
     gauge!(PARTITIONS_OWNED)
 }
 
-/// So many devices and bytes more, or less, are remembered.
-pub(crate) fn state(devices: f64, bytes: f64) {
-    gauge!(DEVICES).increment(devices);
-    gauge!(STATE_BYTES).increment(bytes);
+/// Devices remembered.
+pub(crate) fn devices() -> Gauge {
+    gauge!(DEVICES)
+}
+
+/// Bytes of what is remembered.
+pub(crate) fn state_bytes() -> Gauge {
+    gauge!(STATE_BYTES)
 }
 
 /// Whether this process publishes.

@@ -1,7 +1,7 @@
 //! What one record does to its device and to the sums.
 //!
 //! ```text
-//! seq ─► counts ─► names ─► life ─► signals ─► group (ring, set)
+//! steady ─► else: seq ─► counts ─► names ─► life ─► signals ─► group (ring, set)
 //! ```
 //! Counts and signals belong to the group that the device was in before the record.
 
@@ -299,35 +299,19 @@ impl Fold {
 
     /// The device's names as of this record: its own where it has one, else the last known.
     fn names(&mut self, device: &Device, event: &Event<'_>) -> SlotNames {
-        let mut names = device.names;
-        let values = &mut self.labels.values;
-        let cohorts = &event.cohorts[..self.cohort_count];
-        for ((value, name), known) in cohorts.iter().zip(&mut names).zip(&mut *values) {
-            if let Some(text) = value {
-                *name = known.id(text, *name);
-            }
-        }
-        for (slot, value) in [(self.slots.build, event.build), (self.slots.model, event.model)] {
-            if let Some(text) = value.filter(|_| slot >= self.cohort_count) {
-                names[slot] = values[slot].id(text, names[slot]);
-            }
-        }
+        let (mut names, values) = (device.names, &mut self.labels.values);
+        named(event, self.cohort_count, self.slots, |slot, text| {
+            names[slot] = values[slot].id(text, names[slot]);
+            true
+        });
         names
     }
 
     /// Whether every name that the record gives is that which the device has.
     #[inline]
     fn goes_by(&self, device: &Device, event: &Event<'_>) -> bool {
-        let values = self.labels.values.iter().zip(device.names);
-        let mut cohorts = event.cohorts[..self.cohort_count].iter().zip(values);
-        if !cohorts.all(|(text, (names, id))| text.is_none_or(|text| names.is(id, text))) {
-            return false;
-        }
-        let mut others = [(self.slots.build, event.build), (self.slots.model, event.model)]
-            .into_iter()
-            .filter(|(slot, _)| *slot >= self.cohort_count);
-        others.all(|(slot, text)| {
-            text.is_none_or(|text| self.labels.values[slot].is(device.names[slot], text))
+        named(event, self.cohort_count, self.slots, |slot, text| {
+            self.labels.values[slot].is(device.names[slot], text)
         })
     }
 
@@ -481,6 +465,29 @@ impl Fold {
         let onsets = onsets + self.certificates.memory_bytes();
         labels + tables + onsets + self.rows.memory_bytes()
     }
+}
+
+/// Shows the names that a record gives, each with its slot, for as long as more are asked for:
+/// whether all were. Loops, because every heartbeat comes here and iterators in a row cost half as
+/// much again.
+#[inline]
+fn named<'a>(
+    event: &Event<'a>,
+    cohort_count: usize,
+    slots: Slots,
+    mut more: impl FnMut(usize, &'a str) -> bool,
+) -> bool {
+    for (slot, text) in event.cohorts[..cohort_count].iter().enumerate() {
+        if text.is_some_and(|text| !more(slot, text)) {
+            return false;
+        }
+    }
+    for (slot, text) in [(slots.build, event.build), (slots.model, event.model)] {
+        if slot >= cohort_count && text.is_some_and(|text| !more(slot, text)) {
+            return false;
+        }
+    }
+    true
 }
 
 /// The slot of a name: that of the cohort dimension if it is one, else a further one.

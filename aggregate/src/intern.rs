@@ -195,7 +195,7 @@ impl Short {
     /// Whether it is short for this text and no other: one that fits.
     #[inline]
     pub(crate) fn is(&self, text: &str) -> bool {
-        // Only what there is of words to compare: nearly all names have 8 to 16 bytes.
+        // Of one that has two words, no more is compared.
         let bytes = text.as_bytes();
         if self.length != bytes.len() {
             return false;
@@ -246,12 +246,17 @@ mod tests {
         for length in 0..=Short::BYTES {
             let (one, copy) = (&text[..length], String::from(&text[..length]));
             assert_eq!(Short::of(one), Short::of(&copy));
+            assert!(Short::of(one).is(&copy) && !Short::of(one).is(&text[..=length]));
             assert_ne!(Short::of(one), Short::of(&text[..=length]));
             for at in 0..length {
                 let mut other = one.to_owned();
                 other.replace_range(at..=at, "X");
                 assert_ne!(Short::of(one), Short::of(&other), "{other}");
+                assert!(!Short::of(one).is(&other), "{other}");
             }
+        }
+        for length in Short::BYTES + 1..=text.len() {
+            assert!(!Short::of(&text[..length]).is(&text[..length]), "does not fit");
         }
         let (mut names, long) = (Names::new([3, 4], 9), "x".repeat(99) + "0123456789");
         let one = names.id(&long, NameId::NONE);

@@ -93,10 +93,11 @@ impl<K: Kind> Onsets<K> {
     {
         self.refused = from.take()?;
         let last: Vec<((User, K), Timestamp)> = from.take_all(Reader::take)?;
-        self.count = last.len();
         for ((user, kind), time) in last {
-            self.part(user).insert(key(user, kind), time);
+            let known = self.part(user).entry(key(user, kind)).or_insert(time);
+            *known = time.max(*known);
         }
+        self.recount();
         Ok(())
     }
 
@@ -132,6 +133,10 @@ impl<K: Kind> Onsets<K> {
         for part in &mut self.parts {
             part.retain(|key, last| *last + quiet(user_and_kind(*key).1) >= now);
         }
+        self.recount();
+    }
+
+    fn recount(&mut self) {
         self.count = self.parts.iter().map(Map::len).sum();
     }
 

@@ -138,8 +138,8 @@ impl Partition {
         self.devices.identity(device)
     }
 
-    /// Asks for what is known of devices whose records follow soon, at best of [`LOOK_AHEAD_MAX`]
-    /// at a time and one such group ahead.
+    /// Asks for what is known of devices whose records follow soon, of at most [`LOOK_AHEAD_MAX`]
+    /// at a time.
     ///
     /// A look at one device of many waits for memory; looks that do not depend on each other wait
     /// together. Changes nothing, whoever they are.

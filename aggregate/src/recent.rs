@@ -1,7 +1,7 @@
 //! Rows by key, of which a few are added to again and again: where those stand is remembered.
 //!
-//! A record adds to rows that nearly always are among the last few dozen: its window, ring and set
-//! of changes. To compare a key with that of the row which shares a few bits with it costs a tenth
+//! A record adds to rows that nearly always were added to lately: its window, ring and set of
+//! changes. To compare a key with that of the row which shares a few bits with it costs a tenth
 //! of hashing and looking it up.
 
 use std::hash::Hash;
@@ -10,7 +10,7 @@ use crate::hash::{MULTIPLIER, Map, NumberHash};
 
 /// A key with something cheap to tell it from those in use at the same time.
 pub(crate) trait Key: Copy + Eq + Hash {
-    /// A power of two, more than the rows that are in use at a time: groups by open windows.
+    /// A power of two, about the rows that are in use at a time: groups by open windows.
     const REMEMBERED: usize = 512;
 
     /// Differs where keys do, mostly.
@@ -27,6 +27,7 @@ pub(crate) struct Recent<K, V> {
 
 impl<K: Key, V: Default> Recent<K, V> {
     pub(crate) fn new(hash: NumberHash) -> Self {
+        const { assert!(K::REMEMBERED.is_power_of_two(), "a place is the highest bits of a word") };
         let remembered = vec![0; K::REMEMBERED];
         Self { rows: Vec::new(), places: Map::with_hasher(hash), remembered }
     }

@@ -103,8 +103,8 @@ pub(crate) enum Order {
 #[derive(Clone, Debug)]
 pub(crate) struct Returns {
     window_s: u32,
-    /// 2^64 / `window_s`, rounded up: to multiply by it takes a tenth of dividing.
-    windows: u128,
+    /// 2^64 / `window_s`, rounded up: two deadlines of every heartbeat are divided.
+    reciprocal: u128,
     /// By number of the window of the deadline.
     trials: Vec<(Key, Trials)>,
     places: Map<Key, u32>,
@@ -124,7 +124,7 @@ impl Returns {
     pub(crate) fn new(hash: NumberHash, window_s: u32) -> Self {
         Self {
             window_s,
-            windows: (1_u128 << 64).div_ceil(u128::from(window_s)),
+            reciprocal: (1_u128 << 64).div_ceil(u128::from(window_s)),
             trials: Vec::new(),
             places: Map::with_hasher(hash),
             free: Vec::new(),
@@ -206,7 +206,7 @@ impl Returns {
     /// exact, as both have 32 bits).
     #[inline]
     const fn window(&self, due_s: u32) -> u32 {
-        ((due_s as u128 * self.windows) >> 64) as u32
+        ((due_s as u128 * self.reciprocal) >> 64) as u32
     }
 
     #[inline]
@@ -299,4 +299,24 @@ fn due_s(at_ms: i64, interval_s: u32) -> u32 {
     let within_s = (i64::from(interval_s) * RETURN_QUARTERS / 4).max(RETURN_S_MIN);
     let due_ms = u64::try_from(at_ms + within_s * 1_000).unwrap_or(0);
     u32::try_from(due_ms.div_ceil(1_000)).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_window_of_a_deadline_is_the_quotient(
+            window_s in prop_oneof![1_u32..100, 1_u32..90_000, any::<u32>().prop_map(|it| it.max(1))],
+            due_s: u32,
+        ) {
+            let returns = Returns::new(NumberHash::new([1, 2]), window_s);
+            let multiple = due_s / window_s * window_s;
+            for due_s in [due_s, multiple, multiple.saturating_sub(1), 0, u32::MAX] {
+                prop_assert_eq!(returns.window(due_s), due_s / window_s);
+            }
+        }
+    }
 }

@@ -150,11 +150,9 @@ impl Sequences {
 
 /// Whether `seq` is the one after the greatest, and nothing that is missing leaves the last 64.
 #[inline]
-pub(crate) fn is_next(device: &Device, seq: Option<u64>) -> bool {
+pub(crate) const fn is_next(device: &Device, seq: u64) -> bool {
     let leaves_nothing = device.seq_bits >> 63 == 1 || device.seq_unborn > 0;
-    seq.is_some_and(|seq| seq.checked_sub(1) == Some(device.seq))
-        && device.seq_bits != 0
-        && leaves_nothing
+    seq > 0 && seq - 1 == device.seq && device.seq_bits != 0 && leaves_nothing
 }
 
 /// Takes up the `seq` of which [`is_next`] is true.

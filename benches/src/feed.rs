@@ -1,4 +1,4 @@
-//! Decoded records into a partition as a worker feeds them: in groups, each looked up one ahead.
+//! Decoded records into a partition as a worker feeds them: in runs, each looked up at once.
 
 use std::hint::black_box;
 
@@ -7,27 +7,15 @@ use ingest::Decoded;
 
 /// Applies the events in their order.
 pub fn apply(partition: &mut Partition, events: &[Decoded<'_>]) {
-    let mut next = [Identity::default(); LOOK_AHEAD_MAX];
-    let mut groups = events.chunks(LOOK_AHEAD_MAX).peekable();
-    look_ahead(partition, groups.peek().copied().unwrap_or_default(), &mut next);
-    while let Some(group) = groups.next() {
-        let identities = next;
-        look_ahead(partition, groups.peek().copied().unwrap_or_default(), &mut next);
-        for (decoded, identity) in group.iter().zip(identities) {
+    let mut devices = [Identity::default(); LOOK_AHEAD_MAX];
+    for run in events.chunks(LOOK_AHEAD_MAX) {
+        for (device, decoded) in devices.iter_mut().zip(run) {
+            *device = partition.identity(decoded.event.device.as_bytes());
+        }
+        partition.look_ahead(&devices[..run.len()]);
+        for (decoded, device) in run.iter().zip(devices) {
             let arrived = Arrived { at: decoded.arrival, key: None };
-            black_box(partition.apply_as(identity, &decoded.event, arrived));
+            black_box(partition.apply_as(device, &decoded.event, arrived));
         }
     }
-}
-
-/// Hashes the device ids of a group and asks for their devices.
-fn look_ahead(
-    partition: &Partition,
-    group: &[Decoded<'_>],
-    identities: &mut [Identity; LOOK_AHEAD_MAX],
-) {
-    for (identity, decoded) in identities.iter_mut().zip(group) {
-        *identity = partition.identity(decoded.event.device.as_bytes());
-    }
-    partition.look_ahead(&identities[..group.len()]);
 }

@@ -140,7 +140,8 @@ impl Decoder {
     }
 
     /// Those of some records of the topic `telemetry` whose shape is known and that are valid,
-    /// each into its place, which is empty: what they give borrows from the records alone.
+    /// each into its place, which is empty: what they give borrows from the records alone. There
+    /// is a place for each; `None` stands for a record without a value, whose place stays empty.
     pub fn by_shape<'a>(
         &mut self,
         records: impl Iterator<Item = Option<(&'a [u8], Arrival)>>,

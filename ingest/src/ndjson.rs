@@ -275,7 +275,9 @@ impl Lane for NdjsonLane {
         lines.fill()?;
         self.held.clear();
         let mut start = 0;
-        while let Some(line) = lines.at(start).filter(|_| self.held.len() < left) {
+        while self.held.len() < left
+            && let Some(line) = lines.at(start)
+        {
             let end = start + line.taken;
             self.held.push(Held { start, kept: line.kept.len(), size: line.size, end });
             start = end;

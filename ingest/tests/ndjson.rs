@@ -56,13 +56,15 @@ fn read_by(count: usize, folder: &Path, from: Start) -> Result<Vec<String>, Sour
                 Next::Run(stream) => {
                     let run = lane.run();
                     let mut newest = 0;
-                    for record in run.records() {
+                    // Now all of a run, now half of it.
+                    let all = run.records().len();
+                    let done = if words.len() % 3 == 0 { all } else { all.div_ceil(2) };
+                    for record in &run.records()[..done] {
                         assert_eq!(record.stream, stream);
                         words.push(format!("{}:{}", short(stream), record.offset));
                         let text = std::str::from_utf8(record.value.expect("lines have values"));
                         newest = text.expect("written as text").parse().unwrap_or(0).max(newest);
                     }
-                    let done = run.records().len();
                     lane.done(done);
                     lane.progress(stream, Timestamp(newest));
                 }

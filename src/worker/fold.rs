@@ -30,7 +30,8 @@ pub struct Told {
 impl Told {
     fn holds(&mut self, devices: usize, bytes: usize) {
         let change = |now: usize, before: usize| now as f64 - before as f64;
-        crate::metrics::state(change(devices, self.devices), change(bytes, self.bytes));
+        crate::metrics::devices().increment(change(devices, self.devices));
+        crate::metrics::state_bytes().increment(change(bytes, self.bytes));
         (self.devices, self.bytes) = (devices, bytes);
     }
 }

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! record ─► newest, next seq, same ring, names and hour, at risk ─► times and sums move on
-//!                          └ anything else: Fold::general, nothing having been touched
+//!                          └ anything else: Fold::general, and nothing that is stored is touched
 //! ```
-//! Does what the general way does, in half the instructions: `partition::steady` compares them.
+//! Does what the general way does: `partition::steady` compares them.
 
 use schemas::Body;
 
@@ -16,7 +16,7 @@ use crate::returns::{Order, Step};
 use crate::sequence;
 
 impl Fold {
-    /// Folds the record in if its device goes on as it was; else touches nothing.
+    /// Folds the record in if its device goes on as it was; else changes nothing that is stored.
     #[inline]
     pub(crate) fn steady(&mut self, device: &mut Device, record: &Record<'_>) -> Option<Applied> {
         let (event, at_ms, group) = (record.event, record.at_ms, device.group());
@@ -30,14 +30,13 @@ impl Fold {
         let stays = device.life == Life::AtRisk
             && group.ring == record.ring
             && self.exposure.is_watched(device, until_ms);
-        if !(in_order
-            && stays
-            && sequence::is_next(device, event.seq)
-            && self.goes_by(device, event))
-        {
+        let follows = event.seq.is_none_or(|seq| sequence::is_next(device, seq));
+        if !(in_order && stays && follows && self.goes_by(device, event)) {
             return None;
         }
-        sequence::step(device);
+        if event.seq.is_some() {
+            sequence::step(device);
+        }
         let applied = self.count_applied(record, group);
         self.lag.record(record.ring, at_ms);
         device.interval_s = interval_s;

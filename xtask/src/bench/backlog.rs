@@ -31,17 +31,19 @@ const STATE: &str = "ringwatch_state_bytes";
 #[derive(Clone, Copy, Debug, Default)]
 struct Peak {
     bytes: u64,
-    /// Of what was remembered when memory was looked at.
+    /// What was remembered then, as of the entry before: an estimate.
     state_bytes: u64,
-    /// Of the rest.
-    rest_bytes: u64,
 }
 
 impl Peak {
     fn look(&mut self, bytes: u64, state_bytes: u64) {
-        self.bytes = self.bytes.max(bytes);
-        self.state_bytes = self.state_bytes.max(state_bytes);
-        self.rest_bytes = self.rest_bytes.max(bytes.saturating_sub(state_bytes));
+        if bytes > self.bytes {
+            *self = Self { bytes, state_bytes };
+        }
+    }
+
+    const fn rest_bytes(self) -> u64 {
+        self.bytes.saturating_sub(self.state_bytes)
     }
 }
 
@@ -104,12 +106,10 @@ fn report(
         messages / SETTLED_SHARE,
     ));
     say(&format!(
-        "of which is remembered of devices: {} and {} MiB; the rest up to {} and {} MiB: {:.2} x",
+        "of which some {} and {} MiB are what is remembered of devices; the rest {:.2} x",
         settling.state_bytes >> 20,
         later.state_bytes >> 20,
-        settling.rest_bytes >> 20,
-        later.rest_bytes >> 20,
-        later.rest_bytes as f64 / settling.rest_bytes.max(1) as f64,
+        later.rest_bytes() as f64 / settling.rest_bytes().max(1) as f64,
     ));
     if later.bytes == 0 || settling.bytes == 0 {
         return Err(Failure::Unmet("too fast to be looked at: take more --messages".to_owned()));

@@ -13,7 +13,7 @@ use crate::Failure;
 /// Between two looks at its memory; the high-water mark only grows, so few looks are enough.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// What is compared is run as often, in turn; the middle run counts.
+/// How often `numbers` and `replay` run what they compare, in turn; the middle run counts.
 pub(super) const ROUNDS: usize = 3;
 
 /// What a process took, start and end included.
@@ -43,14 +43,14 @@ impl Usage {
     }
 }
 
-/// The middle one by CPU.
-pub(super) fn middle(all: &mut [Usage]) -> Usage {
+/// The middle run by CPU, with the most memory that any of them took.
+///
+/// # Panics
+/// Where nothing was run.
+pub(super) fn middle(mut all: Vec<Usage>) -> Usage {
     all.sort_by_key(|usage| usage.cpu);
-    all.get(all.len() / 2).copied().unwrap_or(Usage {
-        cpu: Duration::ZERO,
-        wall: Duration::ZERO,
-        memory_bytes_max: 0,
-    })
+    let memory_bytes_max = all.iter().map(|usage| usage.memory_bytes_max).max().unwrap_or(0);
+    Usage { memory_bytes_max, ..all[all.len() / 2] }
 }
 
 /// Runs a command to its good end on some cores.

@@ -34,9 +34,9 @@ pub(super) fn run(
             singles.push(run("single", round, &Settings::workers(Some(1)))?);
         }
     }
-    let (whole, baseline) = (middle(&mut wholes), middle(&mut baselines));
+    let (whole, baseline) = (middle(wholes), middle(baselines));
     if let Some(count) = several {
-        let single = middle(&mut singles);
+        let single = middle(singles);
         let ratio = |one: Duration, other: Duration| one.as_secs_f64() / other.as_secs_f64();
         say(&format!(
             "one worker: {:.3} CPU-s a million, {:.2} x consuming and counting, peak {} MiB",

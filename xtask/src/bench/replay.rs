@@ -38,14 +38,15 @@ pub(super) fn run(
     std::fs::write(empty.join("telemetry-000.ndjson"), "").map_err(Failure::io("write a file"))?;
     let start = count(&files, &empty, ROUNDS)?.cpu;
     check(&files)?;
+    // Every run reads the same files in the same way: the first stands for all.
     files.check(&programs.ringwatch, &files.path("one-0"))?;
     if more.is_some() {
         files.check(&programs.ringwatch, &files.path("several-0"))?;
     }
 
     let million = workload.messages as f64 / 1e6;
-    let duckdb_s = middle(&mut duckdb).cpu.saturating_sub(start).as_secs_f64() / million;
-    let one = middle(&mut ones);
+    let duckdb_s = middle(duckdb).cpu.saturating_sub(start).as_secs_f64() / million;
+    let one = middle(ones);
     let ratio = one.cpu.as_secs_f64() / million / duckdb_s;
     say(&format!("DuckDB: {duckdb_s:.3} CPU-s for a million records, {:.2} to start", {
         start.as_secs_f64()
@@ -55,7 +56,7 @@ pub(super) fn run(
         one.cpu_s_per_million(workload.messages)
     ));
     if let Some(count) = more {
-        let many = middle(&mut several);
+        let many = middle(several);
         say(&format!(
             "replay with {count} workers: {:.3} CPU-s, {:.2} x the speed of one, {:.2} x its CPU",
             many.cpu_s_per_million(workload.messages),
