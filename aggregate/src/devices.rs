@@ -93,15 +93,17 @@ impl Devices {
         }
     }
 
-    /// The number of a device that is known.
+    /// The number of a device, new ones in `group`; `None` (and counted) beyond the bound.
     #[inline]
-    pub(crate) fn find(&self, identity: Identity) -> Option<u32> {
-        self.index.find(identity.low, |at| self.get(at).identity() == identity)
+    pub(crate) fn find_or_add(&mut self, identity: Identity, group: Group) -> Option<u32> {
+        let chunks = &self.chunks;
+        let same = |at: u32| device(chunks, at).identity() == identity;
+        let known = self.index.find(identity.low, same);
+        if known.is_some() { known } else { self.add(identity, group) }
     }
 
-    /// The number that a new device gets, in `group`; `None` (and counted) beyond the bound.
     #[cold]
-    pub(crate) fn add(&mut self, identity: Identity, group: Group) -> Option<u32> {
+    fn add(&mut self, identity: Identity, group: Group) -> Option<u32> {
         let at = self.count;
         if at >= self.count_max {
             self.refused += 1;
@@ -168,8 +170,7 @@ mod tests {
         for round in 0..2 {
             for number in 0..bound + 3 {
                 let identity = devices.identity(format!("d-{number}").as_bytes());
-                let known = devices.find(identity);
-                let found = known.or_else(|| devices.add(identity, Group::default()));
+                let found = devices.find_or_add(identity, Group::default());
                 assert_eq!(found, (number < bound).then_some(number), "round {round}");
                 if let Some(at) = found {
                     assert_eq!(devices.get(at).identity(), identity);

@@ -112,25 +112,11 @@ impl Exposure {
         device.note(at_ms, Sign::OfLife);
         let end_ms = at_ms + reach_ms;
         match device.life {
-            Life::AtRisk => device.until_ms = self.until_ms(device, end_ms),
+            // A shorter interval takes back neither closed windows nor time in a group before.
+            Life::AtRisk => device.until_ms = end_ms.max(self.closed_ms()).max(device.from_ms),
             Life::Silent | Life::Away => self.begin((device, at), at_ms, end_ms, rows),
         }
         self.settle(device, at);
-    }
-
-    /// Until when a device that is at risk stays so, heard once more: a shorter interval takes back
-    /// neither closed windows nor time in a group before.
-    #[inline]
-    pub(crate) fn until_ms(&self, device: &Device, end_ms: i64) -> i64 {
-        end_ms.max(self.closed_ms()).max(device.from_ms)
-    }
-
-    /// Whether a timer looks at the device no later than at `until_ms`, which is still to come.
-    #[inline]
-    pub(crate) fn is_watched(&self, device: &Device, until_ms: i64) -> bool {
-        // The window of the expiry is not before that of the timer: no division to find it.
-        let timer_ms = i64::from(device.timer) * self.window_ms;
-        until_ms > self.closed_ms() && device.timer != 0 && until_ms > timer_ms
     }
 
     /// A device that is not at risk is heard: `[at_ms, end_ms)`.
@@ -300,11 +286,15 @@ impl Exposure {
 
     /// Sees to it that some timer looks at the device no later than its expiry.
     fn settle(&mut self, device: &mut Device, at: u32) {
-        if device.life != Life::AtRisk || self.is_watched(device, device.until_ms) {
+        if device.life != Life::AtRisk {
             return;
         }
         if device.until_ms <= self.closed_ms() {
             return self.expire(device, at);
+        }
+        // The window of the expiry is not before that of the timer: no division to find it.
+        if device.timer != 0 && device.until_ms > i64::from(device.timer) * self.window_ms {
+            return;
         }
         device.timer = (self.levels.bucket(device.until_ms) / self.window_ms) as u32;
         self.timers.push(device.timer, at);

@@ -1,7 +1,7 @@
 //! What one record does to its device and to the sums.
 //!
 //! ```text
-//! steady ─► else: seq ─► counts ─► names ─► life ─► signals ─► group (ring, set)
+//! seq ─► counts ─► names ─► life ─► signals ─► group (ring, set)
 //! ```
 //! Counts and signals belong to the group that the device was in before the record.
 
@@ -32,7 +32,6 @@ use crate::sequence::{Seen, Sequences};
 use crate::sets::{SetId, Sets};
 use crate::update::{Attempts, attempt};
 
-mod steady;
 mod stored;
 
 /// One valid record on its way in.
@@ -117,16 +116,9 @@ impl Fold {
         }
     }
 
-    /// The index of a configured ring, or that of `unmanaged` behind them; `hint` is the one that
-    /// it probably is.
+    /// The index of a configured ring, or that of `unmanaged` behind them.
     #[inline]
-    pub(crate) fn ring(&self, name: &str, hint: u8) -> u8 {
-        let probably = self.rings.get(usize::from(hint));
-        if probably.is_some_and(|ring| ring.is(name)) { hint } else { self.find_ring(name) }
-    }
-
-    #[inline(never)]
-    fn find_ring(&self, name: &str) -> u8 {
+    pub(crate) fn ring(&self, name: &str) -> u8 {
         let wanted = Short::of(name);
         let whole = |at: usize| name.len() <= Short::BYTES || *self.labels.rings[at] == *name;
         let mut rings = self.rings.iter().enumerate();
@@ -135,21 +127,7 @@ impl Fold {
     }
 
     /// Folds a record of a known (or just added) device in.
-    #[inline]
     pub(crate) fn apply(
-        &mut self,
-        (device, at): (&mut Device, u32),
-        record: &Record<'_>,
-    ) -> Applied {
-        match self.steady(device, record) {
-            Some(applied) => applied,
-            None => self.general((device, at), record),
-        }
-    }
-
-    /// The same for any record.
-    #[inline(never)]
-    pub(crate) fn general(
         &mut self,
         (device, at): (&mut Device, u32),
         record: &Record<'_>,
@@ -164,6 +142,8 @@ impl Fold {
         self.lag.record(record.ring, record.at_ms);
         let known = device.newest_ms != NEVER_MS;
         let newest = record.at_ms >= device.newest_ms;
+        // Four in five records: they skip what is for others, which costs two calls.
+        let plain = matches!(record.event.body, Body::Heartbeat { cert_expires: None, .. });
         let reset = matches!(record.event.body, Body::Lifecycle(Lifecycle::Reset));
         let moved = matches!(record.event.body, Body::Lifecycle(Lifecycle::Moved { .. }));
         if reset {
@@ -181,8 +161,11 @@ impl Fold {
             self.count_fact(record, Fact::RingDrift);
             self.signal(at, record, device.group().set, &names, (Signal::RingDrift, 1));
         }
-        self.note(at, record, order);
-        let set = self.body((device, at), record, &names);
+        let mut set = device.group().set;
+        if !plain {
+            self.note(at, record, order);
+            set = self.body((device, at), record, &names);
+        }
         let ring = if newest { record.ring } else { device.group().ring };
         let after = Group { ring, set };
         if after != device.group() {
@@ -299,20 +282,20 @@ impl Fold {
 
     /// The device's names as of this record: its own where it has one, else the last known.
     fn names(&mut self, device: &Device, event: &Event<'_>) -> SlotNames {
-        let (mut names, values) = (device.names, &mut self.labels.values);
-        named(event, self.cohort_count, self.slots, |slot, text| {
-            names[slot] = values[slot].id(text, names[slot]);
-            true
-        });
+        let mut names = device.names;
+        let values = &mut self.labels.values;
+        let cohorts = &event.cohorts[..self.cohort_count];
+        for ((value, name), known) in cohorts.iter().zip(&mut names).zip(&mut *values) {
+            if let Some(text) = value {
+                *name = known.id(text, *name);
+            }
+        }
+        for (slot, value) in [(self.slots.build, event.build), (self.slots.model, event.model)] {
+            if let Some(text) = value.filter(|_| slot >= self.cohort_count) {
+                names[slot] = values[slot].id(text, names[slot]);
+            }
+        }
         names
-    }
-
-    /// Whether every name that the record gives is that which the device has.
-    #[inline]
-    fn goes_by(&self, device: &Device, event: &Event<'_>) -> bool {
-        named(event, self.cohort_count, self.slots, |slot, text| {
-            self.labels.values[slot].is(device.names[slot], text)
-        })
     }
 
     /// What the record says of the device's being there.
@@ -465,29 +448,6 @@ impl Fold {
         let onsets = onsets + self.certificates.memory_bytes();
         labels + tables + onsets + self.rows.memory_bytes()
     }
-}
-
-/// Shows the names that a record gives, each with its slot, for as long as more are asked for:
-/// whether all were. Loops, because every heartbeat comes here and iterators in a row cost half as
-/// much again.
-#[inline]
-fn named<'a>(
-    event: &Event<'a>,
-    cohort_count: usize,
-    slots: Slots,
-    mut more: impl FnMut(usize, &'a str) -> bool,
-) -> bool {
-    for (slot, text) in event.cohorts[..cohort_count].iter().enumerate() {
-        if text.is_some_and(|text| !more(slot, text)) {
-            return false;
-        }
-    }
-    for (slot, text) in [(slots.build, event.build), (slots.model, event.model)] {
-        if slot >= cohort_count && text.is_some_and(|text| !more(slot, text)) {
-            return false;
-        }
-    }
-    true
 }
 
 /// The slot of a name: that of the cohort dimension if it is one, else a further one.

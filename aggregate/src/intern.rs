@@ -88,16 +88,10 @@ impl Names {
         (id != NameId::OTHER).then_some(id)
     }
 
-    /// Whether `id` is the number of `text`, as far as that is short.
-    #[inline]
-    pub(crate) fn is(&self, id: NameId, text: &str) -> bool {
-        self.shorts[usize::from(id.0)].is(text)
-    }
-
     /// The number of `text`; `hint` is the number it probably has, which spares the hash.
     #[inline]
     pub(crate) fn id(&mut self, text: &str, hint: NameId) -> NameId {
-        if self.is(hint, text) { hint } else { self.find_or_add(text, hint) }
+        if self.shorts[usize::from(hint.0)].is(text) { hint } else { self.find_or_add(text, hint) }
     }
 
     #[inline(never)]

@@ -15,7 +15,7 @@ use schemas::{Counts, Delta, Event, Input, Signal, Span, Timestamp};
 use crate::absence::Silent;
 use crate::accumulate::{Onset, ScopeId, SignalSums};
 use crate::config::FoldConfig;
-use crate::device::{Device, Group, Identity};
+use crate::device::{Group, Identity};
 use crate::devices::Devices;
 use crate::exposure::time_of;
 use crate::fold::{Fold, Record};
@@ -160,18 +160,6 @@ impl Partition {
         event: &Event<'_>,
         arrived: Arrived<'_>,
     ) -> Applied {
-        self.apply_by(identity, event, arrived, Fold::apply)
-    }
-
-    /// The same in one of the fold's two ways.
-    #[inline]
-    fn apply_by(
-        &mut self,
-        identity: Identity,
-        event: &Event<'_>,
-        arrived: Arrived<'_>,
-        way: impl FnOnce(&mut Fold, (&mut Device, u32), &Record<'_>) -> Applied,
-    ) -> Applied {
         debug_assert_eq!(identity, self.identity(event.device.as_bytes()), "another's record");
         let record = identity.low ^ event.time.0 as u64;
         self.digest = (self.digest.rotate_left(5) ^ record).wrapping_mul(DIGEST_MULTIPLIER);
@@ -180,14 +168,13 @@ impl Partition {
         if arrived.key.is_some_and(|key| key != event.device.as_bytes()) {
             self.fold.rows.counts.key_mismatch += 1;
         }
-        let known = self.devices.find(identity);
-        let hint = known.map_or(0, |at| self.devices.get(at).group().ring);
-        let ring = self.fold.ring(event.ring, hint);
+        let ring = self.fold.ring(event.ring);
         let new = Group { ring, ..Group::default() };
+        let at = self.devices.find_or_add(identity, new);
         let place = self.place(event.time);
         let record = Record { event, at_ms: event.time.as_millis(), place, ring };
-        match known.or_else(|| self.devices.add(identity, new)) {
-            Some(at) => way(&mut self.fold, (self.devices.get_mut(at), at), &record),
+        match at {
+            Some(at) => self.fold.apply((self.devices.get_mut(at), at), &record),
             None => self.fold.count_applied(&record, new),
         }
     }
@@ -346,7 +333,5 @@ mod restart;
 mod returns;
 #[cfg(test)]
 mod silence;
-#[cfg(test)]
-mod steady;
 #[cfg(test)]
 mod tests;

@@ -148,21 +148,6 @@ impl Sequences {
     }
 }
 
-/// Whether `seq` is the one after the greatest, and nothing that is missing leaves the last 64.
-#[inline]
-pub(crate) const fn is_next(device: &Device, seq: u64) -> bool {
-    let leaves_nothing = device.seq_bits >> 63 == 1 || device.seq_unborn > 0;
-    seq > 0 && seq - 1 == device.seq && device.seq_bits != 0 && leaves_nothing
-}
-
-/// Takes up the `seq` of which [`is_next`] is true.
-#[inline]
-pub(crate) const fn step(device: &mut Device) {
-    device.seq += 1;
-    device.seq_bits = device.seq_bits << 1 | 1;
-    device.seq_unborn = device.seq_unborn.saturating_sub(1);
-}
-
 /// Drops the oldest ranges beyond the bound: how many.
 fn keep_newest(ranges: &mut Vec<Range>, ranges_max: usize) -> u64 {
     let excess = ranges.len().saturating_sub(ranges_max);

@@ -143,27 +143,3 @@ proptest! {
         check(&offers);
     }
 }
-
-proptest! {
-    /// The short way of one that comes next is the usual one.
-    #[test]
-    fn a_step_is_what_an_offer_of_the_next_would_be(
-        seqs in prop::collection::vec(0_u64..200, 1..150),
-    ) {
-        let mut sequences = Sequences::new(NumberHash::new([1, 2]), RANGES_MAX);
-        let mut device = Device::new(Identity::default(), Group::default());
-        for seq in seqs {
-            sequences.offer(&mut device, 0, seq, 0);
-            let next = device.seq + 1;
-            if is_next(&device, next) {
-                let (mut stepped, mut offered, mut other) = (device, device, sequences.clone());
-                super::step(&mut stepped);
-                prop_assert_eq!(other.offer(&mut offered, 0, next, 0), Seen::New);
-                let fields = |device: &Device| (device.seq, device.seq_bits, device.seq_unborn);
-                prop_assert_eq!(fields(&stepped), fields(&offered));
-                prop_assert_eq!(&other.missing, &sequences.missing, "nothing is lost");
-            }
-            prop_assert!(!is_next(&device, next + 1) && !is_next(&device, device.seq));
-        }
-    }
-}

@@ -26,7 +26,7 @@ struct Step {
 }
 
 /// Bounds so small that histories meet them.
-pub(super) fn tight_config() -> FoldConfig {
+fn tight_config() -> FoldConfig {
     let limits = FoldLimits {
         devices_max: 4,
         names_max: 2,
