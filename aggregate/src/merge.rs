@@ -8,10 +8,10 @@
 //! yields, and the sums over all that `cut` hands out, are the same. A cut takes everything merged
 //! since the cut before, finished windows or not; evaluation follows the streams' watermarks.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use schemas::delta::{Delta, Place, Scope};
+use schemas::delta::{Delta, Place, SignalDelta};
 use schemas::entry::EntryHeader;
 use schemas::{Entry, Input, Span, Stream, StreamKind, Timestamp, UNMANAGED};
 
@@ -41,10 +41,10 @@ use cells::HealthCells;
 use changes::Changes;
 use evaluation::{Evaluation, Timing};
 use hours::Hours;
-use names::Names;
+use names::{ByName, Names, ScopeNumber};
 use records::Records;
 use streams::Streams;
-use windows::{ByName, Windows};
+use windows::Windows;
 
 /// Windows kept in memory: a week of minutes, so that a device's buffer uploaded after a weekend
 /// away still meets its window; some 2 KB each with five rings and four sets.
@@ -99,7 +99,6 @@ const FORMAT: u8 = 3;
 /// See the module.
 #[derive(Debug)]
 pub struct Merge {
-    rings: BTreeSet<Arc<str>>,
     streams: Streams,
     names: Names,
     changes: Changes,
@@ -117,9 +116,8 @@ impl Merge {
     pub fn new(config: MergeConfig, streams: &[Stream]) -> Self {
         let managed = config.rings.iter().filter(|&ring| ring != UNMANAGED);
         Self {
-            rings: managed.map(|ring| Arc::from(ring.as_str())).collect(),
             streams: Streams::new(streams),
-            names: Names::default(),
+            names: Names::new(managed.map(|ring| Arc::from(ring.as_str()))),
             changes: Changes::new(config.changes_max),
             evaluation: Evaluation::new(config.window_length),
             windows: Windows::new(config.window_length, config.windows_max),
@@ -134,10 +132,11 @@ impl Merge {
     pub fn save(&self) -> Vec<u8> {
         let mut out = Writer::new(FORMAT);
         self.streams.save(&mut out);
-        self.changes.save(&mut out);
+        self.changes.save(&self.names, &mut out);
         self.evaluation.save(&mut out);
-        self.windows.save(&mut out);
-        self.hours.save(&mut out);
+        let order = self.names.order();
+        self.windows.save((&self.names, &order), &mut out);
+        self.hours.save((&self.names, &order), &mut out);
         self.records.save(&mut out);
         out.finish()
     }
@@ -150,10 +149,10 @@ impl Merge {
         let mut from = Reader::new(bytes, FORMAT)?;
         let mut merge = Self::new(config, streams);
         merge.streams.load(&mut from)?;
-        merge.changes.load(&mut from)?;
+        merge.changes.load(&mut merge.names, &mut from)?;
         merge.evaluation.load(&mut from)?;
-        merge.windows.load(&mut from)?;
-        merge.hours.load(&mut from)?;
+        merge.windows.load(&mut merge.names, &mut from)?;
+        merge.hours.load(&mut merge.names, &mut from)?;
         merge.records.load(&mut from)?;
         from.end()?;
         Ok(merge)
@@ -196,12 +195,14 @@ impl Merge {
             let sheet = &mut self.windows.touch(rows[0].place.window).health;
             for row in rows {
                 let (ring, set) = (self.names.ring(&row.ring), self.names.set(&row.set));
-                set.iter().for_each(|change| self.changes.seen(change, evaluated));
-                match (timing, self.rings.contains(&ring)) {
+                self.changes.seen_in(&self.names, ScopeNumber::Set(set), evaluated);
+                match (timing, self.names.is_configured(ring)) {
                     (Timing::OnTime, true) => {
-                        evaluation::add_health(totals, (ring.clone(), set.clone()), row);
+                        evaluation::add_health(totals, self.names.group(ring, set), row);
                     }
-                    (Timing::OnTime, false) => evaluation::add_foreign(totals, &set, row),
+                    (Timing::OnTime, false) => {
+                        evaluation::add_foreign(totals, self.names.set_name(set), row);
+                    }
                     (Timing::Late, _) => {}
                 }
                 let mut cells = [0; health::CELLS];
@@ -212,7 +213,7 @@ impl Merge {
                 cells[health::BOOTS] = row.boots;
                 cells[health::RECORDS] = row.records;
                 cells[health::DUPLICATES] = row.duplicates;
-                sheet.add(ring, Scope::Set(set), (), &HealthCells::of_counts(cells));
+                sheet.add((ring, ScopeNumber::Set(set), ()), &HealthCells::of_counts(cells));
             }
         }
     }
@@ -224,9 +225,10 @@ impl Merge {
             let sheet = &mut self.windows.touch(rows[0].place.window).health;
             for row in rows {
                 let (ring, change) = (self.names.ring(&row.ring), self.names.change(&row.change));
-                self.changes.seen(&change, evaluated);
-                if self.rings.contains(&ring) {
-                    evaluation::add_change(totals, (ring.clone(), change.clone()), row);
+                self.changes.seen(change, evaluated);
+                if self.names.is_configured(ring) {
+                    let key = (self.names.ring_name(ring), self.names.change_name(change));
+                    evaluation::add_change(totals, (key.0.clone(), key.1.clone()), row);
                 }
                 let mut cells = [0; health::CELLS];
                 cells[health::DEVICES_EXPOSED] = row.devices_exposed;
@@ -234,24 +236,30 @@ impl Merge {
                 cells[health::INSTALLS_SUCCEEDED] = row.installs_succeeded;
                 cells[health::INSTALLS_FAILED] = row.installs_failed;
                 cells[health::ROLLBACKS] = row.rollbacks;
-                sheet.add(ring, Scope::Change(change), (), &HealthCells::of_counts(cells));
+                sheet.add((ring, ScopeNumber::Change(change), ()), &HealthCells::of_counts(cells));
             }
         }
     }
 
+    /// By far the most rows: what those of one group share is looked up once.
     fn add_signals(&mut self, delta: &Delta) {
-        for rows in delta.signals.chunk_by(|a, b| a.place == b.place) {
-            let (evaluated, timing) = self.evaluation_of(rows[0].place);
+        let is_same = |a: &SignalDelta, b: &SignalDelta| {
+            (a.place, &a.ring, &a.scope) == (b.place, &b.ring, &b.scope)
+        };
+        for rows in delta.signals.chunk_by(is_same) {
+            let SignalDelta { place, ring, scope, .. } = &rows[0];
+            let (evaluated, timing) = self.evaluation_of(*place);
+            let (ring, scope) = (self.names.ring(ring), self.names.scope(scope));
+            self.changes.seen_in(&self.names, scope, evaluated);
             let totals = self.evaluation.window(evaluated);
-            let sheet = &mut self.windows.touch(rows[0].place.window).signals;
+            if self.names.is_configured(ring) {
+                let (ring, scope) = (self.names.ring_name(ring), self.names.scope_name(scope));
+                evaluation::add_signals(totals, timing, (ring, &scope), rows);
+            }
+            let sheet = &mut self.windows.touch(place.window).signals;
             for row in rows {
-                let (ring, scope) = (self.names.ring(&row.ring), self.names.scope(&row.scope));
-                self.changes.seen_in(&scope, evaluated);
-                if self.rings.contains(&ring) {
-                    evaluation::add_signal(totals, timing, (ring.clone(), scope.clone()), row);
-                }
-                let cells = [row.affected_devices, row.events];
-                sheet.add(ring, scope, (ByName(row.signal), row.cohort.clone()), &cells);
+                let detail = (ByName::of(row.signal), self.names.cohort(&row.cohort));
+                sheet.add((ring, scope, detail), &[row.affected_devices, row.events]);
             }
         }
     }
@@ -259,7 +267,7 @@ impl Merge {
     fn add_records(&mut self, stream: Stream, delta: &Delta) {
         for record in &delta.registry {
             let window = record.takes_effect.window_start(self.length);
-            self.changes.register(record, window);
+            self.changes.register(&mut self.names, record, window);
             self.evaluation.register(stream, record);
         }
         delta.support.iter().for_each(|record| self.evaluation.support(stream, record));
@@ -318,8 +326,10 @@ impl Merge {
     pub fn cut(&mut self) -> Vec<TableRows> {
         let mut tables = Tables::default();
         let finished_until = self.ready_until();
-        self.windows.cut(&self.rings, &mut self.changes, finished_until, &mut tables);
-        self.hours.cut(&self.rings, &self.changes, finished_until, &mut tables);
+        let order = self.names.order();
+        let names = (&self.names, &order);
+        self.windows.cut(names, &mut self.changes, finished_until, &mut tables);
+        self.hours.cut(names, &self.changes, finished_until, &mut tables);
         self.records.cut(&mut tables);
         tables.finish()
     }

@@ -48,7 +48,7 @@ impl Order {
 }
 
 /// For each name how many different ones stand before it.
-fn places<T: Ord>(names: &[T]) -> Vec<u32> {
+pub(crate) fn places<T: Ord>(names: &[T]) -> Vec<u32> {
     let sorted: BTreeSet<&T> = names.iter().collect();
     let place_of: BTreeMap<&T, u32> = sorted.into_iter().zip(0..).collect();
     names.iter().map(|name| place_of[name]).collect()

@@ -156,38 +156,45 @@ pub(super) fn add_change(totals: &mut WindowTotals, key: (Arc<str>, Arc<str>), r
     change.attempts_failed += row.attempts_failed;
 }
 
-/// Adds onsets: to their group, to `late`, or as the first failed attempt of a change.
-pub(super) fn add_signal(
+/// Adds onsets of one ring and scope: to their group, to `late`, or as the first failed attempt of a
+/// change.
+pub(super) fn add_signals(
     totals: &mut WindowTotals,
     timing: Timing,
-    (ring, scope): (Arc<str>, Scope),
-    row: &SignalDelta,
+    (ring, scope): (&Arc<str>, &Scope),
+    rows: &[SignalDelta],
 ) {
-    if row.affected_devices == 0 {
-        return;
-    }
-    match (scope, timing, &row.cohort) {
-        (Scope::Change(change), _, None) if row.signal == Signal::InstallFailure => {
-            let change = totals.changes.entry((ring, change)).or_default();
-            let first = [change.first_failed_at, row.first_affected_at].into_iter().flatten().min();
-            change.first_failed_at = first;
+    let rows = rows.iter().filter(|row| row.affected_devices != 0);
+    match scope {
+        Scope::Set(set) => {
+            // Where harm sits asks for no exposure beside it: late rows count like all others.
+            let is_late = |row: &SignalDelta| timing == Timing::Late && row.cohort.is_none();
+            let (late, on_time): (Vec<_>, Vec<_>) = rows.partition(|row| is_late(row));
+            for row in late {
+                let key = (row.place.window, Arc::clone(ring), Arc::clone(set), row.signal);
+                let onsets = totals.late.entry(key).or_default();
+                onsets.add(row.affected_devices, row.first_affected_at);
+            }
+            if !on_time.is_empty() {
+                let group = totals.groups.entry((Arc::clone(ring), Arc::clone(set))).or_default();
+                on_time.into_iter().for_each(|row| add_onset(group, row));
+            }
         }
-        // Where harm sits asks for no exposure beside it: late rows count like all others.
-        (Scope::Set(set), Timing::OnTime, _) | (Scope::Set(set), Timing::Late, Some(_)) => {
-            let group = totals.groups.entry((ring, set)).or_default();
-            add_onset(group, row, row.cohort.as_ref());
+        Scope::Change(change) => {
+            let is_attempt =
+                |row: &&SignalDelta| row.signal == Signal::InstallFailure && row.cohort.is_none();
+            for row in rows.filter(is_attempt) {
+                let key = (Arc::clone(ring), Arc::clone(change));
+                let change = totals.changes.entry(key).or_default();
+                let first = [change.first_failed_at, row.first_affected_at].into_iter().flatten();
+                change.first_failed_at = first.min();
+            }
         }
-        (Scope::Set(set), Timing::Late, None) => {
-            let key = (row.place.window, ring, set, row.signal);
-            let onsets = totals.late.entry(key).or_default();
-            onsets.add(row.affected_devices, row.first_affected_at);
-        }
-        (Scope::Change(_), ..) => {}
     }
 }
 
-fn add_onset(group: &mut GroupTotals, row: &SignalDelta, cohort: Option<&(Arc<str>, Arc<str>)>) {
-    if let Some((key, value)) = cohort {
+fn add_onset(group: &mut GroupTotals, row: &SignalDelta) {
+    if let Some((key, value)) = &row.cohort {
         let key = (row.signal, Arc::clone(key), Arc::clone(value));
         *group.cohort_onsets.entry(key).or_default() += row.affected_devices;
     } else {

@@ -8,15 +8,15 @@
 //! every cut. Sketches of revisions join to that of the hour, as counts add up.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
-use schemas::delta::{ChangeSet, Scope};
 use schemas::{Span, Timestamp};
 
 use super::cells::HourCells;
 use super::changes::Changes;
-use super::stored::{self, Known};
-use super::sums::{Arm, Sheet, View};
+use super::names::{Cohort, Names, Order, ScopeNumber};
+use super::stored::Known;
+use super::sums::{Arm, Key, Sheet, View};
+use super::windows::{load_changes, save_changes};
 use crate::batches::Tables;
 use crate::batches::rows::{HourRow, hour_row};
 use crate::hll::Sketch;
@@ -27,9 +27,6 @@ const HOUR: Span = Span::hours(1);
 /// Sketches of hours that are not written yet, by ring and set of changes: 4 KB each where more
 /// than 384 devices were heard, else a few bytes a device.
 pub const SKETCHES_MAX: usize = 65_536;
-
-/// Key and value of a cohort; `None`: all devices together.
-pub(super) type Cohort = Option<(Arc<str>, Arc<str>)>;
 
 #[derive(Debug)]
 pub(super) struct Hours {
@@ -48,7 +45,7 @@ pub(super) struct Hours {
 struct Hour {
     sheet: Sheet<Cohort, HourCells>,
     /// Changes with arms in it at its last cut.
-    tracked: ChangeSet,
+    tracked: Vec<u32>,
 }
 
 impl Hours {
@@ -66,57 +63,55 @@ impl Hours {
         }
     }
 
-    pub(super) fn save(&self, out: &mut Writer) {
+    pub(super) fn save(&self, (names, order): (&Names, &Order), out: &mut Writer) {
         let (mut sums, mut tracked) = (Known::default(), Known::default());
         out.put(&self.by_start.len());
         for (start, hour) in &self.by_start {
             out.put(start);
-            tracked.save(&hour.tracked, out);
-            hour.sheet.save(&mut sums, out);
+            save_changes(names, &mut tracked, &hour.tracked, out);
+            hour.sheet.save((names, order), &mut sums, out);
         }
         out.put(&(&self.dirty, self.forgotten_until, self.sketch_count, self.refused));
     }
 
-    pub(super) fn load(&mut self, from: &mut Reader<'_>) -> Result<(), StateError> {
+    pub(super) fn load(
+        &mut self,
+        names: &mut Names,
+        from: &mut Reader<'_>,
+    ) -> Result<(), StateError> {
         let (mut sums, mut tracked) = (Vec::new(), Vec::new());
         self.by_start = from.take_all(|from| {
             let start = from.take()?;
-            let tracked = stored::load_key(&mut tracked, from)?;
-            Ok((start, Hour { sheet: Sheet::load(&mut sums, from)?, tracked }))
+            let tracked = load_changes(names, &mut tracked, from)?;
+            Ok((start, Hour { sheet: Sheet::load(names, &mut sums, from)?, tracked }))
         })?;
         (self.dirty, self.forgotten_until, self.sketch_count, self.refused) = from.take()?;
         Ok(())
     }
 
     /// Adds devices that were there when the hour began.
-    pub(super) fn add_devices(
-        &mut self,
-        start: Timestamp,
-        (ring, set): (Arc<str>, ChangeSet),
-        cohort: Cohort,
-        devices_active: i64,
-    ) {
+    pub(super) fn add_devices(&mut self, start: Timestamp, key: Key<Cohort>, devices_active: i64) {
         let cells = HourCells { devices_active, sketch: Sketch::default() };
-        self.touch(start).sheet.add(ring, Scope::Set(set), cohort, &cells);
+        self.touch(start).sheet.add(key, &cells);
     }
 
-    /// Adds devices that were heard in the hour.
+    /// Adds devices of a ring and set that were heard in the hour.
     pub(super) fn add_sketch(
         &mut self,
         start: Timestamp,
-        (ring, set): (Arc<str>, ChangeSet),
+        (ring, set): (u32, ScopeNumber),
         coupons: &[u32],
     ) {
         let is_full = self.sketch_count >= self.sketches_max;
         let sheet = &mut self.touch(start).sheet;
-        let key = (ring, Scope::Set(set), None);
+        let key = (ring, set, Cohort::ALL);
         let is_new = sheet.fresh(&key).is_none_or(|cells| cells.sketch == Sketch::default());
         if is_new && is_full {
             self.refused += 1;
             return;
         }
         let cells = HourCells { devices_active: 0, sketch: Sketch::of(coupons) };
-        sheet.add(key.0, key.1, key.2, &cells);
+        sheet.add(key, &cells);
         self.sketch_count += usize::from(is_new);
     }
 
@@ -125,13 +120,13 @@ impl Hours {
         let revision = i64::from(start <= self.forgotten_until);
         self.by_start
             .entry(start)
-            .or_insert_with(|| Hour { sheet: Sheet::new(revision), tracked: ChangeSet::from([]) })
+            .or_insert_with(|| Hour { sheet: Sheet::new(revision), tracked: Vec::new() })
     }
 
     /// Writes the hours that are over and what has come to them since.
     pub(super) fn cut(
         &mut self,
-        rings: &BTreeSet<Arc<str>>,
+        (names, order): (&Names, &Order),
         changes: &Changes,
         finished_until: Timestamp,
         tables: &mut Tables,
@@ -142,7 +137,7 @@ impl Hours {
             if let Some(hour) = self.by_start.get_mut(&start) {
                 self.sketch_count -=
                     hour.sheet.fresh_count(|cells| cells.sketch != Sketch::default());
-                hour.cut(start, rings, changes, tables);
+                hour.cut(start, (names, order), changes, tables);
             }
         }
         while self.by_start.len() > self.count_max.max(self.dirty.len()) {
@@ -175,23 +170,23 @@ impl Hour {
     fn cut(
         &mut self,
         start: Timestamp,
-        rings: &BTreeSet<Arc<str>>,
+        (names, order): (&Names, &Order),
         changes: &Changes,
         tables: &mut Tables,
     ) {
         let tracked = changes.tracked(Timestamp(start.0 + HOUR.0 - 1));
-        let view = View { rings, tracked: &tracked, tracked_before: &self.tracked };
+        let view = View { names, order, tracked: &tracked, tracked_before: &self.tracked };
         self.sheet.cut(view, |key, revision, cells| {
-            let cohort = key.detail.as_ref().map(|(key, value)| (key.as_ref(), value.as_ref()));
+            let cohort = names.cohort_name(key.detail).as_ref();
+            let cohort = cohort.map(|(key, value)| (&**key, &**value));
             let sketch = cells.sketch.bytes();
-            let (change, ring, arm) = (key.change, key.ring, key.arm.map(Arm::name));
+            let change = key.change.map(|(_, name)| name);
+            let (ring, arm) = (key.ring, key.arm.map(Arm::name));
             let devices_active = cells.devices_active;
             let row = HourRow { start, change, ring, arm, cohort, devices_active, revision };
             hour_row(tables, &row, sketch.as_deref());
         });
         self.sheet.settle();
-        if *tracked != *self.tracked {
-            self.tracked = tracked.into();
-        }
+        self.tracked = tracked;
     }
 }

@@ -11,43 +11,49 @@ use crate::state::{Reader, StateError, Writer};
 
 /// Keys stored so far, by number.
 #[derive(Debug)]
-pub(super) struct Known<'a, K> {
-    numbers: BTreeMap<&'a K, usize>,
-    keys: Vec<&'a K>,
+pub(super) struct Known<K> {
+    numbers: BTreeMap<K, usize>,
+    keys: Vec<K>,
     /// What probably comes next: windows name their keys in the same order.
     next: usize,
 }
 
-impl<K> Default for Known<'_, K> {
+impl<K> Default for Known<K> {
     fn default() -> Self {
         Self { numbers: BTreeMap::new(), keys: Vec::new(), next: 0 }
     }
 }
 
-impl<'a, K: Ord + Serialize> Known<'a, K> {
-    /// Stores the key's number, and after a new number the key.
-    pub(super) fn save(&mut self, key: &'a K, out: &mut Writer) {
-        let expected = self.keys.get(self.next).is_some_and(|&next| next == key);
+impl<K: Ord + Clone> Known<K> {
+    /// Stores the key's number, and after a new number the key in full.
+    pub(super) fn save<S: Serialize>(
+        &mut self,
+        key: &K,
+        in_full: impl FnOnce() -> S,
+        out: &mut Writer,
+    ) {
+        let expected = self.keys.get(self.next).is_some_and(|next| next == key);
         let found = if expected { Some(self.next) } else { self.numbers.get(key).copied() };
         let number = found.unwrap_or(self.keys.len());
         out.put(&number);
         if found.is_none() {
-            self.numbers.insert(key, number);
-            self.keys.push(key);
-            out.put(key);
+            self.numbers.insert(key.clone(), number);
+            self.keys.push(key.clone());
+            out.put(&in_full());
         }
         self.next = number + 1;
     }
 }
 
-/// The next key, which is one of those known or joins them.
-pub(super) fn load_key<'b, K: Clone + Deserialize<'b>>(
+/// The next key, which is one of those known or, read from what stands in full, joins them.
+pub(super) fn load_key<'b, K: Clone, S: Deserialize<'b>>(
     known: &mut Vec<K>,
+    key: impl FnOnce(S) -> K,
     from: &mut Reader<'b>,
 ) -> Result<K, StateError> {
     let number: usize = from.take()?;
     if number == known.len() {
-        known.push(from.take()?);
+        known.push(key(from.take()?));
     }
     known.get(number).cloned().ok_or(StateError::Damaged)
 }

@@ -10,13 +10,15 @@
 //! before: milliseconds left over then count now, and a change that became known since gets its
 //! control share of what was written without it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use schemas::delta::Scope;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::cells::Cells;
+use super::names::{Detail, Names, Order, ScopeNumber};
 use super::stored::{self, Known};
 use crate::state::{Reader, StateError, Writer};
 
@@ -36,19 +38,29 @@ impl Arm {
     }
 }
 
-/// Key of a row within its window, in the order of the file: change NULL first.
+/// Key of a row within its window, in the order of the file: change NULL first. By places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct RowKey<'a, D> {
-    pub change: Option<&'a str>,
-    pub ring: &'a str,
-    pub arm: Option<Arm>,
-    pub detail: &'a D,
+struct RowKey<D> {
+    change: Option<u32>,
+    ring: u32,
+    arm: Option<Arm>,
+    detail: D,
 }
 
-type Rows<'a, D, C> = BTreeMap<RowKey<'a, D>, C>;
+/// The key of a row in names, its detail in numbers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RowName<'a, D> {
+    /// Its number and its name.
+    pub change: Option<(u32, &'a str)>,
+    pub ring: &'a str,
+    pub arm: Option<Arm>,
+    pub detail: D,
+}
 
-/// Ring, scope and what else the dataset is keyed by.
-pub(super) type Key<D> = (Arc<str>, Scope, D);
+type Rows<D, C> = BTreeMap<RowKey<D>, C>;
+
+/// Ring, scope and what else the dataset is keyed by, in numbers.
+pub(super) type Key<D> = (u32, ScopeNumber, D);
 
 /// Sums by key.
 #[derive(Debug)]
@@ -65,13 +77,15 @@ pub(super) struct Sheet<D, C> {
 /// What a cut knows of the world at one window.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct View<'a> {
-    pub rings: &'a BTreeSet<Arc<str>>,
-    /// Changes with an arm in this window: now, and when the window was last cut. In name order.
-    pub tracked: &'a [Arc<str>],
-    pub tracked_before: &'a [Arc<str>],
+    pub names: &'a Names,
+    /// Of all of them.
+    pub order: &'a Order,
+    /// Changes with an arm in this window: now, and when the window was last cut.
+    pub tracked: &'a [u32],
+    pub tracked_before: &'a [u32],
 }
 
-impl<D: Ord, C: Cells> Sums<D, C> {
+impl<D: Detail, C: Cells> Sums<D, C> {
     const fn new() -> Self {
         Self(BTreeMap::new())
     }
@@ -80,38 +94,51 @@ impl<D: Ord, C: Cells> Sums<D, C> {
         self.0.entry(key).or_default().add(cells);
     }
 
-    fn save<'a>(&'a self, known: &mut Known<'a, Key<D>>, out: &mut Writer)
+    /// Stores the sums in the order of their names: numbers are another process's tomorrow.
+    fn save(&self, (names, order): (&Names, &Order), known: &mut Known<Key<D>>, out: &mut Writer)
     where
-        D: Serialize,
+        D::Name: Serialize,
     {
-        out.put(&self.0.len());
-        for (key, cells) in &self.0 {
-            known.save(key, out);
+        let mut sums: Vec<_> = self.0.iter().collect();
+        sums.sort_by_key(|((ring, scope, detail), _)| {
+            (order.rings.of(*ring), order.scope(*scope), detail.placed(order))
+        });
+        out.put(&sums.len());
+        for (key, cells) in sums {
+            let (ring, scope, detail) = *key;
+            let in_full = || (names.ring_name(ring), names.scope_name(scope), detail.name(names));
+            known.save(key, in_full, out);
             cells.save(out);
         }
     }
 
-    fn load<'b>(known: &mut Vec<Key<D>>, from: &mut Reader<'b>) -> Result<Self, StateError>
+    fn load(
+        names: &mut Names,
+        known: &mut Vec<Key<D>>,
+        from: &mut Reader<'_>,
+    ) -> Result<Self, StateError>
     where
-        D: Clone + Deserialize<'b>,
+        D::Name: DeserializeOwned,
     {
-        let row = |from: &mut Reader<'b>| Ok((stored::load_key(known, from)?, C::load(from)?));
-        from.take_all(row).map(Self)
+        let mut key = |(ring, scope, detail): (Arc<str>, Scope, D::Name)| {
+            (names.ring(&ring), names.scope(&scope), D::of(&detail, names))
+        };
+        from.take_all(|from| Ok((stored::load_key(known, &mut key, from)?, C::load(from)?)))
+            .map(Self)
     }
 
-    fn expand<'a>(
-        &'a self,
-        rows: &mut Rows<'a, D, C>,
-        rings: &BTreeSet<Arc<str>>,
-        tracked: &'a [Arc<str>],
-    ) {
-        for ((ring, scope, detail), cells) in &self.0 {
-            let mut add = |change: Option<&'a Arc<str>>, arm, cells: &C| {
-                let change = change.map(AsRef::as_ref);
-                rows.entry(RowKey { change, ring, arm, detail }).or_default().add(cells);
+    fn expand(&self, rows: &mut Rows<D, C>, view: View<'_>, tracked: &[u32]) {
+        let View { names, order, .. } = view;
+        for (&(ring, scope, detail), cells) in &self.0 {
+            let detail = detail.placed(order);
+            let ring_place = order.rings.of(ring);
+            let mut add = |change: Option<u32>, arm, cells: &C| {
+                let change = change.map(|change| order.changes.of(change));
+                let key = RowKey { change, ring: ring_place, arm, detail };
+                rows.entry(key).or_default().add(cells);
             };
             add(None, None, cells);
-            if !rings.contains(ring) {
+            if !names.is_configured(ring) {
                 continue;
             }
             let part = cells.of_change();
@@ -119,46 +146,48 @@ impl<D: Ord, C: Cells> Sums<D, C> {
                 continue;
             }
             match scope {
-                Scope::Change(change) => add(Some(change), Some(Arm::Treated), &part),
-                Scope::Set(set) => {
-                    set.iter().for_each(|change| add(Some(change), Some(Arm::Treated), &part));
-                    let others =
-                        tracked.iter().filter(|&change| set.binary_search(change).is_err());
-                    others.for_each(|change| add(Some(change), Some(Arm::Control), &part));
+                ScopeNumber::Change(change) => add(Some(change), Some(Arm::Treated), &part),
+                ScopeNumber::Set(set) => {
+                    let set = names.members(set);
+                    set.iter().for_each(|&change| add(Some(change), Some(Arm::Treated), &part));
+                    let others = tracked.iter().filter(|change| !set.contains(change));
+                    others.for_each(|&change| add(Some(change), Some(Arm::Control), &part));
                 }
             }
         }
     }
 }
 
-impl<D: Ord, C: Cells> Sheet<D, C> {
+impl<D: Detail, C: Cells> Sheet<D, C> {
     /// A window whose first rows will carry `revision`.
     pub(super) const fn new(revision: i64) -> Self {
         Self { written: Sums::new(), fresh: Sums::new(), revision }
     }
 
-    pub(super) fn save<'a>(&'a self, known: &mut Known<'a, Key<D>>, out: &mut Writer)
+    pub(super) fn save(&self, names: (&Names, &Order), known: &mut Known<Key<D>>, out: &mut Writer)
     where
-        D: Serialize,
+        D::Name: Serialize,
     {
         out.put(&self.revision);
-        self.written.save(known, out);
-        self.fresh.save(known, out);
+        self.written.save(names, known, out);
+        self.fresh.save(names, known, out);
     }
 
-    pub(super) fn load<'b>(
+    pub(super) fn load(
+        names: &mut Names,
         known: &mut Vec<Key<D>>,
-        from: &mut Reader<'b>,
+        from: &mut Reader<'_>,
     ) -> Result<Self, StateError>
     where
-        D: Clone + Deserialize<'b>,
+        D::Name: DeserializeOwned,
     {
         let revision = from.take()?;
-        Ok(Self { written: Sums::load(known, from)?, fresh: Sums::load(known, from)?, revision })
+        let written = Sums::load(names, known, from)?;
+        Ok(Self { written, fresh: Sums::load(names, known, from)?, revision })
     }
 
-    pub(super) fn add(&mut self, ring: Arc<str>, scope: Scope, detail: D, cells: &C) {
-        self.fresh.add((ring, scope, detail), cells);
+    pub(super) fn add(&mut self, key: Key<D>, cells: &C) {
+        self.fresh.add(key, cells);
     }
 
     /// What has come to a key since the last cut.
@@ -177,11 +206,12 @@ impl<D: Ord, C: Cells> Sheet<D, C> {
     }
 
     /// Hands out the rows that make the files right again, in key order.
-    pub(super) fn cut(&mut self, view: View<'_>, mut row: impl FnMut(&RowKey<'_, D>, i64, C)) {
+    pub(super) fn cut(&mut self, view: View<'_>, mut row: impl FnMut(&RowName<'_, D>, i64, C)) {
+        let View { names, order, tracked, tracked_before } = view;
         let (mut now, mut before) = (Rows::new(), Rows::new());
-        self.written.expand(&mut before, view.rings, view.tracked_before);
-        self.written.expand(&mut now, view.rings, view.tracked);
-        self.fresh.expand(&mut now, view.rings, view.tracked);
+        self.written.expand(&mut before, view, tracked_before);
+        self.written.expand(&mut now, view, tracked);
+        self.fresh.expand(&mut now, view, tracked);
         let mut rows = 0;
         for (key, cells) in &now {
             let old = before.get(key).map(C::in_table);
@@ -191,7 +221,15 @@ impl<D: Ord, C: Cells> Sheet<D, C> {
             };
             // A row of zeros is news where its devices were at risk for less than a second.
             if old.is_none() || cells != C::default() {
-                row(key, self.revision, cells);
+                let RowKey { change, ring, arm, detail } = *key;
+                let change = change.map(|place| order.changes.at(place));
+                let name = RowName {
+                    change: change.map(|change| (change, &**names.change_name(change))),
+                    ring: names.ring_name(order.rings.at(ring)),
+                    arm,
+                    detail: detail.numbered(order),
+                };
+                row(&name, self.revision, cells);
                 rows += 1;
             }
         }

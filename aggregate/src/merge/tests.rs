@@ -1,8 +1,9 @@
 //! Whatever the order of entries and the moments of cuts, the same sums come out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
+use schemas::delta::Scope;
 use schemas::{Dataset, Histogram};
 
 use super::*;

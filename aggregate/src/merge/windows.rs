@@ -5,43 +5,19 @@
 //! all sums kept          time at risk and revision kept          revision 1 if it returns
 //! ```
 
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use schemas::delta::ChangeSet;
-use schemas::{Signal, Span, Timestamp};
-use serde::{Deserialize, Serialize};
+use schemas::{Span, Timestamp};
 
 use super::cells::{HealthCells, SignalCells};
 use super::changes::Changes;
+use super::names::{ByName, Cohort, Names, Order};
 use super::stored::{self, Known};
-use super::sums::{Arm, RowKey, Sheet, View};
+use super::sums::{Arm, RowName, Sheet, View};
 use crate::batches::Tables;
 use crate::batches::rows::{WindowRow, health_row, signal_row};
 use crate::state::{Reader, StateError, Writer};
-
-/// A signal, and key and value of a cohort.
-pub(super) type Detail = (ByName, Option<(Arc<str>, Arc<str>)>);
-
-/// A signal in the order of the file, which is by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct ByName(pub(super) Signal);
-
-impl Ord for ByName {
-    fn cmp(&self, other: &Self) -> Ordering {
-        if self == other {
-            return Ordering::Equal;
-        }
-        self.0.name().cmp(other.0.name())
-    }
-}
-
-impl PartialOrd for ByName {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
 
 #[derive(Debug)]
 pub(super) struct Windows {
@@ -59,9 +35,9 @@ pub(super) struct Windows {
 #[derive(Debug)]
 pub(super) struct Window {
     pub(super) health: Sheet<(), HealthCells>,
-    pub(super) signals: Sheet<Detail, SignalCells>,
+    pub(super) signals: Sheet<(ByName, Cohort), SignalCells>,
     /// Changes with arms in it at its last cut.
-    tracked: ChangeSet,
+    tracked: Vec<u32>,
 }
 
 impl Windows {
@@ -78,26 +54,31 @@ impl Windows {
     }
 
     /// Stores the windows, names and sets once each: a week of windows names the same few.
-    pub(super) fn save(&self, out: &mut Writer) {
+    pub(super) fn save(&self, (names, order): (&Names, &Order), out: &mut Writer) {
         let (mut health, mut signals) = (Known::default(), Known::default());
         let mut tracked = Known::default();
         out.put(&self.by_start.len());
         for (start, window) in &self.by_start {
             out.put(start);
-            tracked.save(&window.tracked, out);
-            window.health.save(&mut health, out);
-            window.signals.save(&mut signals, out);
+            save_changes(names, &mut tracked, &window.tracked, out);
+            window.health.save((names, order), &mut health, out);
+            window.signals.save((names, order), &mut signals, out);
         }
         out.put(&(&self.dirty, &self.open, self.forgotten, self.forgotten_until));
     }
 
-    pub(super) fn load(&mut self, from: &mut Reader<'_>) -> Result<(), StateError> {
+    pub(super) fn load(
+        &mut self,
+        names: &mut Names,
+        from: &mut Reader<'_>,
+    ) -> Result<(), StateError> {
         let (mut health, mut signals, mut tracked) = (Vec::new(), Vec::new(), Vec::new());
         self.by_start = from.take_all(|from| {
             let start = from.take()?;
-            let tracked = stored::load_key(&mut tracked, from)?;
-            let health = Sheet::load(&mut health, from)?;
-            Ok((start, Window { health, signals: Sheet::load(&mut signals, from)?, tracked }))
+            let tracked = load_changes(names, &mut tracked, from)?;
+            let health = Sheet::load(names, &mut health, from)?;
+            let signals = Sheet::load(names, &mut signals, from)?;
+            Ok((start, Window { health, signals, tracked }))
         })?;
         (self.dirty, self.open, self.forgotten, self.forgotten_until) = from.take()?;
         Ok(())
@@ -111,7 +92,7 @@ impl Windows {
         self.by_start.entry(start).or_insert_with(|| Window {
             health: Sheet::new(revision),
             signals: Sheet::new(revision),
-            tracked: ChangeSet::from([]),
+            tracked: Vec::new(),
         })
     }
 
@@ -123,14 +104,15 @@ impl Windows {
     /// Writes what came since the last cut; windows that end by `finished_until` are settled.
     pub(super) fn cut(
         &mut self,
-        rings: &BTreeSet<Arc<str>>,
+        (names, order): (&Names, &Order),
         changes: &mut Changes,
         finished_until: Timestamp,
         tables: &mut Tables,
     ) {
         for start in std::mem::take(&mut self.dirty) {
             if let Some(window) = self.by_start.get_mut(&start) {
-                window.cut((start, start + self.length), rings, changes, tables);
+                let span = (start, start + self.length);
+                window.cut(span, (names, order), changes, tables);
             }
         }
         while let Some(start) = self.open.first().copied() {
@@ -180,39 +162,56 @@ impl Window {
     fn cut(
         &mut self,
         span: (Timestamp, Timestamp),
-        rings: &BTreeSet<Arc<str>>,
+        (names, order): (&Names, &Order),
         changes: &Changes,
         tables: &mut Tables,
     ) {
         let tracked = changes.tracked(span.0);
-        let view = View { rings, tracked: &tracked, tracked_before: &self.tracked };
+        let view = View { names, order, tracked: &tracked, tracked_before: &self.tracked };
         self.health.cut(view, |key, revision, HealthCells { counts, durations }| {
             health_row(tables, &window_row(span, key, changes, revision, counts), &durations);
         });
         self.signals.cut(view, |key, revision, cells| {
-            let (ByName(signal), cohort) = key.detail;
-            let cohort = cohort.as_ref().map(|(key, value)| (key.as_ref(), value.as_ref()));
-            signal_row(
-                tables,
-                &window_row(span, key, changes, revision, cells),
-                signal.name(),
-                cohort,
-            );
+            let (signal, cohort) = key.detail;
+            let cohort = names.cohort_name(cohort).as_ref().map(|(key, value)| (&**key, &**value));
+            let row = window_row(span, key, changes, revision, cells);
+            signal_row(tables, &row, signal.signal().name(), cohort);
         });
-        if *tracked != *self.tracked {
-            self.tracked = tracked.into();
-        }
+        self.tracked = tracked;
     }
 }
 
 fn window_row<'a, D, const N: usize>(
     span: (Timestamp, Timestamp),
-    key: &RowKey<'a, D>,
+    key: &RowName<'a, D>,
     changes: &Changes,
     revision: i64,
     cells: [i64; N],
 ) -> WindowRow<'a, N> {
-    let change_type = key.change.map(|change| changes.change_type(change).name());
-    let (change, ring, arm) = (key.change, key.ring, key.arm.map(Arm::name));
+    let change_type = key.change.map(|(change, _)| changes.change_type(change).name());
+    let change = key.change.map(|(_, name)| name);
+    let (ring, arm) = (key.ring, key.arm.map(Arm::name));
     WindowRow { span, change, change_type, ring, arm, cells, revision }
+}
+
+/// Stores changes in the order of their names, the same ones once.
+pub(super) fn save_changes<'a>(
+    names: &Names,
+    known: &mut Known<&'a [u32]>,
+    changes: &'a [u32],
+    out: &mut Writer,
+) {
+    let in_full = || changes.iter().map(|&it| names.change_name(it)).collect::<BTreeSet<_>>();
+    known.save(&changes, in_full, out);
+}
+
+pub(super) fn load_changes(
+    names: &mut Names,
+    known: &mut Vec<Vec<u32>>,
+    from: &mut Reader<'_>,
+) -> Result<Vec<u32>, StateError> {
+    let key = |changes: Vec<Arc<str>>| {
+        changes.iter().map(|it| names.change(it)).collect::<BTreeSet<_>>().into_iter().collect()
+    };
+    stored::load_key(known, key, from)
 }
