@@ -138,8 +138,13 @@ impl Partition {
         self.devices.identity(device)
     }
 
-    /// Asks for what is known of devices whose records follow soon, of at most [`LOOK_AHEAD_MAX`]
-    /// at a time.
+    /// The same for a record that follows soon: asks for where its device stands.
+    #[inline]
+    pub fn expect(&self, device: &[u8]) -> Identity {
+        self.devices.expect(device)
+    }
+
+    /// Asks for what is known of devices that are expected, of at most [`LOOK_AHEAD_MAX`] at a time.
     ///
     /// A look at one device of many waits for memory; looks that do not depend on each other wait
     /// together. Changes nothing, whoever they are.

@@ -142,12 +142,14 @@ impl Decoder {
     /// Those of some records of the topic `telemetry` whose shape is known and that are valid,
     /// each into its place, which is empty: what they give borrows from the records alone. There
     /// is a place for each; `None` stands for a record without a value, whose place stays empty.
+    /// `each` hears of every one as soon as it is there, with the number of its place.
     pub fn by_shape<'a>(
         &mut self,
         records: impl Iterator<Item = Option<(&'a [u8], Arrival)>>,
         places: &mut [Option<Decoded<'a>>],
+        each: impl FnMut(usize, &Decoded<'a>),
     ) {
-        self.shapes.processor().run(ByShape { decoder: self, records, places });
+        self.shapes.processor().run(ByShape { decoder: self, records, places, each });
     }
 
     /// One record of the topic `telemetry`.
@@ -158,7 +160,7 @@ impl Decoder {
     ) -> Result<Decoded<'a>, Rejection> {
         let mut place = None;
         let record = std::iter::once(Some((value, arrival)));
-        self.by_shape(record, std::slice::from_mut(&mut place));
+        self.by_shape(record, std::slice::from_mut(&mut place), |_, _| {});
         place.map_or_else(|| self.parsed(value, arrival), Ok)
     }
 
@@ -240,28 +242,34 @@ impl Decoder {
 }
 
 /// A run of records: one by one, each would be copied on its way to its place.
-struct ByShape<'d, 'a, I> {
+struct ByShape<'d, 'a, I, E> {
     decoder: &'d mut Decoder,
     records: I,
     places: &'d mut [Option<Decoded<'a>>],
+    each: E,
 }
 
-impl<'a, I: Iterator<Item = Option<(&'a [u8], Arrival)>>> Work for ByShape<'_, 'a, I> {
+impl<'a, I, E> Work for ByShape<'_, 'a, I, E>
+where
+    I: Iterator<Item = Option<(&'a [u8], Arrival)>>,
+    E: FnMut(usize, &Decoded<'a>),
+{
     type Output = ();
 
     #[inline(always)]
     fn run(self, blocks: impl Blocks) {
-        let Self { decoder, records, places } = self;
+        let Self { decoder, records, places, mut each } = self;
         let Decoder { shapes, paths, rules, last_ts, record_bytes_max, .. } = decoder;
-        for (record, place) in records.zip(places) {
+        for (number, (record, place)) in records.zip(places).enumerate() {
             *last_ts = None;
             let Some((value, arrival)) = record else { continue };
             if value.len() > *record_bytes_max {
                 continue;
             }
             *place = shapes.read(blocks, value, rules, arrival, last_ts);
-            if place.is_some() {
+            if let Some(decoded) = place {
                 paths.shape();
+                each(number, decoded);
             }
         }
     }

@@ -141,12 +141,9 @@ impl Fold {
         if let Self::Telemetry(partition, _) = self {
             // Whatever the headers say: a record of a known shape is in no envelope.
             let values = records.iter().map(|it| Some((it.value?, arrival_of(it, clock))));
-            decoder.by_shape(values, &mut quick);
-            for (quick, device) in quick.iter().zip(&mut devices) {
-                if let Some(valid) = quick {
-                    *device = partition.identity(valid.event.device.as_bytes());
-                }
-            }
+            decoder.by_shape(values, &mut quick, |number, valid| {
+                devices[number] = partition.expect(valid.event.device.as_bytes());
+            });
             partition.look_ahead(&devices[..records.len()]);
         }
         for ((quick, device), record) in quick.iter().zip(devices).zip(records) {

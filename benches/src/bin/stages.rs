@@ -165,7 +165,7 @@ fn by_shape<'a>(
     places: &mut [Option<Decoded<'a>>],
 ) {
     let records = records.iter().map(|&(value, at)| Some((value, Arrival::At(at))));
-    decoder.by_shape(records, places);
+    decoder.by_shape(records, places, |_, _| {});
 }
 
 /// The parser straight into a type by serde: no rule of the contract is checked.
