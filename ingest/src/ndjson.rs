@@ -25,9 +25,17 @@ use crate::source::{
 };
 use lines::Lines;
 
-/// Lines handed out of one telemetry file before another may be chosen: long enough that choosing
-/// costs nothing, short enough that partitions stay within minutes of each other.
-const RUN_LINES: usize = 1_024;
+/// Lines handed out of one file before another may be chosen, at least: long enough that choosing
+/// costs nothing.
+const RUN_LINES_MIN: usize = 1_024;
+
+/// Lines handed out of one file before another is chosen, at most: long enough that what is known of
+/// one partition's devices comes near, and stays there for a while.
+const RUN_LINES_MAX: usize = 32_768;
+
+/// Event time behind which a run of more than [`RUN_LINES_MIN`] ends: windows between partitions
+/// stay open, and are held in memory.
+const RUN_SPAN_MAX: Span = Span::minutes(1);
 
 /// How far one lane may be ahead of the one furthest behind, in event time: windows between them
 /// stay open, and are held in memory.
@@ -128,7 +136,7 @@ impl Source for NdjsonSource {
             files: Arc::clone(&self.files),
             common: Arc::clone(&common),
             parts: Vec::new(),
-            run: (0, 0),
+            turn: Turn::default(),
             held: Vec::new(),
             received: Received::new(),
         };
@@ -206,6 +214,23 @@ struct Held {
     size: usize,
 }
 
+/// Which part is being read, and how long.
+#[derive(Clone, Copy, Debug, Default)]
+struct Turn {
+    part: usize,
+    /// Lines that may be handed out before another is chosen.
+    left: usize,
+    /// Where it ends once [`RUN_LINES_MIN`] are handed out.
+    until: Timestamp,
+}
+
+impl Turn {
+    fn goes_on(self, newest: Timestamp) -> bool {
+        let is_short = self.left > RUN_LINES_MAX - RUN_LINES_MIN;
+        is_short || self.left > 0 && newest <= self.until
+    }
+}
+
 /// The files of one worker.
 pub struct NdjsonLane {
     number: usize,
@@ -213,8 +238,7 @@ pub struct NdjsonLane {
     common: Arc<Common>,
     /// In the order of their streams.
     parts: Vec<Part>,
-    /// Which part is being read, and how many lines may be before another is chosen.
-    run: (usize, usize),
+    turn: Turn,
     /// Lines of that part that [`Lane::next`] has named.
     held: Vec<Held>,
     received: Received,
@@ -237,9 +261,9 @@ impl NdjsonLane {
                 part.stream.kind != StreamKind::Telemetry || is_open && part.newest <= until;
             !part.has_ended && is_turn
         };
-        let (index, left) = self.run;
-        if left > 0 && self.parts.get(index).is_some_and(can_read) {
-            return Some(index);
+        let goes_on = |part: &&Part| can_read(part) && self.turn.goes_on(part.newest);
+        if self.parts.get(self.turn.part).filter(goes_on).is_some() {
+            return Some(self.turn.part);
         }
         let order = |&index: &usize| {
             let part = &self.parts[index];
@@ -247,7 +271,8 @@ impl NdjsonLane {
         };
         let chosen =
             (0..self.parts.len()).filter(|&it| can_read(&self.parts[it])).min_by_key(order)?;
-        self.run = (chosen, RUN_LINES);
+        let until = self.parts[chosen].newest.saturating_add(RUN_SPAN_MAX);
+        self.turn = Turn { part: chosen, left: RUN_LINES_MAX, until };
         Some(chosen)
     }
 
@@ -269,7 +294,7 @@ impl NdjsonLane {
 impl Lane for NdjsonLane {
     fn next(&mut self, _timeout: Duration) -> Result<Next, SourceError> {
         let Some(index) = self.choose() else { return Ok(Next::Quiet) };
-        let left = self.run.1.min(crate::RUN_RECORDS_MAX);
+        let left = self.turn.left.min(crate::RUN_RECORDS_MAX);
         let Part { stream, lines, has_ended, .. } = &mut self.parts[index];
         let stream = *stream;
         lines.fill()?;
@@ -293,7 +318,7 @@ impl Lane for NdjsonLane {
 
     fn run(&self) -> Run<'_> {
         let mut run = Run::new();
-        let Some(Part { stream, lines, .. }) = self.parts.get(self.run.0) else { return run };
+        let Some(Part { stream, lines, .. }) = self.parts.get(self.turn.part) else { return run };
         for (offset, held) in (lines.number()..).zip(&self.held) {
             run.push(Record {
                 stream: *stream,
@@ -309,12 +334,12 @@ impl Lane for NdjsonLane {
     }
 
     fn done(&mut self, count: usize) {
-        let Some(Part { stream, lines, .. }) = self.parts.get_mut(self.run.0) else { return };
+        let Some(Part { stream, lines, .. }) = self.parts.get_mut(self.turn.part) else { return };
         let done = &self.held[..count.min(self.held.len())];
         let taken = done.last().map_or(0, |held| held.end);
         let size: usize = done.iter().map(|held| held.size).sum();
         lines.done(done.len(), taken);
-        self.run.1 -= done.len().min(self.run.1);
+        self.turn.left -= done.len().min(self.turn.left);
         self.received.add(stream.kind, done.len(), size);
         self.common.bytes_read.fetch_add((size + done.len()) as u64, Ordering::Relaxed);
         self.held.clear();
@@ -336,7 +361,7 @@ impl Lane for NdjsonLane {
 
     fn stop(&mut self, streams: &[Stream]) {
         self.parts.retain(|part| !streams.contains(&part.stream));
-        self.run = (0, 0);
+        self.turn = Turn::default();
         self.held.clear();
         self.tell();
     }
