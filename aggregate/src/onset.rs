@@ -1,13 +1,13 @@
 //! The quiet period: an event affects its device only if the device had none of the same signal
 //! for a while before it, whatever its arm (detection 1).
 
+use std::hash::BuildHasher;
 use std::marker::PhantomData;
 
-use hashbrown::hash_map::Entry;
 use schemas::{Signal, Span, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::hash::{Map, NumberHash};
+use crate::hash::NumberHash;
 use crate::intern::NameId;
 use crate::measures::Fault;
 use crate::state::{Reader, StateError, Writer};
@@ -58,11 +58,74 @@ fn user_and_kind<K: Kind>(key: u64) -> (User, K) {
     (((key >> 32) as u32, u32::from(key as u8)), K::of(key as u32 >> 8))
 }
 
+/// A hash table in one array, of slots that share no line: a fault looks at two tables that are
+/// larger than a cache, and waits once for each. Where slots are taken, the next free one serves.
+#[derive(Clone, Debug, Default)]
+struct Part {
+    slots: Vec<Slot>,
+    count: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+#[repr(align(16))]
+struct Slot {
+    key: u64,
+    last: Timestamp,
+}
+
+impl Slot {
+    /// No device has the greatest number.
+    const EMPTY: Self = Self { key: u64::MAX, last: Timestamp::MIN };
+
+    const fn is_taken(&self) -> bool {
+        self.key != Self::EMPTY.key
+    }
+}
+
+impl Part {
+    /// For `count` events: a fifth of the slots is free, and a fifth more before it has to grow.
+    fn with_room(count: usize) -> Self {
+        Self { slots: vec![Slot::EMPTY; (count + count / 4) * 5 / 4 + 4], count: 0 }
+    }
+
+    /// Where a key stands, or would.
+    #[inline]
+    fn find(&self, hash: NumberHash, key: u64) -> Option<usize> {
+        let length = self.slots.len();
+        let mut at = ((u128::from(hash.hash_one(key)) * length as u128) >> 64) as usize;
+        loop {
+            let slot = self.slots.get(at)?;
+            if slot.key == key || !slot.is_taken() {
+                return Some(at);
+            }
+            at = if at + 1 == length { 0 } else { at + 1 };
+        }
+    }
+
+    /// Adds a key that is not there.
+    fn add(&mut self, hash: NumberHash, slot: Slot) {
+        if self.count + 1 > self.slots.len() / 5 * 4 {
+            let larger = Self::with_room(self.count + 1);
+            let before = std::mem::replace(self, larger);
+            before.iter().for_each(|slot| self.add(hash, *slot));
+        }
+        if let Some(at) = self.find(hash, slot.key) {
+            self.slots[at] = slot;
+            self.count += 1;
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Slot> {
+        self.slots.iter().filter(|slot| slot.is_taken())
+    }
+}
+
 /// Last event by device and kind of harm, of those that had one lately.
 #[derive(Clone, Debug)]
 pub(crate) struct Onsets<K> {
+    hash: NumberHash,
     /// In parts by device: to let one grow to its share of millions is no pause.
-    parts: Vec<Map<u64, Timestamp>>,
+    parts: Vec<Part>,
     count: usize,
     count_max: usize,
     refused: u64,
@@ -71,8 +134,8 @@ pub(crate) struct Onsets<K> {
 
 impl<K: Kind> Onsets<K> {
     pub(crate) fn new(hash: NumberHash, count_max: usize) -> Self {
-        let parts = std::iter::repeat_n(Map::with_hasher(hash), PARTS).collect();
-        Self { parts, count: 0, count_max, refused: 0, kinds: PhantomData }
+        let parts = vec![Part::default(); PARTS];
+        Self { hash, parts, count: 0, count_max, refused: 0, kinds: PhantomData }
     }
 
     /// Stores the last events by device and kind.
@@ -81,8 +144,8 @@ impl<K: Kind> Onsets<K> {
         K: Serialize,
     {
         out.put(&self.refused);
-        let all = self.parts.iter().flatten();
-        let mut last: Vec<_> = all.map(|(key, time)| (user_and_kind::<K>(*key), *time)).collect();
+        let all = self.parts.iter().flat_map(Part::iter);
+        let mut last: Vec<_> = all.map(|slot| (user_and_kind::<K>(slot.key), slot.last)).collect();
         last.sort_unstable();
         out.put_all(last.into_iter());
     }
@@ -92,57 +155,71 @@ impl<K: Kind> Onsets<K> {
         K: Deserialize<'a>,
     {
         self.refused = from.take()?;
-        let last: Vec<((User, K), Timestamp)> = from.take_all(Reader::take)?;
-        for ((user, kind), time) in last {
-            let known = self.part(user).entry(key(user, kind)).or_insert(time);
-            *known = time.max(*known);
+        let events: Vec<((User, K), Timestamp)> = from.take_all(Reader::take)?;
+        for ((user, kind), time) in events {
+            let key = key(user, kind);
+            match self.last(key) {
+                Some(last) => *last = time.max(*last),
+                None => self.add(key, time),
+            }
         }
-        self.recount();
         Ok(())
     }
 
     /// An event of a kind: 1 if it affects the device, else 0.
     pub(crate) fn affected(&mut self, user: User, kind: K, time: Timestamp, quiet: Span) -> i64 {
-        let is_full = self.count >= self.count_max;
-        match self.part(user).entry(key(user, kind)) {
-            Entry::Occupied(mut last) => {
-                let last = last.get_mut();
-                let quiet_until = *last + quiet;
-                *last = time.max(*last);
-                i64::from(time >= quiet_until)
-            }
-            Entry::Vacant(_) if is_full => {
-                self.refused += 1;
-                0
-            }
-            Entry::Vacant(first) => {
-                first.insert(time);
-                self.count += 1;
-                1
-            }
+        let key = key(user, kind);
+        if let Some(last) = self.last(key) {
+            let quiet_until = *last + quiet;
+            *last = time.max(*last);
+            return i64::from(time >= quiet_until);
         }
+        if self.count >= self.count_max {
+            self.refused += 1;
+            return 0;
+        }
+        self.add(key, time);
+        1
+    }
+
+    /// The last event under a key.
+    #[inline]
+    fn last(&mut self, key: u64) -> Option<&mut Timestamp> {
+        let hash = self.hash;
+        let part = self.part(key);
+        let at = part.find(hash, key)?;
+        let slot = &mut part.slots[at];
+        slot.is_taken().then_some(&mut slot.last)
+    }
+
+    fn add(&mut self, key: u64, last: Timestamp) {
+        let hash = self.hash;
+        self.part(key).add(hash, Slot { key, last });
+        self.count += 1;
     }
 
     #[inline]
-    fn part(&mut self, (device, _): User) -> &mut Map<u64, Timestamp> {
-        &mut self.parts[device as usize % PARTS]
+    fn part(&mut self, key: u64) -> &mut Part {
+        &mut self.parts[(key >> 32) as usize % PARTS]
     }
 
     /// Forgets events whose quiet period, by kind, is over at `now`.
     pub(crate) fn prune(&mut self, now: Timestamp, quiet: impl Fn(K) -> Span) {
+        let stays = |slot: &&Slot| slot.last + quiet(user_and_kind(slot.key).1) >= now;
         for part in &mut self.parts {
-            part.retain(|key, last| *last + quiet(user_and_kind(*key).1) >= now);
+            let count = part.iter().filter(stays).count();
+            if count < part.count {
+                let mut rest = Part::with_room(count);
+                part.iter().filter(stays).for_each(|slot| rest.add(self.hash, *slot));
+                *part = rest;
+            }
         }
-        self.recount();
-    }
-
-    fn recount(&mut self) {
-        self.count = self.parts.iter().map(Map::len).sum();
+        self.count = self.parts.iter().map(|part| part.count).sum();
     }
 
     /// Every kind that something is remembered of.
     pub(crate) fn kinds(&self) -> impl Iterator<Item = K> {
-        self.parts.iter().flat_map(|part| part.keys().map(|key| user_and_kind(*key).1))
+        self.parts.iter().flat_map(Part::iter).map(|slot| user_and_kind(slot.key).1)
     }
 
     pub(crate) const fn refused(&self) -> u64 {
@@ -150,8 +227,8 @@ impl<K: Kind> Onsets<K> {
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
-        let capacity: usize = self.parts.iter().map(Map::capacity).sum();
-        capacity * (size_of::<(u64, Timestamp)>() + 1) + PARTS * size_of_val(&self.parts[0])
+        let slots: usize = self.parts.iter().map(|part| part.slots.capacity()).sum();
+        slots * size_of::<Slot>() + PARTS * size_of::<Part>()
     }
 }
 
@@ -184,6 +261,33 @@ mod tests {
         assert_eq!(seen, [1, 0, 0, 1, 0, 0, 1]);
         assert_eq!([at(2, 0), at(3, 0)], [1, 0], "the third device is beyond the bound");
         assert_eq!(onsets.refused(), 1);
+    }
+
+    #[test]
+    fn however_many_there_are_each_is_found_and_room_is_not_wasted() {
+        let mut onsets = Onsets::new(NumberHash::new([1, 2]), usize::MAX);
+        let time = |device: u32| Timestamp::YEAR_2000 + Span::hours(i64::from(device % 100));
+        for device in 0..300_000 {
+            for signal in [Signal::OsCrash, Signal::AppHang] {
+                let affected = |onsets: &mut Onsets<Signal>| {
+                    onsets.affected((device, 0), signal, time(device), Span::hours(1))
+                };
+                assert_eq!([affected(&mut onsets), affected(&mut onsets)], [1, 0]);
+            }
+            if device > 100_000 && device % 10_000 == 0 {
+                let bytes = onsets.memory_bytes() as f64 / (2.0 * f64::from(device));
+                assert!(bytes < 26.0, "{bytes} bytes each of {device}");
+            }
+        }
+        onsets.prune(Timestamp::YEAR_2000 + Span::hours(51), |_| Span::hours(1));
+        assert_eq!(onsets.count, 300_000);
+        for device in 0..300_000 {
+            let known = device % 100 >= 50;
+            let again = onsets.affected((device, 0), Signal::OsCrash, time(device), Span::hours(1));
+            assert_eq!(again, i64::from(!known), "{device}");
+        }
+        let empty: Onsets<Signal> = Onsets::new(NumberHash::new([1, 2]), 9);
+        assert!(empty.memory_bytes() < 20_000);
     }
 
     #[test]

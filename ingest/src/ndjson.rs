@@ -214,7 +214,7 @@ struct Held {
     size: usize,
 }
 
-/// Which part is being read, and how long.
+/// Which part is being read, and for how long.
 #[derive(Clone, Copy, Debug, Default)]
 struct Turn {
     part: usize,
@@ -261,8 +261,8 @@ impl NdjsonLane {
                 part.stream.kind != StreamKind::Telemetry || is_open && part.newest <= until;
             !part.has_ended && is_turn
         };
-        let goes_on = |part: &&Part| can_read(part) && self.turn.goes_on(part.newest);
-        if self.parts.get(self.turn.part).filter(goes_on).is_some() {
+        let goes_on = |part| can_read(part) && self.turn.goes_on(part.newest);
+        if self.parts.get(self.turn.part).is_some_and(goes_on) {
             return Some(self.turn.part);
         }
         let order = |&index: &usize| {

@@ -177,7 +177,9 @@ pub(super) fn add_signals(
             }
             if !on_time.is_empty() {
                 let group = totals.groups.entry((Arc::clone(ring), Arc::clone(set))).or_default();
-                on_time.into_iter().for_each(|row| add_onset(group, row));
+                for row in on_time {
+                    add_onset(group, row);
+                }
             }
         }
         Scope::Change(change) => {

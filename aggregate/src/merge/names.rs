@@ -295,40 +295,42 @@ impl Detail for (ByName, Cohort) {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ByName(u8);
 
-/// Signals in the order of their names.
-const BY_NAME: [Signal; Signal::ALL.len()] = {
-    use Signal::*;
-    [
-        AppCrash,
-        AppHang,
-        BootLoop,
-        DataLoss,
-        InstallFailure,
-        NetworkFailure,
-        NoReturn,
-        OsCrash,
-        Other,
-        PolicyFailure,
-        RecoveryPrompt,
-        RingDrift,
-        SigninFailure,
-        Silence,
-        SilenceLearned,
-        SupportTicket,
-        UnexpectedReboot,
-    ]
-};
+const SIGNALS: usize = Signal::ALL.len();
 
-/// By signal, where it stands in [`BY_NAME`].
-const PLACES: [u8; Signal::ALL.len()] = {
-    let mut places = [0; Signal::ALL.len()];
-    let mut at = 0;
-    while at < BY_NAME.len() {
-        places[BY_NAME[at] as usize] = at as u8;
-        at += 1;
+/// By signal, how many names stand before its own.
+const PLACES: [u8; SIGNALS] = {
+    let mut places = [0; SIGNALS];
+    let mut pair = 0;
+    while pair < SIGNALS * SIGNALS {
+        let (one, other) = (Signal::ALL[pair / SIGNALS], Signal::ALL[pair % SIGNALS]);
+        places[one as usize] += precedes(other.name().as_bytes(), one.name().as_bytes()) as u8;
+        pair += 1;
     }
     places
 };
+
+/// Signals in the order of their names.
+const BY_NAME: [Signal; SIGNALS] = {
+    let mut by_name = Signal::ALL;
+    let mut at = 0;
+    while at < SIGNALS {
+        let signal = Signal::ALL[at];
+        by_name[PLACES[signal as usize] as usize] = signal;
+        at += 1;
+    }
+    by_name
+};
+
+const fn precedes(one: &[u8], other: &[u8]) -> bool {
+    let mut at = 0;
+    while at < one.len() && at < other.len() {
+        if one[at] != other[at] {
+            return one[at] < other[at];
+        }
+        at += 1;
+    }
+    one.len() < other.len()
+}
 
 impl ByName {
     pub(super) const fn of(signal: Signal) -> Self {

@@ -149,9 +149,12 @@ impl<D: Detail, C: Cells> Sums<D, C> {
                 ScopeNumber::Change(change) => add(Some(change), Some(Arm::Treated), &part),
                 ScopeNumber::Set(set) => {
                     let set = names.members(set);
-                    set.iter().for_each(|&change| add(Some(change), Some(Arm::Treated), &part));
-                    let others = tracked.iter().filter(|change| !set.contains(change));
-                    others.for_each(|&change| add(Some(change), Some(Arm::Control), &part));
+                    for &change in set {
+                        add(Some(change), Some(Arm::Treated), &part);
+                    }
+                    for &change in tracked.iter().filter(|change| !set.contains(change)) {
+                        add(Some(change), Some(Arm::Control), &part);
+                    }
                 }
             }
         }
