@@ -48,11 +48,11 @@ pub struct FoldLimits {
     pub missing_ranges_max: usize,
     /// Closed windows to which one late record can add time at risk: three intervals of a day.
     pub late_windows_max: usize,
-    /// Remembered last events by device and signal; 16 M take 0.5 GB.
+    /// Remembered last events by device and signal; 16 M take 0.4 GB.
     pub onsets_max: usize,
     /// Distinct fault signatures: a fleet has hundreds, and each new one is a test of its own.
     pub signatures_max: u16,
-    /// Remembered last events by device and signature; 4 M take 0.2 GB.
+    /// Remembered last events by device and signature; 4 M take 0.1 GB.
     pub signature_onsets_max: usize,
     /// Values of a cohort dimension that have rows of their own each hour, by ring and set.
     pub cohort_values_max: u16,

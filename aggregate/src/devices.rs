@@ -30,7 +30,7 @@ impl Devices {
     pub(crate) fn new(seed: [u64; 2], count_max: u32) -> Self {
         let count_max = count_max.min(Index::COUNT_MAX);
         let hash = ShortHash::new(seed);
-        let (index, chunks) = (Index::with_capacity(0), Vec::new());
+        let (index, chunks) = (Index::with_capacity(count_max, 0), Vec::new());
         Self { seed, hash, index, chunks, count: 0, count_max, refused: 0 }
     }
 
@@ -51,7 +51,8 @@ impl Devices {
         let number = u32::try_from(count).ok().filter(|&number| number <= Index::COUNT_MAX);
         self.count = number.ok_or(StateError::Damaged)?;
         self.refused = refused;
-        self.index = Index::with_capacity(count);
+        // A bound that was lowered refuses who is new, not who is there.
+        self.index = Index::with_capacity(self.count_max.max(self.count), count);
         for rows in rows.chunks(CHUNK_LENGTH * stored::BYTES) {
             let mut chunk = places();
             for (place, row) in chunk.own().iter_mut().zip(rows.chunks_exact(stored::BYTES)) {
@@ -81,13 +82,13 @@ impl Devices {
 
     /// The identity of a device that is looked up soon: asks for where it stands.
     #[inline]
-    pub(crate) fn expect(&self, device: &[u8]) -> Identity {
+    pub(crate) fn announce(&self, device: &[u8]) -> Identity {
         let identity = self.identity(device);
         self.index.prefetch(identity.low);
         identity
     }
 
-    /// Asks for what is known of devices that are expected.
+    /// Asks for what is known of devices that are announced.
     #[inline]
     pub(crate) fn look_ahead(&self, identities: &[Identity]) {
         for identity in identities {

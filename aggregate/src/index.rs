@@ -39,15 +39,20 @@ struct Shard {
 #[derive(Clone, Debug)]
 pub(crate) struct Index {
     shards: Vec<Shard>,
+    /// The bits that the greatest number can have.
+    bits_max: u32,
 }
 
 impl Index {
-    /// With room for `count` numbers, given from 0 on.
-    pub(crate) fn with_capacity(count: usize) -> Self {
+    /// For numbers below `count_max`, which is less than 2^31, given from 0 on; with room for
+    /// `count`.
+    pub(crate) fn with_capacity(count_max: u32, count: usize) -> Self {
+        assert!(count_max <= Self::COUNT_MAX, "a slot has a bit for the tag");
+        let bits_max = u32::MAX >> count_max.leading_zeros();
         let buckets = (count / SHARDS).div_ceil(FILLED_MAX).max(1);
-        let numbers = number_bits(count.min(Self::COUNT_MAX as usize) as u32);
+        let numbers = bits_for(count.min(count_max as usize) as u32).min(bits_max);
         let shard = || Shard { buckets: empty(buckets), count: 0, numbers };
-        Self { shards: std::iter::repeat_with(shard).take(SHARDS).collect() }
+        Self { shards: std::iter::repeat_with(shard).take(SHARDS).collect(), bits_max }
     }
 
     /// The greatest bound on numbers: a slot has a bit for the tag.
@@ -92,13 +97,15 @@ impl Index {
         (alike != 0).then(|| bucket.0[alike.trailing_zeros() as usize % SLOTS] & shard.numbers)
     }
 
-    /// Adds a number that is not there; `hash_of` gives the hash of one that is.
+    /// Adds a number above all that are there; `hash_of` gives the hash of one that is.
     pub(crate) fn insert(&mut self, hash: u64, number: u32, hash_of: impl Fn(u32) -> u64) {
+        debug_assert!(number <= self.bits_max, "{number} is beyond the bound");
         let shard = &mut self.shards[shard(hash)];
         let is_full = shard.count >= shard.buckets.len() * FILLED_MAX;
         if is_full || number > shard.numbers {
             let more = if is_full { shard.buckets.len().div_ceil(2) } else { 0 };
-            shard.rebuild(shard.buckets.len() + more, number_bits(number), hash_of);
+            let numbers = bits_for(number).min(self.bits_max);
+            shard.rebuild(shard.buckets.len() + more, numbers, hash_of);
         }
         shard.count += 1;
         let slot = shard.tag(hash) | number;
@@ -141,10 +148,10 @@ impl Bucket {
     }
 }
 
-/// The bits that a shard gives to numbers when `number` is the greatest: two more than it has, so
-/// that the shard has grown before they are too few.
-fn number_bits(number: u32) -> u32 {
-    u32::MAX >> number.leading_zeros().saturating_sub(2).max(1)
+/// The bits that a shard gives to numbers when `number` is the greatest: one more than it has, as
+/// a shard grows by half, and so is made anew before they are too few.
+const fn bits_for(number: u32) -> u32 {
+    u32::MAX >> number.leading_zeros().saturating_sub(1)
 }
 
 fn empty(buckets: usize) -> Shared<Bucket> {
@@ -191,10 +198,11 @@ mod tests {
 
     #[test]
     fn every_number_is_found_while_the_table_grows_and_nobody_else() {
-        for (first, capacity) in
-            [(0, 0), (0, 100_000), (1 << 20, 10), (Index::COUNT_MAX - 100_000, 0)]
+        let all = Index::COUNT_MAX;
+        for (first, count_max, capacity) in
+            [(0, 100_000, 0), (0, all, 100_000), (1 << 20, all, 10), (all - 100_000, all, 0)]
         {
-            let mut index = Index::with_capacity(capacity);
+            let mut index = Index::with_capacity(count_max, capacity);
             for number in first..first + 100_000 {
                 assert_eq!(index.find(mix(number), |it| it == number), None);
                 index.insert(mix(number), number, mix);
@@ -209,7 +217,7 @@ mod tests {
 
     #[test]
     fn hashes_that_share_a_bucket_and_a_tag_are_told_apart_by_who_asks() {
-        let mut index = Index::with_capacity(0);
+        let mut index = Index::with_capacity(Index::COUNT_MAX, 0);
         for number in 0..100 {
             index.insert(7, number, |_| 7);
         }
@@ -221,7 +229,7 @@ mod tests {
 
     #[test]
     fn a_tag_is_never_taken_for_an_empty_slot() {
-        let mut index = Index::with_capacity(0);
+        let mut index = Index::with_capacity(Index::COUNT_MAX, 0);
         let ones = u64::from(u32::MAX);
         assert_eq!((index.find(ones, |_| true), index.guess(ones)), (None, None));
         for number in [(1 << 20) - 1, Index::COUNT_MAX] {
@@ -233,7 +241,7 @@ mod tests {
 
     #[test]
     fn most_slots_are_taken_and_a_guess_is_mostly_right() {
-        let mut index = Index::with_capacity(0);
+        let mut index = Index::with_capacity(Index::COUNT_MAX, 0);
         let mut bytes_max = 0;
         for number in 0..300_000 {
             index.insert(mix(number), number, mix);
@@ -253,5 +261,11 @@ mod tests {
             .filter(|&number| index.find(mix(number), |it| is_meant(it, number)) == Some(number));
         assert_eq!(found.count(), 300_000);
         assert!(asked.get() < 302_000, "{} devices looked at for 300000", asked.get());
+        // Where numbers are as great as the bound allows, the tag has what the bound leaves.
+        let mut full = Index::with_capacity(50_000_000, 0);
+        full.insert(mix(1), 49_999_999, mix);
+        let numbers = [Index::with_capacity(50_000_000, 50_000_000), full]
+            .map(|index| index.shards.iter().map(|shard| shard.numbers).max());
+        assert_eq!(numbers, [Some((1 << 26) - 1); 2]);
     }
 }

@@ -75,7 +75,7 @@ pub struct MergeConfig {
 pub struct MergeRefused {
     /// Finished windows dropped from memory: late rows for one start at revision 1.
     pub windows_forgotten: u64,
-    /// Rows and records that named a change beyond the bound.
+    /// Groups of rows, and records, that named a change beyond the bound.
     pub changes_untracked: u64,
     /// Rows of sketches of a ring, set and hour beyond the bound.
     pub sketches_refused: u64,
@@ -331,7 +331,30 @@ impl Merge {
         self.windows.cut(names, &mut self.changes, finished_until, &mut tables);
         self.hours.cut(names, &self.changes, finished_until, &mut tables);
         self.records.cut(&mut tables);
+        if self.names.are_too_many() {
+            self.number_anew();
+        }
         tables.finish()
+    }
+
+    /// Forgets the names that nothing is summed under any more: as by a restart.
+    fn number_anew(&mut self) {
+        let mut out = Writer::new(FORMAT);
+        let order = self.names.order();
+        self.changes.save(&self.names, &mut out);
+        self.windows.save((&self.names, &order), &mut out);
+        self.hours.save((&self.names, &order), &mut out);
+        let stored = out.finish();
+        let mut names = self.names.emptied();
+        let mut load = || {
+            let mut from = Reader::new(&stored, FORMAT)?;
+            self.changes.load(&mut names, &mut from)?;
+            self.windows.load(&mut names, &mut from)?;
+            self.hours.load(&mut names, &mut from)
+        };
+        assert_eq!(load(), Ok(()), "what was just stored is state");
+        names.settle();
+        self.names = names;
     }
 
     /// Whether more windows are open than `windows_max`: a stream is far behind the others.

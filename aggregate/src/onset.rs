@@ -83,7 +83,7 @@ impl Slot {
 }
 
 impl Part {
-    /// For `count` events: a fifth of the slots is free, and a fifth more before it has to grow.
+    /// For `count` events and a quarter more, when a fifth of the slots is free yet.
     fn with_room(count: usize) -> Self {
         Self { slots: vec![Slot::EMPTY; (count + count / 4) * 5 / 4 + 4], count: 0 }
     }
@@ -286,8 +286,36 @@ mod tests {
             let again = onsets.affected((device, 0), Signal::OsCrash, time(device), Span::hours(1));
             assert_eq!(again, i64::from(!known), "{device}");
         }
-        let empty: Onsets<Signal> = Onsets::new(NumberHash::new([1, 2]), 9);
-        assert!(empty.memory_bytes() < 20_000);
+        let mut out = Writer::new(1);
+        onsets.save(&mut out);
+        let stored = out.finish();
+        let mut loaded: Onsets<Signal> = Onsets::new(NumberHash::new([3, 4]), usize::MAX);
+        loaded.load(&mut Reader::new(&stored, 1).unwrap()).unwrap();
+        let mut out = Writer::new(1);
+        loaded.save(&mut out);
+        assert_eq!((loaded.count, out.finish()), (onsets.count, stored));
+        loaded.prune(Timestamp::YEAR_2000 + Span::hours(1_000), |_| Span::hours(1));
+        assert_eq!((loaded.count, loaded.kinds().count()), (0, 0));
+        assert!(loaded.memory_bytes() < 30_000, "{}", loaded.memory_bytes());
+        let again = |onsets: &mut Onsets<Signal>| {
+            onsets.affected((7, 0), Signal::OsCrash, time(7), Span::hours(1))
+        };
+        assert_eq!([again(&mut loaded), again(&mut loaded), loaded.count as i64], [1, 0, 1]);
+    }
+
+    #[test]
+    fn where_a_place_is_taken_the_next_one_serves_also_behind_the_end() {
+        let hash = NumberHash::new([1, 2]);
+        let mut part = Part::with_room(100);
+        let home = |part: &Part, key| part.find(hash, key).unwrap();
+        let last = part.slots.len() - 1;
+        let keys: Vec<u64> = (0..).filter(|&key| home(&part, key) == last).take(3).collect();
+        for (place, &key) in keys.iter().enumerate() {
+            part.add(hash, Slot { key, last: Timestamp(place as i64) });
+        }
+        assert_eq!([keys[0], keys[1], keys[2]].map(|key| home(&part, key)), [last, 0, 1]);
+        let found: Vec<i64> = keys.iter().map(|&key| part.slots[home(&part, key)].last.0).collect();
+        assert_eq!(found, [0, 1, 2]);
     }
 
     #[test]

@@ -140,11 +140,12 @@ impl Partition {
 
     /// The same for a record that follows soon: asks for where its device stands.
     #[inline]
-    pub fn expect(&self, device: &[u8]) -> Identity {
-        self.devices.expect(device)
+    pub fn announce(&self, device: &[u8]) -> Identity {
+        self.devices.announce(device)
     }
 
-    /// Asks for what is known of devices that are expected, of at most [`LOOK_AHEAD_MAX`] at a time.
+    /// Asks for what is known of devices that are announced, of at most [`LOOK_AHEAD_MAX`] at a
+    /// time.
     ///
     /// A look at one device of many waits for memory; looks that do not depend on each other wait
     /// together. Changes nothing, whoever they are.

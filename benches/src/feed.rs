@@ -10,7 +10,7 @@ pub fn apply(partition: &mut Partition, events: &[Decoded<'_>]) {
     let mut devices = [Identity::default(); LOOK_AHEAD_MAX];
     for run in events.chunks(LOOK_AHEAD_MAX) {
         for (device, decoded) in devices.iter_mut().zip(run) {
-            *device = partition.expect(decoded.event.device.as_bytes());
+            *device = partition.announce(decoded.event.device.as_bytes());
         }
         partition.look_ahead(&devices[..run.len()]);
         for (decoded, device) in run.iter().zip(devices) {

@@ -29,8 +29,8 @@ use lines::Lines;
 /// costs nothing.
 const RUN_LINES_MIN: usize = 1_024;
 
-/// Lines handed out of one file before another is chosen, at most: long enough that what is known of
-/// one partition's devices comes near, and stays there for a while.
+/// Lines handed out of one file before another is chosen, at most: long enough that what is known
+/// of one partition's devices comes near, and stays there for a while.
 const RUN_LINES_MAX: usize = 32_768;
 
 /// Event time behind which a run of more than [`RUN_LINES_MIN`] ends: windows between partitions

@@ -2,7 +2,6 @@
 
 #![expect(clippy::expect_used, reason = "a test that cannot set its scene fails")]
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -99,32 +98,45 @@ fn the_registry_comes_first_and_whole_and_other_files_are_ignored() {
     assert_eq!(words.join(" "), expected);
 }
 
-#[test]
-fn telemetry_files_advance_together_by_event_time() {
-    let lines = |step: i64| {
-        let lines: Vec<_> = (0..5_000).map(|it| (it * step).to_string()).collect();
-        lines.join(
-            "
-",
-        )
+/// Two files whose lines are so many microseconds apart: how far they were from each other in event
+/// time at most while both were read, and the most lines of one before another followed.
+fn together(name: &str, count: i64, steps: [i64; 2]) -> (i64, usize) {
+    let file = |number: usize| {
+        let lines: Vec<_> = (0..count).map(|it| (it * steps[number]).to_string()).collect();
+        (["telemetry-0.ndjson", "telemetry-1.ndjson"][number], lines.join("\n"))
     };
-    let files = [("telemetry-0.ndjson", lines(1)), ("telemetry-1.ndjson", lines(4))];
-    let folder = Folder::with("together", &files);
+    let folder = Folder::with(name, &[file(0), file(1)]);
     let words = read(&folder.0, Start::Earliest).expect("readable");
     assert_eq!(words, read(&folder.0, Start::Earliest).expect("readable"), "the same order again");
-    let mut at = BTreeMap::new();
-    for word in &words {
-        let Some((part, line)) = word.split_once(':') else { continue };
-        let step = if part == "t0" { 1 } else { 4 };
-        at.insert(part, line.parse::<i64>().expect("a number") * step);
-        if word == "t0:4999" {
+    assert_eq!(words.len() as i64, 2 * count + 4, "every line, two assignments, two ends");
+    let (mut at, mut apart, mut turn, mut longest) = ([0; 2], 0, (0, 0), 0);
+    for (part, line) in words.iter().filter_map(|word| word.split_once(':')) {
+        let part = usize::from(part == "t1");
+        at[part] = line.parse::<i64>().expect("a number") * steps[part];
+        apart = apart.max((at[0] - at[1]).abs());
+        turn = if turn.0 == part { (part, turn.1 + 1) } else { (part, 1) };
+        longest = longest.max(turn.1);
+        if at[part] == (count - 1) * steps[part] {
             break;
         }
-        let apart =
-            at.values().max().copied().unwrap_or(0) - at.values().min().copied().unwrap_or(0);
-        assert!(apart <= 1_024 * 4, "{word}: {at:?}");
     }
-    assert_eq!(words.len(), 10_000 + 4, "every line, two assignments, two ends");
+    (apart, longest)
+}
+
+#[test]
+fn telemetry_files_advance_together_by_event_time() {
+    let minute_us = 60_000_000;
+    // A line a second and one each four: after 1,024 lines the other's turn comes.
+    let (apart, longest) = together("sparse", 5_000, [1_000_000, 4_000_000]);
+    assert!(apart <= 2 * 1_024 * 4_000_000, "{apart}");
+    assert!((1_024..=4 * 1_024 + 64).contains(&longest), "{longest}");
+    // A hundred a second and fifty: after a minute of events.
+    let (apart, longest) = together("dense", 20_000, [10_000, 20_000]);
+    assert!(apart <= minute_us + 64 * 20_000, "{apart}");
+    assert!((5_000..7_000).contains(&longest), "{longest}");
+    // All at once: after so many lines.
+    let (_, longest) = together("at once", 70_000, [1, 1]);
+    assert_eq!(longest, 32_768);
 }
 
 #[test]

@@ -142,7 +142,7 @@ impl Fold {
             // Whatever the headers say: a record of a known shape is in no envelope.
             let values = records.iter().map(|it| Some((it.value?, arrival_of(it, clock))));
             decoder.by_shape(values, &mut quick, |number, valid| {
-                devices[number] = partition.expect(valid.event.device.as_bytes());
+                devices[number] = partition.announce(valid.event.device.as_bytes());
             });
             partition.look_ahead(&devices[..records.len()]);
         }

@@ -86,7 +86,8 @@ impl Changes {
         let Some(Ok(record)) = record else { return };
         let name = Arc::from(delta.change.as_str());
         // The topic may name any number of changes: only those that are kept get a number.
-        if self.known.len() >= self.count_max && !names.has_change(&name) {
+        let is_known = names.known_change(&name).is_some_and(|it| self.known.contains_key(&it));
+        if !is_known && self.known.len() >= self.count_max {
             self.refused += 1;
             return;
         }

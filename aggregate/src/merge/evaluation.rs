@@ -156,8 +156,8 @@ pub(super) fn add_change(totals: &mut WindowTotals, key: (Arc<str>, Arc<str>), r
     change.attempts_failed += row.attempts_failed;
 }
 
-/// Adds onsets of one ring and scope: to their group, to `late`, or as the first failed attempt of a
-/// change.
+/// Adds onsets of one ring and scope: to their group, to `late`, or as the first failed attempt of
+/// a change.
 pub(super) fn add_signals(
     totals: &mut WindowTotals,
     timing: Timing,

@@ -3,8 +3,8 @@
 //! ```text
 //! names of an entry ─► numbers, the keys of sums ─► places in the order of the file ─► names
 //! ```
-//! Texts are compared where an entry comes in and where an order is made, and nowhere else. Nobody
-//! is forgotten: what a partition can name is bounded, and it forgets nobody either.
+//! Texts are compared where an entry comes in and where an order is made, and nowhere else. Numbers
+//! are given anew once there are [`NAMES_MAX`], to those that sums still name.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -14,6 +14,10 @@ use schemas::Signal;
 use schemas::delta::{ChangeSet, Scope};
 
 use crate::order::places;
+
+/// Names that have numbers before these are given anew: far above what a fleet names at once; some
+/// 10 MB. Where more are in use, twice as many as are.
+const NAMES_MAX: usize = 65_536;
 
 /// Key and value of a cohort; `None`: all devices together.
 pub(super) type CohortName = Option<(Arc<str>, Arc<str>)>;
@@ -45,6 +49,7 @@ pub(super) struct Names {
     /// The changes of each set.
     members: Vec<Vec<u32>>,
     cohorts: Numbered<CohortName>,
+    count_max: usize,
 }
 
 impl Names {
@@ -60,7 +65,35 @@ impl Names {
             sets: Numbered::new(),
             members: Vec::new(),
             cohorts,
+            count_max: NAMES_MAX,
         }
+    }
+
+    /// No names but the configured rings: what goes on from here is numbered anew.
+    pub(super) fn emptied(&self) -> Self {
+        let configured = self.rings.names.iter().take(self.configured as usize).cloned();
+        Self { count_max: self.count_max, ..Self::new(configured) }
+    }
+
+    /// Whether there are too many to keep those that nothing names any more.
+    pub(super) fn are_too_many(&self) -> bool {
+        self.count() > self.count_max
+    }
+
+    /// Takes up that all of these are in use.
+    pub(super) fn settle(&mut self) {
+        self.count_max = self.count_max.max(2 * self.count());
+    }
+
+    pub(super) fn count(&self) -> usize {
+        let texts = self.rings.names.len() + self.changes.names.len() + self.cohorts.names.len();
+        texts + self.sets.names.len()
+    }
+
+    /// From now on numbers are given anew beyond `count_max`.
+    #[cfg(test)]
+    pub(super) const fn bound(&mut self, count_max: usize) {
+        self.count_max = count_max;
     }
 
     pub(super) fn ring(&mut self, name: &Arc<str>) -> u32 {
@@ -71,9 +104,9 @@ impl Names {
         self.changes.number(name)
     }
 
-    /// Whether the change has a number.
-    pub(super) fn has_change(&self, name: &Arc<str>) -> bool {
-        self.changes.numbers.contains_key(name)
+    /// The number of a change that has one.
+    pub(super) fn known_change(&self, name: &Arc<str>) -> Option<u32> {
+        self.changes.numbers.get(name).copied()
     }
 
     pub(super) fn set(&mut self, set: &ChangeSet) -> u32 {

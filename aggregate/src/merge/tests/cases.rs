@@ -175,6 +175,11 @@ fn a_change_beyond_the_bound_has_treated_rows_but_no_control() {
             ],
         );
     assert_eq!(bench.merge.refused().changes_untracked, 1);
+    // By the registry once each, whether a row has named it or not; what is tracked is not refused.
+    for (change, refused) in [("b", 2), ("c", 3), ("c", 4), ("a", 4)] {
+        bench.add(CHANGES, 20, registry(minute(12), change, "deploying"));
+        assert_eq!(bench.merge.refused().changes_untracked, refused, "{change}");
+    }
 }
 
 #[test]

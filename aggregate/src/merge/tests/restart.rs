@@ -5,6 +5,7 @@ use super::world::{STREAMS, config, entry, minute, stream};
 use super::*;
 use crate::state::StateError;
 use schemas::Grown;
+use sha2::{Digest, Sha256};
 
 fn streams() -> Vec<Stream> {
     (0..STREAMS).map(stream).collect()
@@ -30,6 +31,20 @@ proptest! {
             if turn % every == 0 { reload(&merge, windows_max) } else { merge }
         });
         prop_assert_eq!(restarting, collect(&world, &scheme, windows_max));
+    }
+
+    #[test]
+    fn names_numbered_anew_at_any_cut_are_the_same_names(
+        world in world(), scheme in scheme(), windows_max in 1_usize..40, bound in 0_usize..20,
+    ) {
+        let mut first = true;
+        let renumbering = collect_through(&world, &scheme, windows_max, |mut merge| {
+            if std::mem::take(&mut first) {
+                merge.names.bound(bound);
+            }
+            merge
+        });
+        prop_assert_eq!(renumbering, collect(&world, &scheme, windows_max));
     }
 
     #[test]
@@ -160,4 +175,51 @@ fn a_straggler_is_left_out_and_waited_for_again_once_it_has_caught_up() {
     assert_eq!(hand_out(&mut merge), [], "waited for");
     assert_eq!(step(&mut merge, 0, 3, 600), 0);
     assert_eq!(hand_out(&mut merge), [(minute(501), false)]);
+}
+
+#[test]
+fn names_that_nothing_is_summed_under_are_forgotten() {
+    let mut merge = Merge::new(config(2), &streams()[..1]);
+    merge.names.bound(40);
+    let mut count_max = 0;
+    for number in 0..1_000 {
+        let mut entry = entry(stream(0), number);
+        let window = 10 + number as i64;
+        entry.delta = super::cases::health(window, window, &format!("ring-{number}"), 0, 5);
+        entry.header.closed_until = minute(window + 1);
+        merge.add(&entry);
+        while merge.next_window().is_some() {}
+        assert_eq!(merge.cut().len(), 1);
+        count_max = count_max.max(merge.names.count());
+    }
+    assert!(count_max <= 50, "{count_max} names of which two windows name two");
+}
+
+/// Drawn once: 400 steps.
+fn fixed_world() -> World {
+    let mut state = 1_u32;
+    let mut draw = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    World::of(&std::array::from_fn::<[u8; 6], 400, _>(|_| std::array::from_fn(|_| draw())))
+}
+
+/// Another version of format 3, 68342e5, stored these bytes: length and the first of their SHA-256.
+#[test]
+fn stored_bytes_are_those_of_the_format() {
+    let (world, mut turn) = (fixed_world(), 0_u8);
+    let mut merge = Merge::new(config(20), &streams());
+    for entry in world.entries(&mut || 1).iter().flatten() {
+        merge.add(entry);
+        turn = turn.wrapping_add(1);
+        if turn % 50 == 0 {
+            while merge.next_window().is_some() {}
+            merge.cut();
+        }
+    }
+    let stored = reload(&merge, 20).save();
+    let digest = Sha256::digest(&stored);
+    let first = digest.first_chunk().copied().map(u64::from_be_bytes);
+    assert_eq!((stored.len(), first), (16_889, Some(0xd565_5b04_b8b6_30c9)));
 }
