@@ -61,8 +61,10 @@ pub fn logs(
     covered: &BTreeMap<Stream, i64>,
     timeout: Duration,
 ) -> Result<BTreeMap<Stream, PartitionLog>, SourceError> {
-    let consumer: BaseConsumer<Context> =
-        config.consumer()?.create_with_context(Context).map_err(SourceError::Configuration)?;
+    let consumer: BaseConsumer<Context> = config
+        .consumer()?
+        .create_with_context(Context::default())
+        .map_err(SourceError::Configuration)?;
     let counts = partition_counts(&consumer, config, timeout)?;
     let (mut logs, mut list) = (BTreeMap::new(), TopicPartitionList::new());
     for &kind in StreamKind::ALL {

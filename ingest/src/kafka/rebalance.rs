@@ -6,6 +6,13 @@
 //!       ─► Revoked ──► the entry is written ──► give     (nobody else is assigned before)
 //!       ─► Lost ─────► the state is dropped ──► give     (somebody else has it already)
 //! ```
+//! Whoever closes a client must know what is answered. librdkafka waits for an answer without an
+//! end, and while it closes, calls that come too late wait for it without an end
+//! (<https://github.com/confluentinc/librdkafka/issues/4884>).
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
@@ -17,22 +24,56 @@ use schemas::Stream;
 
 use crate::source::SourceEvent;
 
+/// How long a client that closes may take to say that it has closed by itself. That is the next
+/// step of a thread which has nothing else to do: this is for a machine that is busy.
+const CLOSED_WITHIN: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+
 /// What librdkafka calls back with.
-pub(super) struct Context;
+#[derive(Default)]
+pub(super) struct Context {
+    /// Whether the client that closes has been told to let everything go.
+    has_let_go: AtomicBool,
+}
+
+/// What the group waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Question {
+    /// Until partitions are taken up.
+    Take,
+    /// Until they are given back.
+    Give,
+}
+
+impl Question {
+    pub(super) fn of(code: RDKafkaRespErr) -> Self {
+        match code {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Self::Take,
+            _ => Self::Give,
+        }
+    }
+
+    /// Answers with no partition at all: nobody takes up or gives back any more.
+    pub(super) fn decline<C: ConsumerContext>(self, consumer: &BaseConsumer<C>) -> KafkaResult<()> {
+        let none = TopicPartitionList::new();
+        match self {
+            Self::Take => take(consumer, &none),
+            Self::Give => give(consumer, &none),
+        }
+    }
+}
 
 /// What an event of the group means.
 pub(super) fn moved<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
-    code: RDKafkaRespErr,
+    question: Question,
     streams: Vec<Stream>,
 ) -> SourceEvent {
     crate::metrics::rebalanced();
-    if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
-        SourceEvent::Assigned(streams)
-    } else if consumer.assignment_lost() {
-        SourceEvent::Lost(streams)
-    } else {
-        SourceEvent::Revoked(streams)
+    match question {
+        Question::Take => SourceEvent::Assigned(streams),
+        Question::Give if consumer.assignment_lost() => SourceEvent::Lost(streams),
+        Question::Give => SourceEvent::Revoked(streams),
     }
 }
 
@@ -60,16 +101,39 @@ pub(super) fn give<C: ConsumerContext>(
 
 impl ConsumerContext for Context {
     /// Called while the client closes only: before that we answer the events ourselves.
+    ///
+    /// A client that closes takes every answer as "let all partitions go", so that one is enough
+    /// however many questions there are. The answer of the group to a client that was joining can
+    /// still come when it has closed; by then there is nobody to take ours.
     fn rebalance(
         &self,
         consumer: &BaseConsumer<Self>,
-        _code: RDKafkaRespErr,
-        list: &mut TopicPartitionList,
+        code: RDKafkaRespErr,
+        _: &mut TopicPartitionList,
     ) {
-        if let Err(error) = give(consumer, list) {
+        if self.has_let_go.load(Ordering::Relaxed) {
+            return;
+        }
+        // Partitions that we hold keep it from closing: then it waits for us.
+        if Question::of(code) == Question::Take && closes_by_itself(consumer) {
+            return;
+        }
+        self.has_let_go.store(true, Ordering::Relaxed);
+        if let Err(error) = consumer.unassign() {
             tracing::debug!(%error, "partitions given back at the end");
         }
     }
+}
+
+fn closes_by_itself<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> bool {
+    let asked = Instant::now();
+    while !consumer.closed() {
+        if asked.elapsed() >= CLOSED_WITHIN {
+            return false;
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+    true
 }
 
 impl ClientContext for Context {
