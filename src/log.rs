@@ -17,8 +17,10 @@ pub fn start(verbosity: i8, format: Format) -> Traces {
         1 => "debug",
         2.. => "trace",
     };
+    // A consumer of `rdkafka` calls it an error that it is closed before it is dropped.
     let quiet_libraries = format!(
-        "{level},librdkafka=warn,rdkafka=warn,ureq=warn,rustls=warn,{spans}=off",
+        "{level},librdkafka=warn,rdkafka=warn,rdkafka::consumer::base_consumer=off,ureq=warn,\
+         rustls=warn,{spans}=off",
         spans = traces::TARGET
     );
     let filter = EnvFilter::try_from_env("RINGWATCH_LOG")

@@ -40,7 +40,7 @@ use crate::source::{Membership, Source, SourceError, SourceEvent, Start};
 use client::{ANSWER_TIMEOUT, Client, Trouble};
 use metadata::{partition_count, partition_counts};
 use native::{Event, Kind, Queue};
-use rebalance::{Context, Question};
+use rebalance::Context;
 
 /// Silence after which the broker is asked for a sign: six times in the minute after which a quiet
 /// partition counts as idle.
@@ -58,8 +58,6 @@ pub struct KafkaSource {
     cluster: String,
     /// When the client last had something to say.
     heard: Instant,
-    /// What the group waits for.
-    asked: Option<Question>,
 }
 
 impl std::fmt::Debug for KafkaSource {
@@ -91,7 +89,7 @@ impl KafkaSource {
             StreamKind::ALL.iter().map(|&kind| config.topics.name(kind)).collect();
         consumer.subscribe(&topics).map_err(|source| client("subscribe to its topics", source))?;
         let client = Arc::new(Client::new(consumer, config));
-        Ok(Self { queue, client, partitions, cluster, heard: Instant::now(), asked: None })
+        Ok(Self { queue, client, partitions, cluster, heard: Instant::now() })
     }
 
     /// Partitions of a topic, as of the start.
@@ -145,12 +143,6 @@ impl KafkaSource {
         })
     }
 
-    fn decline(&self, asked: Option<Question>) {
-        if let Some(Err(error)) = asked.map(|question| question.decline(&self.client.consumer)) {
-            tracing::debug!(%error, "the group was left without an answer");
-        }
-    }
-
     /// Each partition with its place, to be handed to the client.
     fn places(&self, starts: &[(Stream, Start)]) -> Result<TopicPartitionList, SourceError> {
         let failed = |source| client("take an assignment", source);
@@ -191,9 +183,8 @@ impl Source for KafkaSource {
                 },
                 Kind::Rebalance => {
                     let streams = self.streams_of(&event.partitions());
-                    let question = Question::of(event.raw_code());
-                    self.asked = Some(question);
-                    return Ok(Some(rebalance::moved(&self.client.consumer, question, streams)));
+                    let consumer = &self.client.consumer;
+                    return Ok(Some(rebalance::asked(consumer, event.raw_code(), streams)));
                 }
                 // Else records would be missing without a word; a restart reads them again.
                 Kind::Fetch => return Err(SourceError::Fatal { reason: MISLED.to_owned() }),
@@ -223,19 +214,14 @@ impl Source for KafkaSource {
     fn start(&mut self, starts: &[(Stream, Start)]) -> Result<(), SourceError> {
         let list = self.places(starts)?;
         rebalance::take(&self.client.consumer, &list)
-            .map_err(|source| client("take an assignment", source))?;
-        self.asked.take_if(|asked| *asked == Question::Take);
-        Ok(())
+            .map_err(|source| client("take an assignment", source))
     }
 
     fn release(&mut self, streams: &[Stream]) -> Result<(), SourceError> {
         let list = self.list(streams);
         // Else the partition would come back paused.
         self.resume(&list)?;
-        rebalance::give(&self.client.consumer, &list)
-            .map_err(|source| client("give back", source))?;
-        self.asked.take_if(|asked| *asked == Question::Give);
-        Ok(())
+        rebalance::give(&self.client.consumer, &list).map_err(|source| client("give back", source))
     }
 
     fn pause(&mut self, streams: &[Stream]) -> Result<(), SourceError> {
@@ -276,23 +262,6 @@ impl Source for KafkaSource {
             tracing::debug!(%error, "offset commit");
             metrics::commit_failed();
         }
-    }
-}
-
-impl Drop for KafkaSource {
-    /// Answers what the group has asked, so that the client need not wait to close.
-    fn drop(&mut self) {
-        let mut asked = self.asked;
-        while let Some(event) = self.queue.poll(Duration::ZERO) {
-            match event.kind() {
-                Kind::Rebalance => {
-                    self.decline(asked);
-                    asked = Some(Question::of(event.raw_code()));
-                }
-                _ => serve(&event),
-            }
-        }
-        self.decline(asked);
     }
 }
 

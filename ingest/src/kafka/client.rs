@@ -12,7 +12,7 @@ use schemas::Stream;
 
 use super::KafkaConfig;
 use super::native::{Failure, Message};
-use super::rebalance::Context;
+use super::rebalance::{self, Context};
 use crate::metrics;
 use crate::source::{SourceError, Start};
 
@@ -122,5 +122,11 @@ impl Client {
             (Some(Start::Earliest) | None, _) => earliest,
         };
         SourceError::OffsetGone { stream, topic, wanted, earliest, end }
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        rebalance::close(&self.consumer);
     }
 }

@@ -6,13 +6,11 @@
 //!       ─► Revoked ──► the entry is written ──► give     (nobody else is assigned before)
 //!       ─► Lost ─────► the state is dropped ──► give     (somebody else has it already)
 //! ```
-//! Whoever closes a client must know what is answered. librdkafka waits for an answer without an
-//! end, and while it closes, calls that come too late wait for it without an end
-//! (<https://github.com/confluentinc/librdkafka/issues/4884>).
+//! A client that closes waits until the last question of the group is answered, and takes every
+//! answer as "let all partitions go". One is enough, then; a second that comes while it ends would
+//! wait without an end (<https://github.com/confluentinc/librdkafka/issues/4884>).
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
@@ -24,116 +22,83 @@ use schemas::Stream;
 
 use crate::source::SourceEvent;
 
-/// How long a client that closes may take to say that it has closed by itself. That is the next
-/// step of a thread which has nothing else to do: this is for a machine that is busy.
-const CLOSED_WITHIN: Duration = Duration::from_secs(1);
-const LOOK_EVERY: Duration = Duration::from_millis(1);
-
 /// What librdkafka calls back with.
 #[derive(Default)]
 pub(super) struct Context {
-    /// Whether the client that closes has been told to let everything go.
+    /// Whether the group has asked something that has no answer yet.
+    is_asked: AtomicBool,
+    /// Whether the client that closes has been told to let all partitions go.
     has_let_go: AtomicBool,
 }
 
-/// What the group waits for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Question {
-    /// Until partitions are taken up.
-    Take,
-    /// Until they are given back.
-    Give,
-}
-
-impl Question {
-    pub(super) fn of(code: RDKafkaRespErr) -> Self {
-        match code {
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Self::Take,
-            _ => Self::Give,
-        }
-    }
-
-    /// Answers with no partition at all: nobody takes up or gives back any more.
-    pub(super) fn decline<C: ConsumerContext>(self, consumer: &BaseConsumer<C>) -> KafkaResult<()> {
-        let none = TopicPartitionList::new();
-        match self {
-            Self::Take => take(consumer, &none),
-            Self::Give => give(consumer, &none),
-        }
-    }
-}
-
-/// What an event of the group means.
-pub(super) fn moved<C: ConsumerContext>(
-    consumer: &BaseConsumer<C>,
-    question: Question,
-    streams: Vec<Stream>,
-) -> SourceEvent {
-    crate::metrics::rebalanced();
-    match question {
-        Question::Take => SourceEvent::Assigned(streams),
-        Question::Give if consumer.assignment_lost() => SourceEvent::Lost(streams),
-        Question::Give => SourceEvent::Revoked(streams),
-    }
-}
-
-/// Takes partitions up, each from its offset.
-pub(super) fn take<C: ConsumerContext>(
-    consumer: &BaseConsumer<C>,
-    list: &TopicPartitionList,
-) -> KafkaResult<()> {
-    match consumer.rebalance_protocol() {
-        RebalanceProtocol::Cooperative => consumer.incremental_assign(list),
-        RebalanceProtocol::Eager | RebalanceProtocol::None => consumer.assign(list),
-    }
-}
-
-/// Gives partitions back.
-pub(super) fn give<C: ConsumerContext>(
-    consumer: &BaseConsumer<C>,
-    list: &TopicPartitionList,
-) -> KafkaResult<()> {
-    match consumer.rebalance_protocol() {
-        RebalanceProtocol::Cooperative => consumer.incremental_unassign(list),
-        RebalanceProtocol::Eager | RebalanceProtocol::None => consumer.unassign(),
-    }
-}
-
-impl ConsumerContext for Context {
-    /// Called while the client closes only: before that we answer the events ourselves.
-    ///
-    /// A client that closes takes every answer as "let all partitions go", so that one is enough
-    /// however many questions there are. The answer of the group to a client that was joining can
-    /// still come when it has closed; by then there is nobody to take ours.
-    fn rebalance(
-        &self,
-        consumer: &BaseConsumer<Self>,
-        code: RDKafkaRespErr,
-        _: &mut TopicPartitionList,
-    ) {
-        if self.has_let_go.load(Ordering::Relaxed) {
+impl Context {
+    fn let_go(&self, consumer: &BaseConsumer<Self>) {
+        if self.has_let_go.swap(true, Ordering::Relaxed) {
             return;
         }
-        // Partitions that we hold keep it from closing: then it waits for us.
-        if Question::of(code) == Question::Take && closes_by_itself(consumer) {
-            return;
-        }
-        self.has_let_go.store(true, Ordering::Relaxed);
         if let Err(error) = consumer.unassign() {
             tracing::debug!(%error, "partitions given back at the end");
         }
     }
 }
 
-fn closes_by_itself<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> bool {
-    let asked = Instant::now();
-    while !consumer.closed() {
-        if asked.elapsed() >= CLOSED_WITHIN {
-            return false;
-        }
-        thread::sleep(LOOK_EVERY);
+/// What an event of the group means. It must be answered, by [`take`] or [`give`].
+pub(super) fn asked(
+    consumer: &BaseConsumer<Context>,
+    code: RDKafkaRespErr,
+    streams: Vec<Stream>,
+) -> SourceEvent {
+    crate::metrics::rebalanced();
+    consumer.context().is_asked.store(true, Ordering::Relaxed);
+    if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+        SourceEvent::Assigned(streams)
+    } else if consumer.assignment_lost() {
+        SourceEvent::Lost(streams)
+    } else {
+        SourceEvent::Revoked(streams)
     }
-    true
+}
+
+/// Takes partitions up, each from its offset.
+pub(super) fn take(consumer: &BaseConsumer<Context>, list: &TopicPartitionList) -> KafkaResult<()> {
+    match consumer.rebalance_protocol() {
+        RebalanceProtocol::Cooperative => consumer.incremental_assign(list),
+        RebalanceProtocol::Eager | RebalanceProtocol::None => consumer.assign(list),
+    }?;
+    consumer.context().is_asked.store(false, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Gives partitions back.
+pub(super) fn give(consumer: &BaseConsumer<Context>, list: &TopicPartitionList) -> KafkaResult<()> {
+    match consumer.rebalance_protocol() {
+        RebalanceProtocol::Cooperative => consumer.incremental_unassign(list),
+        RebalanceProtocol::Eager | RebalanceProtocol::None => consumer.unassign(),
+    }?;
+    consumer.context().is_asked.store(false, Ordering::Relaxed);
+    Ok(())
+}
+
+/// To be called before a client is dropped: answers what it would wait for, or for ever.
+pub(super) fn close(consumer: &BaseConsumer<Context>) {
+    let is_asked = consumer.context().is_asked.load(Ordering::Relaxed);
+    // One that has failed closes without a word to us, and what it has asked by then stays asked.
+    let has_failed = consumer.client().fatal_error().is_some();
+    if has_failed || (is_asked && consumer.close_queue().is_ok()) {
+        consumer.context().let_go(consumer);
+    }
+}
+
+impl ConsumerContext for Context {
+    /// Called while the client closes only: before that we answer the events ourselves.
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        _: RDKafkaRespErr,
+        _: &mut TopicPartitionList,
+    ) {
+        self.let_go(consumer);
+    }
 }
 
 impl ClientContext for Context {
