@@ -30,7 +30,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::Offset;
 use schemas::{Stream, StreamKind};
@@ -40,7 +40,6 @@ use crate::source::{Membership, Source, SourceError, SourceEvent, Start};
 use client::{ANSWER_TIMEOUT, Client, Trouble};
 use metadata::{partition_count, partition_counts};
 use native::{Event, Kind, Queue};
-use rebalance::Context;
 
 /// Silence after which the broker is asked for a sign: six times in the minute after which a quiet
 /// partition counts as idle.
@@ -70,10 +69,7 @@ impl std::fmt::Debug for KafkaSource {
 impl KafkaSource {
     /// Connects within `timeout` and joins the group.
     pub fn connect(config: KafkaConfig, timeout: Duration) -> Result<Self, SourceError> {
-        let consumer: BaseConsumer<Context> = config
-            .consumer()?
-            .create_with_context(Context::default())
-            .map_err(SourceError::Configuration)?;
+        let consumer = config.member()?;
         let partitions = partition_counts(&consumer, &config, timeout)?;
         if let Some(topic) = &config.topics.rejected {
             partition_count(&consumer, &config.brokers, topic, timeout)?;

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use rdkafka::ClientConfig;
+use rdkafka::consumer::BaseConsumer;
 use schemas::StreamKind;
 
+use super::rebalance::Context;
 use crate::source::SourceError;
 
 /// Wait for more before asking a full local queue again, ms: librdkafka's own 1,000 stalls a
@@ -105,6 +107,12 @@ impl KafkaConfig {
             client.remove(name);
         }
         Ok(client)
+    }
+
+    /// A consumer that answers the group by [`super::rebalance`]; it asks for nothing yet.
+    pub(super) fn member(&self) -> Result<BaseConsumer<Context>, SourceError> {
+        let client = self.consumer()?.create_with_context(Context::default());
+        client.map_err(SourceError::Configuration)
     }
 
     /// A consumer, as architecture.md 7 wants it.

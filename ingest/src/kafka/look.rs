@@ -61,10 +61,7 @@ pub fn logs(
     covered: &BTreeMap<Stream, i64>,
     timeout: Duration,
 ) -> Result<BTreeMap<Stream, PartitionLog>, SourceError> {
-    let consumer: BaseConsumer<Context> = config
-        .consumer()?
-        .create_with_context(Context::default())
-        .map_err(SourceError::Configuration)?;
+    let consumer = config.member()?;
     let counts = partition_counts(&consumer, config, timeout)?;
     let (mut logs, mut list) = (BTreeMap::new(), TopicPartitionList::new());
     for &kind in StreamKind::ALL {

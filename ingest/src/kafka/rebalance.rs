@@ -79,10 +79,11 @@ pub(super) fn give(consumer: &BaseConsumer<Context>, list: &TopicPartitionList) 
     Ok(())
 }
 
-/// To be called before a client is dropped: answers what it would wait for, or for ever.
+/// To be called before a client is dropped: gives the answer that nobody would give after that, and
+/// that it would wait for without an end.
 pub(super) fn close(consumer: &BaseConsumer<Context>) {
     let is_asked = consumer.context().is_asked.load(Ordering::Relaxed);
-    // One that has failed closes without a word to us, and what it has asked by then stays asked.
+    // One that has failed tells us nothing any more, and waits for an answer all the same.
     let has_failed = consumer.client().fatal_error().is_some();
     if has_failed || (is_asked && consumer.close_queue().is_ok()) {
         consumer.context().let_go(consumer);

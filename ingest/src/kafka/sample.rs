@@ -27,10 +27,7 @@ pub fn sample(
     timeout: Duration,
     visit: &mut dyn FnMut(&Record<'_>),
 ) -> Result<usize, SourceError> {
-    let consumer: BaseConsumer<Context> = config
-        .consumer()?
-        .create_with_context(Context::default())
-        .map_err(SourceError::Configuration)?;
+    let consumer = config.member()?;
     let partitions = partition_counts(&consumer, config, timeout)?[kind as usize];
     let (list, mut left) = newest(&consumer, config.topics.name(kind), partitions, count)?;
     let queue = Queue::of(&consumer).ok_or_else(no_queue)?;
