@@ -2,6 +2,7 @@
 //!
 //! Start with [`pipeline`]: the whole flow, top to bottom.
 
+pub mod allocator;
 pub mod cli;
 pub mod clock;
 pub mod config;

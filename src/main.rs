@@ -3,5 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    ringwatch::allocator::bound();
     ringwatch::cli::main()
 }
