@@ -1,23 +1,17 @@
-//! What the allocator of the C library keeps of memory that was given back.
+//! What glibc's allocator keeps of memory that was given back.
 //!
 //! By itself glibc raises both its bounds with the largest block that was ever freed, up to 32 and
 //! 64 MiB. Rows that wait for their file come and go in such blocks, and left the process larger.
 
 /// Blocks from here on come from the system and go back to it: what glibc begins with.
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
 const MAPPED_BYTES_MIN: i32 = 128 << 10;
 
 /// Freed memory that stays at the end of a heap, for smaller blocks asked for soon.
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
 const KEPT_BYTES_MAX: i32 = 1 << 20;
 
-/// Has the allocator hold to fixed bounds; elsewhere than with glibc, nothing. Before any thread.
-#[cfg_attr(
-    all(target_os = "linux", target_env = "gnu"),
-    expect(unsafe_code, reason = "the C library's setting has no safe wrapper")
-)]
+/// Has the allocator hold to fixed bounds. To be called before any thread starts.
+#[expect(unsafe_code, reason = "the C library's setting has no safe wrapper")]
 pub fn bound() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: it takes two numbers and locks the heap while it changes its setting; a value that it
     // refuses changes nothing.
     unsafe {
@@ -26,7 +20,7 @@ pub fn bound() {
     }
 }
 
-#[cfg(all(test, target_os = "linux", target_env = "gnu"))]
+#[cfg(test)]
 mod tests {
     use std::hint::black_box;
 

@@ -2,6 +2,7 @@
 //!
 //! Start with [`pipeline`]: the whole flow, top to bottom.
 
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub mod allocator;
 pub mod cli;
 pub mod clock;
